@@ -1,0 +1,79 @@
+"""One convolution, described by integers: what every method of the engine is given to serve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from conv3d_cli.shapes import NO_PADS, Pads, Triple, output_size, voxels
+
+Real: TypeAlias = Literal["float32", "float64"]
+
+ITEMSIZE: dict[str, int] = {"float32": 4, "float64": 8}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The geometry of one convolution over blocks ``(batch, channels, *size)``; voxels and channels, no units.
+
+    The kernel that goes with it has the shape ``(*kernel, channels // groups, filters)``, the output
+    ``(batch, filters, *output_size)``. ``padding`` holds the zeros before and after each axis.
+
+    >>> Problem(size=(28, 28, 28), kernel=(3, 3, 3), channels=1, filters=2).output_size
+    (26, 26, 26)
+    """
+
+    size: Triple
+    kernel: Triple
+    strides: Triple = (1, 1, 1)
+    dilation: Triple = (1, 1, 1)
+    padding: Pads = NO_PADS
+    batch: int = 1
+    channels: int = 1
+    filters: int = 1
+    groups: int = 1
+    dtype: Real = "float32"
+
+    @property
+    def output_size(self) -> Triple:
+        """Voxels of the output along each axis; an axis on which the kernel does not fit has none."""
+        d, h, w = (
+            max(output_size(n, k, s, r, p), 0)
+            for n, k, s, r, p in zip(self.size, self.kernel, self.strides, self.dilation, self.padding, strict=True)
+        )
+        return d, h, w
+
+    @property
+    def kernel_shape(self) -> tuple[int, int, int, int, int]:
+        """Shape of the kernel, in Keras's layout."""
+        return (*self.kernel, self.channels // self.groups, self.filters)
+
+    @property
+    def output_shape(self) -> tuple[int, int, int, int, int]:
+        """Shape of the output block."""
+        return (self.batch, self.filters, *self.output_size)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int, int]:
+        """Shape of the input block."""
+        return (self.batch, self.channels, *self.size)
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions per channel."""
+        return voxels(self.kernel)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of the defining sum, padding counted as voxels."""
+        return voxels(self.output_shape) * self.taps * (self.channels // self.groups)
+
+    @property
+    def input_bytes(self) -> int:
+        """Size of the input block in bytes."""
+        return voxels(self.input_shape) * ITEMSIZE[self.dtype]
+
+    @property
+    def output_bytes(self) -> int:
+        """Size of the output block in bytes."""
+        return voxels(self.output_shape) * ITEMSIZE[self.dtype]

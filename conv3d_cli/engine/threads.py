@@ -1,0 +1,80 @@
+"""Work shared by threads, each taking its next piece from a common counter; signals and errors stop all of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.1
+
+
+class Pieces(Generic[T]):
+    """An iterator that several threads may draw from; ``close`` ends it for all of them.
+
+    >>> list(Pieces([1, 2, 3]))
+    [1, 2, 3]
+    """
+
+    def __init__(self, pieces: Iterable[T]) -> None:
+        self._pieces = iter(pieces)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __iter__(self) -> Iterator[T]:
+        """Return itself: each piece goes to one thread."""
+        return self
+
+    def __next__(self) -> T:
+        """Return the next piece that no thread has taken."""
+        with self._lock:
+            if self._closed:
+                raise StopIteration
+            return next(self._pieces)
+
+    def close(self) -> None:
+        """Give out no further piece."""
+        with self._lock:
+            self._closed = True
+
+
+def share(
+    work: Callable[[], None],
+    threads: int,
+    *,
+    stop: Callable[[], None],
+    tick: Callable[[], None] | None = None,
+) -> None:
+    """Run the same ``work`` in ``threads`` threads until each returns; ``tick`` is called now and then meanwhile.
+
+    The calling thread only waits, so that a signal is handled at once even while compiled code runs. On the first
+    error, or a signal's exception, ``stop`` is called, which must make ``work`` return soon; the error is raised again
+    once all threads have ended.
+    """
+    errors: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - carried to the calling thread
+            errors.append(error)
+            stop()
+
+    workers = [threading.Thread(target=guarded, name=f"conv3d-{i}", daemon=True) for i in range(threads)]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            while worker.is_alive():
+                worker.join(POLL_SECONDS)
+                if tick is not None:
+                    tick()
+    finally:
+        stop()
+        for worker in workers:
+            if worker.ident is not None:
+                worker.join()
+    if errors:
+        raise errors[0]

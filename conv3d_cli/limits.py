@@ -1,0 +1,109 @@
+"""How much of the machine a run may use: processors and memory, from options, environment, affinity and cgroup."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from conv3d_cli.errors import UsageError
+
+CGROUP = Path("/sys/fs/cgroup")
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+NO_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Threads to use, and bytes of memory that a run may take at its peak."""
+
+    threads: int
+    memory: int
+    memory_source: str = "unlimited"
+
+    @classmethod
+    def detect(
+        cls,
+        threads: int | None = None,
+        max_memory: str | int | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Limits:
+        """Return the limits in force: what is asked for, else what this process may use.
+
+        Threads default to ``CONV3D_THREADS``, then to ``SLURM_CPUS_PER_TASK``, then to the processors that affinity and
+        cgroup quota leave. Memory defaults to ``CONV3D_MAX_MEMORY``, then to the smallest of physical memory, cgroup
+        limit and address-space limit. Raises UsageError for a value that is no number.
+
+        >>> Limits.detect(threads=2, max_memory="4G").memory
+        4294967296
+        """
+        asked = threads if threads is not None else _positive(environ, "CONV3D_THREADS", "SLURM_CPUS_PER_TASK")
+        if asked is not None and asked < 1:
+            raise UsageError(f"threads: must be at least 1, got {asked}")
+        text = max_memory if max_memory is not None else environ.get("CONV3D_MAX_MEMORY")
+        if text not in (None, ""):
+            return cls(asked or processors(), parse_bytes(text), "--max-memory")
+        source, memory = min(memory_bounds().items(), key=lambda item: item[1], default=("unlimited", NO_LIMIT))
+        return cls(asked or processors(), memory, source)
+
+
+def parse_bytes(text: str | int | None) -> int:
+    """Return the bytes that a size like ``4G``, ``512MiB`` or ``1.5g`` means; units are powers of 1024.
+
+    >>> parse_bytes("1.5K")
+    1536
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text).lower())
+    if match is None or float(match[1]) == 0:
+        raise UsageError(f"max_memory: not a size: got {text!r}, expected for example '4G' or '512M'")
+    return int(float(match[1]) * UNITS[match[2]])
+
+
+def processors() -> int:
+    """Return the processors this process may use: affinity, and the cgroup's quota rounded up."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _first_numbers(CGROUP / "cpu.max")
+    if len(quota) == 2:
+        usable = min(usable, max(1, -(-quota[0] // quota[1])))
+    return usable
+
+
+def memory_bounds() -> dict[str, int]:
+    """Return every bound on this process's memory, in bytes, by the name of what sets it."""
+    bounds: dict[str, int] = {}
+    try:
+        bounds["physical memory"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError):
+        pass
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        if numbers := _first_numbers(CGROUP / name):
+            bounds["cgroup limit"] = numbers[0]
+    try:
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            bounds["address-space limit"] = soft
+    except (ImportError, OSError, ValueError):
+        pass
+    return bounds
+
+
+def _first_numbers(path: Path) -> list[int]:
+    try:
+        return [int(word) for word in path.read_text().split()]
+    except (OSError, ValueError):
+        return []
+
+
+def _positive(environ: Mapping[str, str], *names: str) -> int | None:
+    for name in names:
+        value = environ.get(name, "")
+        if not value:
+            continue
+        if not value.isdigit():
+            raise UsageError(f"{name}: must be a whole number, got {value!r}")
+        return int(value)
+    return None
