@@ -1,7 +1,8 @@
 """The convolution by its definition, in float64: what every method and the layer are compared with.
 
-Nothing here is shared with the package. The output is the sum over taps and channels of a zero-padded input; the
-``magnitude`` that comes with it is the same sum over absolute values, which is what rounding errors are proportional to.
+Nothing here is shared with the package. The output is the sum over taps and channels of a zero-padded input;
+the ``magnitude`` that comes with it is the same sum over absolute values: rounding errors are proportional to
+it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import numpy as np
 
 
 def oracle(x, kernel, bias=None, strides=(1, 1, 1), padding=((0, 0),) * 3, dilation=(1, 1, 1), groups=1):
-    """Return output and magnitude of x (N, C, D, H, W) with kernel (kd, kh, kw, C/groups, F), both (N, F, D', H', W').
+    """Return output and magnitude, both (N, F, D', H', W').
 
-    ``padding`` holds the zeros before and after each spatial axis. An axis on which the kernel does not fit has no output.
+    x is (N, C, D, H, W), the kernel (kd, kh, kw, C/groups, F). ``padding`` holds the zeros before and after
+    each spatial axis; an axis that the kernel does not fit on has no output.
     """
     x = np.asarray(x, dtype=np.float64)
     kernel = np.asarray(kernel, dtype=np.float64)
@@ -50,7 +52,7 @@ def oracle(x, kernel, bias=None, strides=(1, 1, 1), padding=((0, 0),) * 3, dilat
 
 
 def same_pads(size, kernel, strides=(1, 1, 1), dilation=(1, 1, 1)):
-    """Return the zeros that padding ``same`` adds, found by search: the fewest that give ceil(n/s) outputs, the odd one after."""
+    """Return the zeros of padding ``same`` by search: the fewest for ceil(n/s) outputs, the odd one after."""
     pads = []
     for n, k, s, d in zip(size, kernel, strides, dilation, strict=True):
         wanted = -(-n // s)
@@ -70,7 +72,7 @@ def oracle_layer(
     dilation_rate=(1, 1, 1),
     groups=1,
 ):
-    """Return output and magnitude of a layer without activation, for x in the layer's own layout with any batch axes."""
+    """Return output and magnitude of a layer without activation; x has the layer's layout and any batch axes."""
     x = np.asarray(x, dtype=np.float64)
     batch_shape = x.shape[:-4]
     planar = x.reshape(-1, *x.shape[-4:])

@@ -1,10 +1,10 @@
 """The one table of tolerances: how far a method's output may lie from the exact one, and why.
 
-Two kinds of bound. ``local`` holds at each voxel by itself: the error of a sum of n products is at most about n*eps times
-the sum of the absolute products (the magnitude that ``oracle`` returns), and for errors of random sign about sqrt(n)*eps
-times it; so a voxel next to one that is a million times brighter has a small magnitude and a small tolerance. ``block``
-holds relative to the largest magnitude among the voxels that share a transform, because a Fourier transform spreads
-rounding errors evenly over its whole block, growing with the logarithm of its length.
+Two kinds of bound. ``local`` holds at each voxel by itself: the error of a sum of n products is at most about
+n*eps times the sum of the absolute products (the magnitude that ``oracle`` returns), and for errors of random
+sign about sqrt(n)*eps times it; so a dim voxel has a small tolerance, however bright another one is.
+``block`` holds relative to the largest magnitude among the voxels that share a transform, because a Fourier
+transform spreads rounding errors evenly over its whole block; they grow with the logarithm of its length.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Tolerance:
-    """``factor`` times eps times a growth times the magnitude; ``reason`` says where the factor is from."""
+    """``factor`` times eps times a growth times the magnitude; ``reason`` says where the factor is from.
+
+    The growth is 2 + sqrt(terms) for ``local``, log2(voxels of a transform) for ``block``.
+    """
 
     kind: str
     factor: float
@@ -27,7 +30,7 @@ TOLERANCES = {
     ("direct", "float32"): Tolerance(
         "local",
         2.0,
-        "products summed one after the other; worst seen 0.5 of eps*(2+sqrt(n))*magnitude, for values of one sign",
+        "products summed one after the other; worst seen 0.5, for values of one sign",
     ),
     ("direct", "float64"): Tolerance(
         "local", 4.0, "as in float32, but the oracle's own rounding is of the same size and comes on top"
@@ -41,7 +44,7 @@ TOLERANCES = {
     ("fft", "float32"): Tolerance(
         "block",
         2.0,
-        "transforms of whole blocks; worst seen 0.4 of eps*log2(voxels)*magnitude, for values of one sign",
+        "transforms of whole blocks; worst seen 0.4, for values of one sign",
     ),
     ("fft", "float64"): Tolerance(
         "block",
@@ -54,9 +57,9 @@ TOLERANCES = {
 def allowed(method, dtype, magnitude, terms, voxels=None):
     """Return the largest error allowed at each voxel.
 
-    ``magnitude`` and the result have the shape of the output, ``terms`` is the number of products in one output (taps
-    times channels per group), ``voxels`` the size of one transform (only for a ``block`` tolerance; by default the
-    output's own size, which is an upper bound for a tile's when the volume is one tile).
+    ``magnitude`` and the result have the shape of the output, ``terms`` is the number of products in one
+    output (taps times channels per group), ``voxels`` the size of one transform (only for a ``block``
+    tolerance; by default the size of the output).
     """
     row = TOLERANCES[method, str(np.dtype(dtype))]
     eps = float(np.finfo(dtype).eps)
@@ -69,7 +72,7 @@ def allowed(method, dtype, magnitude, terms, voxels=None):
 
 
 def assert_close(method, dtype, got, want, magnitude, terms, voxels=None):
-    """Fail unless ``got`` has the dtype and shape of the exact output ``want`` and lies within the tolerance everywhere.
+    """Fail unless ``got`` has the dtype and the shape of the exact ``want`` and lies within the tolerance.
 
     Where ``want`` is NaN or infinite, ``got`` must be the same; nowhere else may it be.
     """
@@ -89,8 +92,9 @@ def assert_close(method, dtype, got, want, magnitude, terms, voxels=None):
         )
         where = tuple(int(i[worst]) for i in np.nonzero(finite))
         raise AssertionError(
-            f"{method} {np.dtype(dtype)}: {int(bad.sum())} of {bad.size} voxels beyond the tolerance; worst at {where}: "
-            f"got {got[where]!r}, expected {want[where]!r}, error {error[worst]:.3g}, allowed {limit[worst]:.3g}"
+            f"{method} {np.dtype(dtype)}: {int(bad.sum())} of {bad.size} voxels beyond the tolerance; "
+            f"worst at {where}: got {got[where]!r}, expected {want[where]!r}, "
+            f"error {error[worst]:.3g}, allowed {limit[worst]:.3g}"
         )
 
 
