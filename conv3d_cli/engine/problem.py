@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, TypeVar
 
 from conv3d_cli.shapes import NO_PADS, Pads, Triple, output_size, voxels
 
 Real: TypeAlias = Literal["float32", "float64"]
+
+T = TypeVar("T")
 
 ITEMSIZE: dict[str, int] = {"float32": 4, "float64": 8}
 
@@ -33,6 +35,22 @@ class Problem:
     filters: int = 1
     groups: int = 1
     dtype: Real = "float32"
+    order: Triple = (0, 1, 2)
+    """The spatial axes from the slowest to the fastest in memory; only speed depends on it."""
+
+    def in_memory_order(self) -> Problem:
+        """Return the same convolution with its spatial axes sorted from the slowest to the fastest in memory."""
+        if self.order == (0, 1, 2):
+            return self
+        return replace(
+            self,
+            size=sort(self.size, self.order),
+            kernel=sort(self.kernel, self.order),
+            strides=sort(self.strides, self.order),
+            dilation=sort(self.dilation, self.order),
+            padding=sort(self.padding, self.order),
+            order=(0, 1, 2),
+        )
 
     @property
     def output_size(self) -> Triple:
@@ -77,3 +95,12 @@ class Problem:
     def output_bytes(self) -> int:
         """Size of the output block in bytes."""
         return voxels(self.output_shape) * ITEMSIZE[self.dtype]
+
+
+def sort(values: tuple[T, T, T], order: Triple) -> tuple[T, T, T]:
+    """Return three values, one an axis, in another order of the axes.
+
+    >>> sort((10, 20, 30), (2, 1, 0))
+    (30, 20, 10)
+    """
+    return values[order[0]], values[order[1]], values[order[2]]

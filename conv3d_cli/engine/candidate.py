@@ -1,0 +1,50 @@
+"""What a method offers for a problem: its predicted time, memory and error, before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conv3d_cli.engine.problem import Real
+from conv3d_cli.shapes import Triple
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What error a user accepts: ``error`` relative to the largest output, and whether each voxel must hold it locally.
+
+    ``local`` means that a voxel's error is bounded by the values in its own window, as a direct sum's is.
+    """
+
+    error: float
+    local: bool
+    meaning: str
+
+
+ACCURACIES: dict[str, Accuracy] = {
+    "strict": Accuracy(2e-6, True, "the error of a direct sum, at every voxel"),
+    "default": Accuracy(1e-5, False, "at most 1e-5 of the largest value nearby (one tile)"),
+    "fast": Accuracy(1e-4, False, "at most 1e-4 of the largest value nearby (one tile)"),
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to serve a problem: seconds predicted, bytes needed beside input and output, error to expect.
+
+    ``tile`` and ``transform`` are set by methods that work in tiles of a transform; ``refused`` says why this way is
+    closed, if it is.
+    """
+
+    method: str
+    seconds: float = 0.0
+    scratch_bytes: int = 0
+    error: float = 1e-6
+    local: bool = True
+    detail: str = ""
+    tile: Triple | None = None
+    transform: Real | None = None
+    refused: str | None = None
+
+    def keeps(self, accuracy: Accuracy) -> bool:
+        """Return whether the error to expect is one that the user accepts."""
+        return self.error <= accuracy.error and (self.local or not accuracy.local)

@@ -1,0 +1,55 @@
+"""Constants of the cost model for the methods that NumPy and SciPy carry out; seconds on one core of about 3 GHz.
+
+They were fitted on one machine. Only their ratios matter for a choice, and those change little between machines.
+"""
+
+from __future__ import annotations
+
+from math import log2
+
+from conv3d_cli.engine.problem import ITEMSIZE
+
+FFT_FLOPS = {"float32": 7.0e9, "float64": 4.5e9}
+"""Real-to-complex transforms, counted as 2.5 n log2 n."""
+
+SPECTRUM_BYTES_PER_SECOND = 9.0e9
+"""Multiplying and adding spectra, which do not fit in cache."""
+
+MOVE_BYTES_PER_SECOND = 2.5e9
+"""Copying a tile in or out, converting as it goes."""
+
+TILE_CALL = 60e-6
+"""Fixed cost of one transform call from Python."""
+
+THREAD_GAIN = 0.85
+"""Share of a further thread that shared memory bandwidth leaves."""
+
+REFERENCE_TAP = 3.5e-9
+"""One tap of one channel for one voxel, float64, shift and add."""
+
+REFERENCE_GEMM = 0.4e-9
+"""The same where channels are summed by a matrix product."""
+
+
+def speedup(threads: int) -> float:
+    """Return how many times faster several threads are than one.
+
+    >>> speedup(1)
+    1.0
+    """
+    return 1 + (threads - 1) * THREAD_GAIN
+
+
+def transform_seconds(points: int, transform: str) -> float:
+    """Return the time of one real transform of so many points."""
+    return 2.5 * points * log2(max(points, 2)) / FFT_FLOPS[transform] + TILE_CALL
+
+
+def spectrum_seconds(points: int, transform: str) -> float:
+    """Return the time to multiply two spectra of real tiles of so many points and add the product to a third."""
+    return 3 * points * ITEMSIZE[transform] / SPECTRUM_BYTES_PER_SECOND
+
+
+def move_seconds(points: int, transform: str) -> float:
+    """Return the time to copy so many voxels into a tile or out of it."""
+    return points * ITEMSIZE[transform] / MOVE_BYTES_PER_SECOND

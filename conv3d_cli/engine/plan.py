@@ -1,0 +1,171 @@
+"""The choice of a method: every candidate is predicted, the fastest that keeps accuracy and memory is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.candidate import ACCURACIES, Candidate
+from conv3d_cli.engine.methods import METHODS
+from conv3d_cli.engine.problem import Problem, sort
+from conv3d_cli.errors import MethodError, OverLimit, UsageError, nearest
+from conv3d_cli.limits import Limits
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a problem will be served, and why; ``problem`` has its axes in memory order, ``asked`` as they were given."""
+
+    problem: Problem
+    asked: Problem
+    candidate: Candidate
+    candidates: tuple[Candidate, ...]
+    why: str
+    limits: Limits
+    method_asked: str = "auto"
+    accuracy: str = "default"
+
+    @property
+    def method(self) -> str:
+        """Name of the method, a key of METHODS."""
+        return self.candidate.method
+
+    @property
+    def threads(self) -> int:
+        """Threads that the method may use."""
+        return self.limits.threads
+
+    @property
+    def seconds(self) -> float:
+        """Predicted time in seconds."""
+        return self.candidate.seconds
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Predicted memory beside input and output, in bytes."""
+        return self.candidate.scratch_bytes
+
+
+def choose(
+    problem: Problem, limits: Limits, method: str = "auto", accuracy: str = "default", without: str | None = None
+) -> Plan:
+    """Return the plan for a problem: the fastest method that keeps the accuracy and fits in memory.
+
+    ``method`` forces one by name. ``without`` leaves one out. Raises UsageError for an unknown name, MethodError for a
+    forced method that cannot serve the problem, OverLimit where no method fits into ``limits.memory`` bytes.
+
+    >>> from conv3d_cli.engine import Limits, Problem, choose
+    >>> large = Problem(size=(128, 128, 128), kernel=(31, 31, 31))
+    >>> choose(large, Limits(threads=2, memory=2**32)).method
+    'fft'
+    """
+    allowed = known(accuracy, ACCURACIES, "accuracy")
+    forced = method != "auto"
+    if forced:
+        known(method, METHODS, "method")
+    inner = problem.in_memory_order()
+    if not problem.multiply_adds:
+        nothing = Candidate(method if forced else "reference", detail="nothing to sum")
+        return Plan(inner, problem, nothing, (nothing,), "the output is empty", limits, method, accuracy)
+    left = limits.memory - problem.input_bytes - problem.output_bytes
+    offered = tuple(
+        _judged(candidate, left, method, without) if candidate.keeps(allowed) else _refuse(candidate, "less accurate than asked")
+        for row in METHODS.values()
+        for candidate in row.candidates(inner, limits.threads, allowed, left)
+    )
+    open_ways = sorted((c for c in offered if c.refused is None), key=lambda c: c.seconds)
+    if not open_ways:
+        raise _no_way(problem, limits, offered, method)
+    return Plan(inner, problem, open_ways[0], offered, _why(open_ways, offered, forced), limits, method, accuracy)
+
+
+def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
+    """Return the plan that the values themselves allow: where they rule the method out, the next best one.
+
+    ``x`` is (N, C, D, H, W), ``kernel`` in Keras's layout. Raises MethodError if the method had been forced.
+    """
+    reason = METHODS[plan.method].unsuitable(plan, x, kernel)
+    if reason is None:
+        return plan
+    if plan.method_asked != "auto":
+        raise MethodError(f"method {plan.method!r}: would spread them: got {reason}, expected finite values")
+    other = choose(plan.asked, plan.limits, accuracy=plan.accuracy, without=plan.method)
+    return replace(other, why=f"{reason}, which {plan.method} would spread; {other.why}")
+
+
+def execute(
+    plan: Plan,
+    x: Array,
+    kernel: Array,
+    bias: Array | None,
+    out: Array | None = None,
+    tick: Callable[[float], None] | None = None,
+    settled: bool = False,
+) -> Array:
+    """Carry out a plan and return the output ``(N, F, D', H', W')``.
+
+    ``x`` is ``(N, C, D, H, W)`` with any strides, ``kernel`` ``(kd, kh, kw, C // groups, F)``, ``bias`` ``(F,)`` or None,
+    all of the problem's dtype. ``out`` may have any strides and is filled if given. ``tick`` hears the share done.
+    """
+    if not settled and plan.problem.multiply_adds:
+        plan = settle(plan, x, kernel)
+    order, problem = plan.asked.order, plan.problem
+    axes = (0, 1, *(2 + axis for axis in order))
+    target = np.empty(problem.output_shape, problem.dtype) if out is None else out.transpose(axes)
+    if target.size and problem.multiply_adds:
+        turned = kernel.transpose(*sort((0, 1, 2), order), 3, 4)
+        METHODS[plan.method].run(plan, x.transpose(axes), np.ascontiguousarray(turned), bias, target, tick)
+    elif target.size:
+        target[...] = 0 if bias is None else bias[:, None, None, None]
+    return target.transpose(0, 1, *(2 + int(i) for i in np.argsort(order))) if out is None else out
+
+
+def known(name: str, table: dict[str, object] | dict[str, Candidate], kind: str) -> object:
+    """Return the row of a table, or raise UsageError with what there is."""
+    if name not in table:
+        raise UsageError(f"{kind}: unknown: got {name!r}, expected one of {', '.join(table)}{nearest(name, table)}")
+    return table[name]
+
+
+def _refuse(candidate: Candidate, reason: str) -> Candidate:
+    return candidate if candidate.refused else replace(candidate, refused=reason)
+
+
+def _judged(candidate: Candidate, memory: int, method: str, without: str | None) -> Candidate:
+    if method not in ("auto", candidate.method):
+        return _refuse(candidate, "another method was asked for")
+    if candidate.method == without:
+        return _refuse(candidate, "would spread the non-finite or huge values of this data")
+    if candidate.scratch_bytes > memory:
+        return _refuse(candidate, f"needs {_mib(candidate.scratch_bytes)} beside input and output, {_mib(memory)} are left")
+    return candidate
+
+
+def _why(open_ways: list[Candidate], offered: tuple[Candidate, ...], forced: bool) -> str:
+    best = open_ways[0]
+    if forced:
+        return f"{best.method} was asked for ({best.detail})"
+    others = [c for c in open_ways[1:] if c.method != best.method]
+    if not others:
+        closed = next((f"; {c.method}: {c.refused}" for c in offered if c.refused and c.method != best.method), "")
+        return f"{best.method} ({best.detail}) is the only method open{closed}"
+    ratio = others[0].seconds / max(best.seconds, 1e-9)
+    return f"{best.detail}: predicted {ratio:.1f}x as fast as {others[0].method}"
+
+
+def _no_way(problem: Problem, limits: Limits, offered: tuple[Candidate, ...], method: str) -> Exception:
+    over = [c for c in offered if c.refused and "needs" in c.refused]
+    if over:
+        need = min(c.scratch_bytes for c in over) + problem.input_bytes + problem.output_bytes
+        return OverLimit(
+            f"memory: not enough for this convolution: got {_mib(limits.memory)} ({limits.memory_source}), expected at least {_mib(need)}"
+        )
+    reasons = "; ".join(dict.fromkeys(f"{c.method}: {c.refused}" for c in offered if method in ("auto", c.method)))
+    return MethodError(f"method {method!r}: cannot serve this convolution: {reasons}")
+
+
+def _mib(size: int) -> str:
+    return f"{max(size, 0) / 2**20:.1f} MiB"
