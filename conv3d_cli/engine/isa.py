@@ -1,0 +1,71 @@
+"""Which instruction set the native kernels use: the best that this machine runs, or the one that CONV3D_ISA names."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from functools import cache
+from types import ModuleType
+
+from conv3d_cli.errors import UsageError, nearest
+
+VARIABLE = "CONV3D_ISA"
+KNOWN = ("x86-64-v4", "x86-64-v3", "x86-64-v2", "generic")
+
+
+@cache
+def _load() -> tuple[ModuleType | None, str]:
+    try:
+        return importlib.import_module("conv3d_cli.engine._native"), ""
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError):
+            return (
+                None,
+                "the native kernels were not built: no C++ compiler was found when this package was installed",
+            )
+        return None, f"the native kernels cannot be loaded: {error}"
+
+
+def native() -> ModuleType | None:
+    """Return the module of compiled kernels, or None where the package was installed without a compiler."""
+    return _load()[0]
+
+
+def why_missing() -> str:
+    """Return why there are no compiled kernels, or nothing if there are."""
+    return _load()[1]
+
+
+def available() -> tuple[str, ...]:
+    """Return the instruction sets that this build has and this machine runs, best first; none without kernels."""
+    module = native()
+    return tuple(module.runnable()) if module is not None else ()
+
+
+def active(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the instruction set in use: the best one, or that of ``CONV3D_ISA``; ``numpy`` without kernels.
+
+    Raises UsageError if ``CONV3D_ISA`` names none, or one that cannot run here.
+
+    >>> active({}) in (*KNOWN, "numpy")
+    True
+    >>> active({"CONV3D_ISA": "x86-64-v9"})
+    Traceback (most recent call last):
+    conv3d_cli.errors.UsageError: CONV3D_ISA: unknown instruction set: got 'x86-64-v9', expected one of x86-64-v4, x86-64-v3, x86-64-v2, generic; did you mean 'x86-64-v4'?
+    """
+    names = available()
+    asked = environ.get(VARIABLE, "")
+    if not asked:
+        return names[0] if names else "numpy"
+    if asked not in KNOWN:
+        raise UsageError(
+            f"{VARIABLE}: unknown instruction set: got {asked!r}, expected one of {', '.join(KNOWN)}"
+            f"{nearest(asked, KNOWN)}"
+        )
+    if asked not in names:
+        found = ", ".join(names) or f"none ({why_missing()})"
+        raise UsageError(
+            f"{VARIABLE}: this machine or build cannot run it: got {asked!r}, expected one of {found}"
+        )
+    return asked

@@ -1,0 +1,130 @@
+// What Python sees of the native kernels.
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "job.hpp"
+#include "units.hpp"
+
+namespace nb = nanobind;
+
+namespace {
+
+using conv3d::Array;
+using conv3d::AxisLayout;
+using conv3d::Index;
+using conv3d::Job;
+using conv3d::Layout;
+
+using Readable = nb::ndarray<nb::ro, nb::device::cpu>;
+using Writable = nb::ndarray<nb::device::cpu>;
+
+// One convolution's job, together with the arrays that it points into.
+struct HeldJob {
+    Readable x, kernel;
+    std::optional<Readable> bias;
+    Writable out;
+    Job job;
+};
+
+template <class A>
+Array describe(const A& a) {
+    Array array{const_cast<void*>(static_cast<const void*>(a.data())), {}, {}};
+    for (std::size_t i = 0; i < a.ndim(); ++i) {
+        array.shape.push_back(static_cast<Index>(a.shape(i)));
+        array.strides.push_back(static_cast<Index>(a.stride(i)));
+    }
+    return array;
+}
+
+bool is_double(const Readable& x, const Readable& kernel, const std::optional<Readable>& bias, const Writable& out) {
+    const auto type = x.dtype();
+    const bool wide = type == nb::dtype<double>();
+    if (!wide && type != nb::dtype<float>()) throw nb::type_error("x must be float32 or float64");
+    if (kernel.dtype() != type || out.dtype() != type || (bias && bias->dtype() != type))
+        throw nb::type_error("x, kernel, bias and out must have one dtype");
+    return wide;
+}
+
+void construct(HeldJob* at, const std::string& isa, Layout layout, Readable x, Readable kernel,
+               std::optional<Readable> bias, Writable out) {
+    const bool wide = is_double(x, kernel, bias, out);
+    const conv3d::Unit& unit = conv3d::find_unit(isa);
+    const Array described_bias = bias ? describe(*bias) : Array{};
+    const Array arrays[3] = {describe(x), describe(kernel), describe(out)};
+    new (at) HeldJob{std::move(x),
+                     std::move(kernel),
+                     std::move(bias),
+                     std::move(out),
+                     {unit, wide, std::move(layout), arrays[0], arrays[1], described_bias, arrays[2]}};
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    m.doc() = "Direct convolution, compiled once for each instruction set.";
+
+    m.def(
+        "runnable",
+        [] {
+            std::vector<std::string> names;
+            for (const conv3d::Unit* unit : conv3d::runnable_units()) names.emplace_back(unit->name);
+            return names;
+        },
+        "Names of the instruction sets that this machine can run, best first.");
+
+    m.def(
+        "tile",
+        [](const std::string& isa) {
+            const conv3d::Unit& unit = conv3d::find_unit(isa);
+            return std::make_tuple(unit.vector_bytes, unit.filters, unit.rows, unit.column);
+        },
+        nb::arg("isa"), "Bytes of a vector, most filters and most rows of a register tile, longest column of taps.");
+
+    nb::class_<AxisLayout>(m, "Axis", "How one axis is cut into blocks, and where a block's slab has its positions.")
+        .def(
+            "__init__",
+            [](AxisLayout* at, Index size, Index outputs, Index block, Index stride, Index before, Index extent,
+               const std::vector<std::tuple<Index, Index, Index>>& bands, std::vector<Index> slots) {
+                new (at) AxisLayout{size, outputs, block, stride, before, extent, {}, std::move(slots)};
+                for (const auto& [position, start, length] : bands) at->bands.push_back({position, start, length});
+            },
+            nb::kw_only(), nb::arg("size"), nb::arg("outputs"), nb::arg("block"), nb::arg("stride"), nb::arg("before"),
+            nb::arg("extent"), nb::arg("bands"), nb::arg("slots"));
+
+    using Pitches = std::tuple<Index, Index, Index>;
+    nb::class_<Layout>(m, "Layout", "How the whole convolution is cut into blocks and chunks.")
+        .def(
+            "__init__",
+            [](Layout* at, std::vector<AxisLayout> axes, Index groups, Index channel_chunk, Index filter_chunk,
+               const Pitches& slab, const Pitches& out, bool columns) {
+                new (at) Layout{std::move(axes),   groups,           channel_chunk,    filter_chunk,
+                                std::get<0>(slab), std::get<1>(slab), std::get<2>(slab), std::get<0>(out),
+                                std::get<1>(out),  std::get<2>(out),  columns};
+            },
+            nb::kw_only(), nb::arg("axes"), nb::arg("groups"), nb::arg("channel_chunk"), nb::arg("filter_chunk"),
+            nb::arg("slab"), nb::arg("out"), nb::arg("columns"));
+
+    nb::class_<HeldJob>(m, "Job", "One convolution; any number of threads may call work().")
+        .def("__init__", &construct, nb::arg("isa"), nb::arg("layout"), nb::arg("x"), nb::arg("kernel"),
+             nb::arg("bias").none(), nb::arg("out"))
+        .def(
+            "work", [](HeldJob& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
+            "Compute blocks until none is left.")
+        .def(
+            "cancel", [](HeldJob& held) { held.job.cancel(); }, "Let every thread stop after its present block.")
+        .def_prop_ro(
+            "done", [](const HeldJob& held) { return held.job.finished(); }, "Blocks that are computed.")
+        .def_prop_ro(
+            "total", [](const HeldJob& held) { return held.job.total(); }, "Blocks in all.");
+}

@@ -1,0 +1,76 @@
+// Vectors of the compiler's own vector types: one source serves SSE, AVX, AVX-512 and NEON.
+#pragma once
+
+#include "task.hpp"
+
+#if defined(__AVX512F__)
+#define CONV3D_VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define CONV3D_VECTOR_BYTES 32
+#else
+#define CONV3D_VECTOR_BYTES 16
+#endif
+
+#if defined(__clang__)
+#define CONV3D_UNROLL _Pragma("unroll")
+#else
+#define CONV3D_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+namespace conv3d {
+namespace CONV3D_UNIT {
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr bool wide_file = true;  // 32 vector registers
+#else
+constexpr bool wide_file = false;  // 16
+#endif
+
+// `Loose` may stand at any address and alias anything: what memory is read and written through.
+template <class T>
+struct Simd;
+
+template <>
+struct Simd<float> {
+    typedef float Vector __attribute__((vector_size(CONV3D_VECTOR_BYTES)));
+    typedef float Loose __attribute__((vector_size(CONV3D_VECTOR_BYTES), aligned(4), may_alias));
+    static constexpr Index lanes = CONV3D_VECTOR_BYTES / 4;
+};
+
+template <>
+struct Simd<double> {
+    typedef double Vector __attribute__((vector_size(CONV3D_VECTOR_BYTES)));
+    typedef double Loose __attribute__((vector_size(CONV3D_VECTOR_BYTES), aligned(8), may_alias));
+    static constexpr Index lanes = CONV3D_VECTOR_BYTES / 8;
+};
+
+template <class T>
+inline typename Simd<T>::Vector load(const T* from) {
+    return *reinterpret_cast<const typename Simd<T>::Loose*>(from);
+}
+
+template <class T>
+inline void store(T* to, typename Simd<T>::Vector value) {
+    *reinterpret_cast<typename Simd<T>::Loose*>(to) = value;
+}
+
+template <class T>
+inline typename Simd<T>::Vector spread(T value) {
+    return value - typename Simd<T>::Vector{};  // x - 0 is x for every x, -0, NaN and Inf included
+}
+
+// The first `count` lanes only: no memory beyond the end of a row is touched.
+template <class T>
+inline typename Simd<T>::Vector load_some(const T* from, Index count) {
+    typename Simd<T>::Vector value{};
+    __builtin_memcpy(&value, from, static_cast<std::size_t>(count) * sizeof(T));
+    return value;
+}
+
+template <class T>
+inline void store_some(T* to, typename Simd<T>::Vector value, Index count) {
+    __builtin_memcpy(to, &value, static_cast<std::size_t>(count) * sizeof(T));
+}
+
+}  // namespace CONV3D_UNIT
+}  // namespace conv3d

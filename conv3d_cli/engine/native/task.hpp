@@ -1,0 +1,79 @@
+// What one convolution is, in plain data: the meeting point of the Python-facing code, which uses the standard
+// library, and of the kernels, which are compiled once per instruction set and therefore must not: an inline function
+// of the standard library compiled for AVX-512 could be the copy that the linker keeps for everyone.
+//
+//     out[n, f, o] = bias[f] + sum over c, k of  x[n, c, o * stride + k * dilation - before] * kernel[k, c, f]
+//
+// The outputs are cut into blocks. For each block the input positions that it reads are packed into a slab, with the
+// zeros of the padding, in an order in which output o reads tap k of an axis at  slots[k] + o.  An axis of the slab is
+// a row of bands; a band holds positions one stride apart. So stride, dilation and padding exist only while packing:
+// what is left to compute is a list of taps, each an offset into the slab and a weight.
+#pragma once
+
+#include <cstddef>
+
+namespace conv3d {
+
+using Index = std::ptrdiff_t;
+
+struct Band {
+    Index position;  // input position of its first entry, relative to the position of the block's first output
+    Index start;     // where it begins in the slab's axis
+    Index length;    // entries, for a block of full size
+};
+
+struct Axis {
+    Index size;     // input voxels
+    Index outputs;  // output voxels
+    Index block;    // output voxels of a block; the last block may have fewer
+    Index stride;
+    Index before;  // zeros before the input
+    Index extent;  // entries of the slab
+    Index taps;
+    Index band_count;
+    const Band* bands;
+    const Index* slots;  // one for each tap
+};
+
+// Taps that one call of a tile applies, column by column. A column is `length` neighbouring taps along H.
+struct Pass {
+    Index length;
+    Index columns;         // of one channel
+    const Index* offsets;  // of each column of each channel in a chunk, into the slab
+};
+
+struct Task {
+    const void* x;
+    void* out;
+    const void* weights;  // packed [group][filter block][channel chunk][pass][column][tap of the column][filter]
+    const void* bias;     // one for each filter, contiguous, or null
+    Index x_strides[5];   // in elements: batch, channel, D, H, W
+    Index out_strides[5];
+    Axis axes[3];
+    Index batch, groups, channels, filters;  // channels and filters of one group
+    Index channel_chunk, filter_chunk;
+    Index blocks[3], filter_chunks;
+    Index pitch, plane, volume;              // elements of the slab from row to row, plane to plane, channel to channel
+    Index out_pitch, out_plane, out_volume;  // the same for the block of outputs kept where W has not stride 1; else 0
+    Pass several[2];                         // passes for several filters at once; no columns means no pass
+    Pass one[2];                             // passes for one filter: long columns, then those one tap shorter
+};
+
+// One instruction set. `run` computes one block; `scratch` holds the slab and then the block of outputs.
+struct Unit {
+    const char* name;
+    Index vector_bytes;
+    Index filters;  // most filters that a register tile holds
+    Index rows;     // rows of a register tile for one filter
+    Index column;   // longest column of taps along H
+    void (*run_float)(const Task&, Index item, void* scratch);
+    void (*run_double)(const Task&, Index item, void* scratch);
+};
+
+// Filters are taken in blocks of the largest power of two that is left, at most `most`.
+inline Index block_of_filters(Index left, Index most) {
+    while (most > left) most /= 2;
+    return most;
+}
+
+}  // namespace conv3d

@@ -1,0 +1,129 @@
+// The register tile: the one loop in which the time is spent.
+//
+// A tile is F filters x Y rows x X vectors along W of the output, all in registers. Each column of C taps along H is
+// read from the slab as Y + C - 1 rows; row r serves every output row y with the tap r - y, so that for one filter,
+// where the loads are what limits the speed, a vector that was loaded is used up to C times.
+#pragma once
+
+#include "simd.hpp"
+
+namespace conv3d {
+namespace CONV3D_UNIT {
+
+template <class T>
+struct TileArgs {
+    const T* source;       // the slab at the tile's first output
+    Index pitch;           // from row to row
+    const Index* offsets;  // one for each column
+    Index columns;
+    const T* weights;  // [column][C][F]
+    const T* bias;     // F values, or null
+    T* out;
+    Index out_filter, out_row;  // from filter to filter, row to row; W has stride 1
+    Index tail;                 // outputs in the last vector of each row
+    bool add;                   // to what `out` holds, instead of to the bias
+};
+
+template <class T, int F, int Y, int X, int C>
+void tile(const TileArgs<T>& a) {
+    using V = typename Simd<T>::Vector;
+    constexpr Index lanes = Simd<T>::lanes;
+    V sum[F][Y][X];
+    CONV3D_UNROLL
+    for (int f = 0; f < F; ++f) {
+        const V start = a.bias && !a.add ? spread(a.bias[f]) : V{};
+        CONV3D_UNROLL
+        for (int y = 0; y < Y; ++y) {
+            const T* out = a.out + f * a.out_filter + y * a.out_row;
+            CONV3D_UNROLL
+            for (int x = 0; x < X; ++x)
+                sum[f][y][x] = !a.add       ? start
+                               : x == X - 1 ? load_some(out + x * lanes, a.tail)
+                                            : load(out + x * lanes);
+        }
+    }
+    const T* w = a.weights;
+    for (Index t = 0; t < a.columns; ++t, w += F * C) {
+        const T* row = a.source + a.offsets[t];
+        CONV3D_UNROLL
+        for (int r = 0; r < Y + C - 1; ++r, row += a.pitch) {
+            V value[X];
+            CONV3D_UNROLL
+            for (int x = 0; x < X; ++x) value[x] = load(row + x * lanes);
+            CONV3D_UNROLL
+            for (int c = 0; c < C; ++c) {
+                const int y = r - c;
+                if (y < 0 || y >= Y) continue;
+                CONV3D_UNROLL
+                for (int f = 0; f < F; ++f)
+                    CONV3D_UNROLL
+                    for (int x = 0; x < X; ++x) sum[f][y][x] += value[x] * w[c * F + f];
+            }
+        }
+    }
+    CONV3D_UNROLL
+    for (int f = 0; f < F; ++f)
+        CONV3D_UNROLL
+        for (int y = 0; y < Y; ++y) {
+            T* out = a.out + f * a.out_filter + y * a.out_row;
+            CONV3D_UNROLL
+            for (int x = 0; x < X - 1; ++x) store(out + x * lanes, sum[f][y][x]);
+            if (a.tail == lanes)
+                store(out + (X - 1) * lanes, sum[f][y][X - 1]);
+            else
+                store_some(out + (X - 1) * lanes, sum[f][y][X - 1], a.tail);
+        }
+}
+
+template <class T>
+using Tile = void (*)(const TileArgs<T>&);
+
+constexpr int most_filters = wide_file ? 8 : 4;
+constexpr int most_rows = wide_file ? 8 : 4;
+constexpr int most_vectors = 3;
+constexpr int longest_column = 7;
+
+template <class T, int F, int Y, int C>
+Tile<T> of_width(Index vectors) {
+    return vectors == 1 ? tile<T, F, Y, 1, C> : vectors == 2 ? tile<T, F, Y, 2, C> : tile<T, F, Y, 3, C>;
+}
+
+template <class T, int F, int Y, int C>
+Tile<T> of_rows(Index rows, Index vectors) {
+    if constexpr (Y > 1) {
+        if (rows < Y) return of_rows<T, F, Y / 2, C>(rows, vectors);
+    }
+    return of_width<T, F, Y, C>(vectors);
+}
+
+template <class T, int C>
+Tile<T> of_column(Index length, Index rows, Index vectors) {
+    if constexpr (C > 1) {
+        if (length < C) return of_column<T, C - 1>(length, rows, vectors);
+    }
+    return of_rows<T, 1, most_rows, C>(rows, vectors);
+}
+
+template <class T, int F>
+Tile<T> of_filters(Index filters, Index rows, Index vectors) {
+    if constexpr (F > 2) {
+        if (filters < F) return of_filters<T, F / 2>(filters, rows, vectors);
+    }
+    return of_rows<T, F, most_rows / F, 1>(rows, vectors);
+}
+
+// Rows that a tile for so many filters takes when so many rows are left.
+inline Index tile_rows(Index filters, Index left) {
+    Index rows = most_rows / filters;
+    while (rows > left) rows /= 2;
+    return rows;
+}
+
+template <class T>
+Tile<T> find_tile(Index filters, Index column, Index rows, Index vectors) {
+    return filters == 1 ? of_column<T, longest_column>(column, rows, vectors)
+                        : of_filters<T, most_filters>(filters, rows, vectors);
+}
+
+}  // namespace CONV3D_UNIT
+}  // namespace conv3d
