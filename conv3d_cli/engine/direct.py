@@ -1,14 +1,13 @@
-"""The direct method: the defining sum itself, by compiled kernels, for every stride, dilation, group and kernel size.
+"""The direct method: the defining sum itself, by compiled kernels, for every stride and kernel size.
 
-Every tap is applied, those of weight zero too, so that a NaN or an infinity of the input reaches exactly the outputs
-whose window holds it.
+Every tap is applied, those of weight zero too, so that a NaN or an infinity of the input reaches exactly
+the outputs whose window holds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,9 @@ from conv3d_cli.engine.direct_layout import Axis, Layout, layout_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.threads import share
 from conv3d_cli.errors import MethodError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -37,9 +39,9 @@ def run(
 ) -> None:
     """Compute the convolution of ``x`` (N, C, D, H, W) into ``out`` (N, F, D', H', W'), both of any strides.
 
-    ``kernel`` has the shape (kd, kh, kw, C / groups, F). ``tick`` is called now and then with the fraction done. The
-    result has the same bits for any number of threads. Raises MethodError where the kernels are not built, UsageError
-    if ``CONV3D_ISA`` names an instruction set that cannot run.
+    ``kernel`` has the shape (kd, kh, kw, C / groups, F). ``tick`` is called now and then with the fraction
+    done. The result has the same bits for any number of threads. Raises MethodError where the kernels are
+    not built, UsageError if ``CONV3D_ISA`` names an instruction set that cannot run.
     """
     if 0 in out.shape:
         return
@@ -73,7 +75,7 @@ def scratch_bytes(problem: Problem, threads: int) -> int:
     if 0 in problem.output_shape:
         return 0
     isa = isas.active()
-    if isa == "numpy":
+    if isa == isas.NUMPY:
         return 0
     layouts = [layout_of(problem, threads, isa, planar) for planar in (True, False)]
     slabs = max(a.channel_chunk * a.slab[2] + a.filter_chunk * a.out[2] + PAGE_ELEMENTS for a in layouts)
@@ -92,7 +94,7 @@ def seconds(problem: Problem, threads: int) -> float:
     if 0 in problem.output_shape:
         return 0.0
     isa = isas.active()
-    return float("inf") if isa == "numpy" else layout_of(problem, threads, isa).seconds
+    return float("inf") if isa == isas.NUMPY else layout_of(problem, threads, isa).seconds
 
 
 PAGE_ELEMENTS = 1024

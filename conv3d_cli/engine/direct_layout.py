@@ -1,22 +1,25 @@
-"""How a direct convolution is cut into blocks, and where a block's slab keeps the input positions that it reads.
+"""How a direct convolution is cut into blocks, and where a block's slab keeps the positions that it reads.
 
-A block of outputs reads a window of the input. The window is packed into a slab in which output ``o`` finds the value
-for tap ``k`` of an axis at ``slots[k] + o``, whatever stride, dilation and padding are: positions one stride apart lie
-next to each other, in bands. Taps whose positions overlap share a band; taps far apart have bands of their own, so
-that what no output reads takes no room.
+A block of outputs reads a window of the input. The window is packed into a slab in which output ``o``
+finds the value for tap ``k`` of an axis at ``slots[k] + o``, whatever stride, dilation and padding are:
+positions one stride apart lie next to each other, in bands. Taps whose positions overlap share a band; taps
+far apart have bands of their own, so that what no output reads takes no room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.direct_costs import COSTS, Costs
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DEFAULT_L2 = 1 << 20
 PAGE = 4096
@@ -55,7 +58,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Layout:
-    """Blocks and chunks of a whole convolution; pitches are elements from row to row, plane to plane, volume to volume."""
+    """Blocks and chunks of a convolution; ``slab`` and ``out`` hold elements per row, plane and volume."""
 
     axes: tuple[Axis, Axis, Axis]
     channel_chunk: int
@@ -173,7 +176,7 @@ def _splits(outputs: int, unit: int) -> list[int]:
 def _candidates(
     problem: Problem, tile: Tile, lanes: int, room: int, threads: int
 ) -> Iterator[tuple[Axis, Axis, Axis]]:
-    """For each width and height of a block, the two depths that fill the cache best, and enough blocks for the threads."""
+    """For each width and height of a block the depths that fill the cache, with blocks for all threads."""
     depth, height, width = problem.output_size
     rows = tile.rows // min(tile.filters, problem.filters // problem.groups) or 1
     depths = [axis_of(problem, 0, n) for n in _splits(depth, 1)]
@@ -232,7 +235,7 @@ def _finish(
 
 
 def _pitches(width: int, height: int, depth: int, lanes: int, itemsize: int) -> tuple[int, int, int]:
-    """Row, plane and volume in elements; none a multiple of a page, so that they do not compete for one cache set."""
+    """Row, plane and volume in elements; none a multiple of a page, which would crowd into one cache set."""
     row = width if width * itemsize % PAGE else width + lanes
     plane = row * height
     plane = plane if plane * itemsize % PAGE else plane + lanes

@@ -1,16 +1,20 @@
-"""Which instruction set the native kernels use: the best that this machine runs, or the one that CONV3D_ISA names."""
+"""Which instruction set the native kernels use: the best that runs here, or the one that CONV3D_ISA names."""
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
 from functools import cache
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import UsageError, nearest
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
 VARIABLE = "CONV3D_ISA"
+NUMPY = "numpy"  # no compiled kernel at all
 KNOWN = ("x86-64-v4", "x86-64-v3", "x86-64-v2", "generic")
 
 
@@ -20,10 +24,7 @@ def _load() -> tuple[ModuleType | None, str]:
         return importlib.import_module("conv3d_cli.engine._native"), ""
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError):
-            return (
-                None,
-                "the native kernels were not built: no C++ compiler was found when this package was installed",
-            )
+            return None, "the native kernels were not built: the install found no C++ compiler"
         return None, f"the native kernels cannot be loaded: {error}"
 
 
@@ -38,7 +39,7 @@ def why_missing() -> str:
 
 
 def available() -> tuple[str, ...]:
-    """Return the instruction sets that this build has and this machine runs, best first; none without kernels."""
+    """Return the instruction sets that are built and run here, best first; none without kernels."""
     module = native()
     return tuple(module.runnable()) if module is not None else ()
 
@@ -48,16 +49,16 @@ def active(environ: Mapping[str, str] = os.environ) -> str:
 
     Raises UsageError if ``CONV3D_ISA`` names none, or one that cannot run here.
 
-    >>> active({}) in (*KNOWN, "numpy")
+    >>> active({}) in (*KNOWN, NUMPY)
     True
-    >>> active({"CONV3D_ISA": "x86-64-v9"})
+    >>> active({"CONV3D_ISA": "x86-64-v9"})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    conv3d_cli.errors.UsageError: CONV3D_ISA: unknown instruction set: got 'x86-64-v9', expected one of x86-64-v4, x86-64-v3, x86-64-v2, generic; did you mean 'x86-64-v4'?
+    conv3d_cli.errors.UsageError: CONV3D_ISA: unknown instruction set: got 'x86-64-v9', expected one of ...
     """
     names = available()
     asked = environ.get(VARIABLE, "")
     if not asked:
-        return names[0] if names else "numpy"
+        return names[0] if names else NUMPY
     if asked not in KNOWN:
         raise UsageError(
             f"{VARIABLE}: unknown instruction set: got {asked!r}, expected one of {', '.join(KNOWN)}"
