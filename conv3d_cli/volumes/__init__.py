@@ -1,0 +1,25 @@
+"""Volumes in files: opening, checking, reading, writing, and where their voxels lie."""
+
+from conv3d_cli.volumes.axes import resolve_axes, spatial
+from conv3d_cli.volumes.formats import FORMATS, open_volume
+from conv3d_cli.volumes.geometry import Geometry
+from conv3d_cli.volumes.source import Source
+from conv3d_cli.volumes.values import Values, scan
+from conv3d_cli.volumes.volume import Saved, Volume, check_output, files_of, load_volume, save_volume
+
+__all__ = [
+    "FORMATS",
+    "Geometry",
+    "Saved",
+    "Source",
+    "Values",
+    "Volume",
+    "check_output",
+    "files_of",
+    "load_volume",
+    "open_volume",
+    "resolve_axes",
+    "save_volume",
+    "scan",
+    "spatial",
+]

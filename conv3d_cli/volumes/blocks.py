@@ -1,0 +1,40 @@
+"""An array in cache-sized pieces, without a copy of the whole."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+from numpy.typing import NDArray
+
+#: Elements of one piece: 1 MiB of float32, which a second-level cache holds.
+BLOCK = 1 << 18
+
+
+def blocks(array: NDArray[Any], size: int = BLOCK) -> Iterator[NDArray[Any]]:
+    """Yield the elements of an array in C order as views of at most ``size`` elements each, or one row if that is more.
+
+    >>> [block.shape for block in blocks(np.zeros((3, 4)).T, 6)]
+    [(2, 3), (2, 3)]
+    """
+    if array.flags.c_contiguous:
+        flat = array.reshape(-1)
+        for start in range(0, flat.size, size):
+            yield flat[start : start + size]
+        return
+    split = next(axis for axis in range(array.ndim) if prod(array.shape[axis + 1 :]) <= size)
+    rows = max(1, size // prod(array.shape[split + 1 :]))
+    for index in itertools.product(*map(range, array.shape[:split])):
+        for start in range(0, array.shape[split], rows):
+            yield array[(*index, slice(start, start + rows))]
+
+
+def storage_order(array: NDArray[Any]) -> tuple[int, ...]:
+    """Return the axes from the largest stride to the smallest.
+
+    >>> storage_order(np.zeros((2, 3, 4), order="F"))
+    (2, 1, 0)
+    """
+    return tuple(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))

@@ -1,0 +1,147 @@
+"""The table of formats: which suffix means what, how it is opened, and how it is written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+from conv3d_cli.errors import UsageError, VolumeError, quoted
+from conv3d_cli.volumes import hdf5, hdf5_out, nifti, npy, writers
+from conv3d_cli.volumes.gzipped import MAGIC as GZIP
+from conv3d_cli.volumes.gzipped import GzipStream
+from conv3d_cli.volumes.narrow import FLOATS, INTEGERS, Narrow
+from conv3d_cli.volumes.source import Source
+from conv3d_cli.volumes.stream import PlainStream, reading
+
+if TYPE_CHECKING:
+    from conv3d_cli.volumes.volume import Volume
+
+Write: TypeAlias = "Callable[[Volume, BinaryIO, Narrow, str], None]"
+NIFTI_TYPES = ("float32", "float64", *INTEGERS)
+ALL_TYPES = (*FLOATS, *INTEGERS)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A row of FORMATS. ``write`` is None for pairs, which are two files; ``order`` is the axes' order on the disk."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    open: Callable[[str], Source]
+    write: Write | None
+    dtypes: tuple[str, ...]
+    order: Callable[[Volume], str]
+
+
+def _open_single(ref: str) -> Source:
+    return _closing(nifti.open_bytes(ref), lambda stream: nifti.from_stream(ref, stream))
+
+
+def _open_pair(ref: str) -> Source:
+    return nifti.from_pair(ref, nifti.open_bytes)
+
+
+def _open_npy(ref: str) -> Source:
+    return _closing(nifti.open_bytes(ref), lambda stream: npy.NpySource(ref, stream))
+
+
+def _closing(stream: Any, understand: Callable[[Any], Source]) -> Source:
+    try:
+        return understand(stream)
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _nifti_order(volume: Volume) -> str:
+    """Space in front, as the standard wants; what comes from another format follows as time, channels, batch."""
+    others = [letter for letter in volume.axes if letter not in "xyz"]
+    return "xyz" + "".join(others if volume.format == "nifti" else sorted(others, key="tcb".index))
+
+
+def _hdf5_order(volume: Volume) -> str:
+    """Of NIfTI, whose first axis varies fastest, the reverse, with channels last; all else as it is."""
+    if volume.format != "nifti":
+        return volume.axes
+    return "".join(sorted(volume.axes, key="btzyxc".index))
+
+
+def _own_order(volume: Volume) -> str:
+    return volume.axes
+
+
+FORMATS = (
+    Format("nifti", (".nii",), _open_single, writers.write_nifti, NIFTI_TYPES, _nifti_order),
+    Format("nifti", (".nii.gz",), _open_single, writers.write_nifti_gz, NIFTI_TYPES, _nifti_order),
+    Format("nifti", (".hdr", ".img", ".hdr.gz", ".img.gz"), _open_pair, None, NIFTI_TYPES, _nifti_order),
+    Format("npy", (".npy",), _open_npy, writers.write_npy, ALL_TYPES, _own_order),
+    Format("hdf5", hdf5.SUFFIXES, hdf5.Hdf5Source, hdf5_out.write_hdf5, ALL_TYPES, _hdf5_order),
+)
+#: What a stream to the standard output is, by the volume's format.
+STREAMS = {"nifti": FORMATS[0], "npy": FORMATS[3], "hdf5": FORMATS[3]}
+STREAM = "-"
+
+
+def path_of(ref: str) -> str:
+    """Return the file of a reference: the part in front of a dataset's path.
+
+    >>> path_of("scan.h5:/t0")
+    'scan.h5'
+    """
+    return hdf5.split_ref(ref)[0]
+
+
+def format_of(ref: str) -> Format | None:
+    """Return the format that the suffix means, whatever its case, or None."""
+    name = path_of(ref).lower()
+    return next((row for row in FORMATS if name.endswith(row.suffixes)), None)
+
+
+def output_format(ref: str, volume_format: str | None = None) -> Format:
+    """Return the format to write; UsageError if the suffix means none."""
+    if ref == STREAM:
+        return STREAMS[volume_format or "npy"]
+    found = format_of(ref)
+    if found is None:
+        raise UsageError(
+            f"output: the suffix of {quoted(ref)} means no format, expected one of {_suffixes()}"
+        )
+    return found
+
+
+def open_volume(ref: str) -> Source:
+    """Open a volume and check its header, reading no voxel; ``-`` is the standard input.
+
+    ``scan.h5:/path`` names a dataset. VolumeError for everything that is wrong with the file.
+    """
+    if ref == STREAM:
+        return _sniff(sys.stdin.buffer, "standard input")
+    found = format_of(ref)
+    if found is not None:
+        return found.open(ref)
+    with reading(ref):
+        file = open(ref, "rb")  # noqa: PTH, SIM115 - closed by its stream
+        if not os.path.isfile(ref):
+            return _sniff(file, ref)
+        file.close()
+    raise VolumeError(f"{quoted(ref)}: the suffix means no format, expected one of {_suffixes()}")
+
+
+def _sniff(file: BinaryIO, name: str) -> Source:
+    """Open what a pipe brings, told by its first bytes."""
+    with reading(name):
+        head = file.read(4)
+    if head.startswith(GZIP):
+        return nifti.from_stream(name, GzipStream(file, name, head))
+    if head == npy.MAGIC[:4]:
+        return npy.NpySource(name, PlainStream(file, name, head))
+    if len(head) == 4:
+        return nifti.from_stream(name, PlainStream(file, name, head))
+    raise VolumeError(f"{quoted(name)}: is cut: got {len(head)} bytes, expected a .npy or .nii stream")
+
+
+def _suffixes() -> str:
+    return ", ".join(suffix for row in FORMATS for suffix in row.suffixes)

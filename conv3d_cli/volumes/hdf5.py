@@ -1,0 +1,138 @@
+"""HDF5: one dataset of a file, read block by block, and only if its voxels are truly in that file.
+
+``element_size_um`` is the convention of ilastik and of Fiji's HDF5 plugin: micrometres along the spatial axes in the
+dataset's index order, which is z, y, x. It is read so for every choice of axes: its first value is for the spatial
+axis that varies slowest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conv3d_cli.errors import VolumeError, quoted
+from conv3d_cli.volumes.axes import spatial
+from conv3d_cli.volumes.geometry import Geometry
+from conv3d_cli.volumes.hdf5_checks import check_dataset, find, listing
+from conv3d_cli.volumes.source import Source, convert
+from conv3d_cli.volumes.stream import one_line, reading
+
+if TYPE_CHECKING:
+    import h5py
+
+SUFFIXES = (".h5", ".hdf5", ".hdf")
+SIZE_ATTRIBUTE = "element_size_um"
+#: Bytes of one block, unless one chunk is more.
+SLAB = 4 << 20
+
+
+def split_ref(ref: str) -> tuple[str, str | None]:
+    """Return file and dataset path of ``scan.h5:/path``; a file that has a colon in its name is a file.
+
+    >>> split_ref("scan.h5:/t0/data"), split_ref("scan.h5")
+    (('scan.h5', '/t0/data'), ('scan.h5', None))
+    """
+    if not os.path.lexists(ref):
+        for at, letter in enumerate(ref):
+            if letter == ":" and ref[:at].lower().endswith(SUFFIXES):
+                return ref[:at], ref[at + 1 :]
+    return ref, None
+
+
+class Hdf5Source(Source):
+    """A dataset that holds all its voxels, in a file that stays open until ``close``."""
+
+    def __init__(self, ref: str) -> None:
+        path, name = split_ref(ref)
+        self._file = _open(ref, path)
+        try:
+            with reading(ref):
+                self._dataset: h5py.Dataset = find(ref, self._file, name)
+                check_dataset(ref, self._file, self._dataset, os.stat(path).st_size)
+                dataset = self._dataset
+                super().__init__(ref, "hdf5", dataset.shape, dataset.dtype, meta={"dataset": dataset.name})
+                self._sizes = self._element_size()
+                self.geometry = self._geometry("zyx")
+        except BaseException:
+            self._file.close()
+            raise
+
+    def geometry_for(self, axes: str) -> Geometry | None:
+        """Return the spacing that ``element_size_um`` gives to the spatial axes in their index order."""
+        return self._geometry(spatial(axes))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _element_size(self) -> list[float] | None:
+        if SIZE_ATTRIBUTE not in self._dataset.attrs:
+            return None
+        values = np.ravel(np.asarray(self._dataset.attrs[SIZE_ATTRIBUTE], dtype=np.float64))
+        if values.size != 3 or not (np.isfinite(values) & (values > 0)).all():
+            self.notes.append(
+                f"{SIZE_ATTRIBUTE} is ignored: got {one_line(values.tolist())}, expected 3 positive numbers"
+            )
+            return None
+        return [float(value) for value in values]
+
+    def _geometry(self, order: str) -> Geometry | None:
+        if self._sizes is None:
+            return None
+        spacing = [self._sizes[order.index(axis)] for axis in "xyz"]
+        return Geometry(np.diag([*spacing, 1.0]), "um")
+
+    def extra_bytes(self, dtype: np.dtype[Any]) -> int:
+        """Bytes beside the result: a block before its conversion, and the chunk that HDF5 inflates."""
+        block = prod(self._block()) * self.dtype.itemsize
+        return block + prod(self._dataset.chunks or ()) * self.dtype.itemsize
+
+    def _fill(self, result: NDArray[Any]) -> None:
+        block = self._block()
+        corners = itertools.product(
+            *(range(0, size, step) for size, step in zip(self.shape, block, strict=True))
+        )
+        with reading(self.ref):
+            try:
+                for corner in corners:
+                    self._copy(tuple(slice(a, a + n) for a, n in zip(corner, block, strict=True)), result)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise VolumeError(
+                    f"{quoted(self.ref)}: the voxels of {quoted(self._dataset.name)} cannot be read: {one_line(error)};"
+                    f" {listing(self._file)}"
+                ) from error
+
+    def _copy(self, where: tuple[slice, ...], result: NDArray[Any]) -> None:
+        if self.dtype == result.dtype:
+            self._dataset.read_direct(result, where, where)
+        else:
+            convert(self._dataset[where], result[where])
+
+    def _block(self) -> list[int]:
+        """Return the shape of what is read at once: whole chunks, so that each is inflated once, up to a bound."""
+        block = list(self._dataset.chunks or [1] * len(self.shape))
+        for axis in reversed(range(len(block))):
+            times = SLAB // (prod(block) * self.dtype.itemsize)
+            block[axis] = min(self.shape[axis], block[axis] * max(1, times))
+        return block
+
+
+def _open(ref: str, path: str) -> h5py.File:
+    import h5py
+
+    with reading(ref):
+        # Opening it first gives the system's plain words for a missing file or a folder.
+        with open(path, "rb"):  # noqa: PTH
+            pass
+        try:
+            # A network drive without locks is no reason to refuse; a writer that holds one is.
+            return h5py.File(path, "r", locking="best-effort")
+        except OSError as error:
+            raise VolumeError(
+                f"{quoted(ref)}: is no HDF5 file that can be read: {one_line(error)}"
+            ) from error

@@ -1,0 +1,162 @@
+"""Writing HDF5 such that a full disk is an error and never the end of the process."""
+
+from __future__ import annotations
+
+import itertools
+from math import prod
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from conv3d_cli.errors import OutputError, UsageError, quoted
+from conv3d_cli.volumes.axes import spatial
+from conv3d_cli.volumes.geometry import MICROMETRES
+from conv3d_cli.volumes.hdf5 import SIZE_ATTRIBUTE, split_ref
+from conv3d_cli.volumes.narrow import Narrow
+from conv3d_cli.volumes.stream import one_line
+
+if TYPE_CHECKING:
+    from conv3d_cli.volumes.volume import Volume
+
+LEVEL = 1
+CHUNK_BYTES = 1 << 20
+DEFAULT_DATASET = "/data"
+
+
+class CalmFile:
+    """A file as HDF5 sees it, in which no write ever fails.
+
+    HDF5 ends the process when it cannot write back what it holds while it closes. So the first error is kept here,
+    later bytes stay in memory (little: nothing but HDF5's own caches is written then), and ``error`` says what happened.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._late: list[tuple[int, bytes]] = []
+        self._at = 0
+        self._end = 0
+        self.error: OSError | None = None
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move, as in every file."""
+        self._at = offset + (0, self._at, self._end)[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._at
+
+    def write(self, data: Any) -> int:
+        """Write to the file, or once that has failed, to memory."""
+        count = memoryview(data).nbytes
+        if self.error is None:
+            try:
+                self._file.seek(self._at)
+                self._file.write(data)
+            except OSError as error:
+                self.error = error
+        if self.error is not None:
+            self._late.append((self._at, bytes(data)))
+        self._at += count
+        self._end = max(self._end, self._at)
+        return count
+
+    def readinto(self, buffer: Any) -> int:
+        """Read back what was written, wherever it went."""
+        view = memoryview(buffer).cast("B")
+        start = self._at
+        data = bytearray(len(view))
+        try:
+            self._file.seek(start)
+            front = self._file.read(len(view))
+            data[: len(front)] = front
+        except OSError as error:
+            self.error = self.error or error
+        for at, late in self._late:
+            low, high = max(at, start), min(at + len(late), start + len(view))
+            if low < high:
+                data[low - start : high - start] = late[low - at : high - at]
+        view[:] = data
+        self._at += len(view)
+        return len(view)
+
+    def read(self, count: int) -> bytes:
+        """Return bytes, as h5py asks of a file; HDF5 itself uses ``readinto``."""
+        buffer = bytearray(count)
+        self.readinto(buffer)
+        return bytes(buffer)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length."""
+        self._end = self._at if size is None else size
+        if self.error is None:
+            try:
+                self._file.truncate(self._end)
+            except OSError as error:
+                self.error = error
+        return self._end
+
+    def flush(self) -> None:
+        """Leave it to the one who closes the file."""
+
+
+def write_hdf5(volume: Volume, file: BinaryIO, narrow: Narrow, ref: str) -> None:
+    """Write one dataset in gzip level 1 with shuffle, and ``element_size_um`` beside it."""
+    import h5py
+
+    calm = CalmFile(file)
+    name = dataset_name(volume, ref)
+    try:
+        with h5py.File(calm, "w", track_order=False) as out:
+            _fill(out, name, volume, narrow, calm)
+    except (OSError, RuntimeError, ValueError) as error:
+        if calm.error is None:
+            raise OutputError(f"{quoted(ref)}: cannot be written: {one_line(error)}") from error
+    if calm.error is not None:
+        raise calm.error
+
+
+def dataset_name(volume: Volume, ref: str) -> str:
+    """Return the dataset of ``out.h5:/path``, else the one that the volume came from, else /data."""
+    _, name = split_ref(ref)
+    if name is None:
+        return (
+            str(volume.meta.get("dataset", DEFAULT_DATASET)) if volume.format == "hdf5" else DEFAULT_DATASET
+        )
+    if not name.strip("/"):
+        raise UsageError(f"output: {quoted(ref)} names no dataset, expected for example 'out.h5:/data'")
+    return name
+
+
+def _fill(out: Any, name: str, volume: Volume, narrow: Narrow, calm: CalmFile) -> None:
+    array = volume.array
+    chunk = _chunk(array.shape, narrow.dtype.itemsize)
+    dataset = out.create_dataset(
+        name,
+        array.shape,
+        narrow.dtype,
+        chunks=chunk,
+        compression="gzip",
+        compression_opts=LEVEL,
+        shuffle=True,
+        track_times=False,
+    )
+    if volume.geometry is not None:
+        scale = MICROMETRES[volume.geometry.unit]
+        sizes = dict(zip("xyz", volume.geometry.spacing, strict=True))
+        dataset.attrs[SIZE_ATTRIBUTE] = np.array([sizes[axis] * scale for axis in spatial(volume.axes)])
+    for corner in itertools.product(
+        *(range(0, size, step) for size, step in zip(array.shape, chunk, strict=True))
+    ):
+        if calm.error is not None:
+            return
+        where = tuple(slice(a, a + n) for a, n in zip(corner, chunk, strict=True))
+        dataset[where] = narrow(array[where])
+
+
+def _chunk(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Return a chunk of about 1 MiB, whole along the last axes, which lie together in the file."""
+    chunk = [1] * len(shape)
+    for axis in reversed(range(len(shape))):
+        chunk[axis] = min(shape[axis], max(1, CHUNK_BYTES // (prod(chunk) * itemsize)))
+    return tuple(chunk)

@@ -1,0 +1,112 @@
+"""NIfTI-1 and NIfTI-2, in one file or as a pair of .hdr and .img, plain or in gzip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from numpy.typing import NDArray
+
+from conv3d_cli.errors import VolumeError, quoted
+from conv3d_cli.volumes.gzipped import GzipStream
+from conv3d_cli.volumes.nifti_header import SIZES, Header, parse, version_of
+from conv3d_cli.volumes.source import Source, fill
+from conv3d_cli.volumes.stream import ByteStream, PlainStream, reading
+
+#: Where the other file of a pair is.
+PARTNERS = {".hdr": ".img", ".img": ".hdr"}
+
+
+class NiftiSource(Source):
+    """A NIfTI image whose header is understood; ``data`` is where its voxels come from."""
+
+    def __init__(self, ref: str, header: Header, data: ByteStream) -> None:
+        super().__init__(
+            ref,
+            "nifti",
+            header.shape,
+            header.dtype,
+            order="F",
+            geometry=header.geometry,
+            meta=header.meta,
+            notes=header.notes,
+        )
+        self._header = header
+        self._data = data
+
+    def close(self) -> None:
+        """Close the file."""
+        self._data.close()
+
+    def _fill(self, result: NDArray[Any]) -> None:
+        with reading(self.ref):
+            self._data.skip_to(self._header.offset)
+            fill(result.reshape(-1, order="F"), self._data, self.dtype, self._header.scale)
+            self._data.finish()
+
+
+def from_stream(ref: str, stream: ByteStream) -> NiftiSource:
+    """Return the image in a stream that holds header and voxels."""
+    with reading(ref):
+        source = NiftiSource(ref, _header(ref, stream, pair=False), stream)
+        if stream.read(4)[0]:
+            source.notes.append("the header's extensions are not carried to an output")
+        _announce(source, stream)
+    return source
+
+
+def from_pair(ref: str, open_stream: Callable[[str], ByteStream]) -> NiftiSource:
+    """Return the image whose header and voxels are two files, either of which may be named."""
+    names = pair_names(ref)
+    head = open_stream(names[0])
+    try:
+        header = _header(names[0], head, pair=True)
+    finally:
+        head.close()
+    data = open_stream(names[1])
+    try:
+        source = NiftiSource(ref, header, data)
+        _announce(source, data)
+    except BaseException:
+        data.close()
+        raise
+    return source
+
+
+def pair_names(ref: str) -> tuple[str, str]:
+    """Return the names of header and voxels of a pair, in the case and with the compression of the one named.
+
+    >>> pair_names("brain.img.gz")
+    ('brain.hdr.gz', 'brain.img.gz')
+    """
+    path = Path(ref)
+    gz = path.suffix if path.suffix.lower() == ".gz" else ""
+    stem = ref[: len(ref) - len(gz)]
+    own = stem[-4:]
+    other = PARTNERS[own.lower()]
+    partner = stem[:-4] + (other.upper() if own.isupper() else other) + gz
+    return (ref, partner) if own.lower() == ".hdr" else (partner, ref)
+
+
+def open_bytes(name: str) -> ByteStream:
+    """Return the bytes of a file, inflated if its name ends in .gz."""
+    with reading(name):
+        raw: BinaryIO = open(name, "rb", buffering=0)  # type: ignore[assignment] # noqa: PTH, SIM115 - closed by its stream
+    return GzipStream(raw, name) if name.lower().endswith(".gz") else PlainStream(raw, name)
+
+
+def _header(name: str, stream: ByteStream, pair: bool) -> Header:
+    start = stream.read(4)
+    version, _ = version_of(name, start)
+    stream.expected = SIZES[version]
+    return parse(name, start + stream.read(SIZES[version] - 4), pair)
+
+
+def _announce(source: NiftiSource, stream: ByteStream) -> None:
+    total = source._header.offset + source.nbytes_stored
+    if total >= 1 << 63:
+        raise VolumeError(
+            f"{quoted(source.ref)}: the header's dim cannot be right: got {source.shape}, expected less than 2^63 bytes"
+        )
+    stream.expect(total)

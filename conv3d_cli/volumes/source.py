@@ -1,0 +1,134 @@
+"""A volume file that was opened and checked, of which no voxel has been read yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from conv3d_cli.errors import OverLimit, quoted
+from conv3d_cli.volumes.blocks import BLOCK
+from conv3d_cli.volumes.geometry import Geometry
+from conv3d_cli.volumes.stream import ByteStream
+
+#: Kinds that hold real numbers, and the widest of them: longdouble and complex cannot be computed with here.
+REAL_KINDS = "biuf"
+WIDEST = 8
+
+
+class Source:
+    """An open volume: what its header says, and ``read`` for its voxels. It is a context manager.
+
+    ``shape`` is in the file's index order, ``dtype`` the stored one, ``order`` the storage order ("C" or "F"),
+    ``notes`` what a report should say about how the file was understood, ``meta`` what only its format knows.
+    """
+
+    def __init__(
+        self,
+        ref: str,
+        format: str,  # noqa: A002 - the word for it
+        shape: Sequence[int],
+        dtype: np.dtype[Any],
+        order: str = "C",
+        geometry: Geometry | None = None,
+        meta: dict[str, Any] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.ref = ref
+        self.format = format
+        self.shape = tuple(int(n) for n in shape)
+        self.dtype = dtype
+        self.order = order
+        self.geometry = geometry
+        self.meta = meta or {}
+        self.notes = list(notes)
+
+    @property
+    def nbytes_stored(self) -> int:
+        """Bytes of the voxels as stored, before compression."""
+        return prod(self.shape) * self.dtype.itemsize
+
+    def geometry_for(self, axes: str) -> Geometry | None:
+        """Return the geometry once the file's axes have their letters."""
+        return self.geometry
+
+    def read(self, dtype: DTypeLike = "float32", limit_bytes: int | None = None) -> NDArray[Any]:
+        """Return all voxels, scaled as the header says, in the file's index and storage order and native byte order.
+
+        Beside the result only a chunk of a few MiB is in memory. VolumeError if a byte is missing, damaged or left
+        over; OverLimit if the result would take more than ``limit_bytes`` or than there is.
+        """
+        wanted = np.dtype(dtype)
+        if wanted.kind not in REAL_KINDS or wanted.itemsize > WIDEST or not wanted.isnative:
+            raise TypeError(f"read: got dtype {dtype!r}, expected a real native one such as 'float32'")
+        result = self._allocate(wanted, limit_bytes)
+        self._fill(result)
+        return result
+
+    def extra_bytes(self, dtype: np.dtype[Any]) -> int:
+        """Bytes of memory that reading as ``dtype`` takes beside the result."""
+        return BLOCK * (self.dtype.itemsize + 8)
+
+    def close(self) -> None:
+        """Close the file."""
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _fill(self, result: NDArray[Any]) -> None:
+        raise NotImplementedError
+
+    def _allocate(self, dtype: np.dtype[Any], limit_bytes: int | None) -> NDArray[Any]:
+        needed = prod(self.shape) * dtype.itemsize + self.extra_bytes(dtype)
+        words = f"{quoted(self.ref)}: needs {needed} bytes of memory for {self.shape} in {dtype}"
+        if limit_bytes is not None and needed > limit_bytes:
+            raise OverLimit(f"{words}, allowed are {limit_bytes}")
+        try:
+            return np.empty(self.shape, dtype, order="F" if self.order == "F" else "C")
+        except (MemoryError, ValueError) as error:
+            raise OverLimit(f"{words}, which is more than there is") from error
+
+
+def real(dtype: np.dtype[Any]) -> bool:
+    """Return whether voxels of this type are real numbers that fit into 64 bits.
+
+    >>> real(np.dtype(">i2")), real(np.dtype("c8")), real(np.dtype("O"))
+    (True, False, False)
+    """
+    return dtype.kind in REAL_KINDS and dtype.itemsize <= WIDEST
+
+
+def fill(
+    flat: NDArray[Any], stream: ByteStream, stored: np.dtype[Any], scale: tuple[float, float] | None
+) -> None:
+    """Read ``flat.size`` stored values into a contiguous array, piece by piece, as ``value * slope + intercept``."""
+    if scale is None and stored == flat.dtype and stored.kind != "b":
+        stream.readinto(flat.view(np.uint8))
+        return
+    piece = np.empty(min(BLOCK, flat.size), stored)
+    for start in range(0, flat.size, BLOCK):
+        part = piece[: flat.size - start]
+        stream.readinto(part.view(np.uint8))
+        convert(part, flat[start : start + BLOCK], scale)
+
+
+def convert(part: NDArray[Any], out: NDArray[Any], scale: tuple[float, float] | None = None) -> None:
+    """Put stored values into an array of another type, scaled in float64 and rounded once."""
+    # A stored byte above 1 is no valid bool, and numpy would not agree with itself on its value.
+    values = part.view(np.uint8) != 0 if part.dtype.kind == "b" else part
+    with np.errstate(all="ignore"):
+        if scale is not None:
+            slope, intercept = scale
+            values = values.astype(np.float64)
+            values *= slope
+            values += intercept
+        out[...] = values

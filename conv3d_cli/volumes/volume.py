@@ -1,0 +1,183 @@
+"""A volume in memory, and the way from a file and back to one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from numpy.typing import DTypeLike, NDArray
+
+from conv3d_cli.errors import OutputError, quoted
+from conv3d_cli.outfile import check_not_a_terminal, check_target, replacing, replacing_all, standard_output
+from conv3d_cli.volumes.axes import resolve_axes
+from conv3d_cli.volumes.formats import STREAM, Format, format_of, open_volume, output_format, path_of
+from conv3d_cli.volumes.geometry import Geometry
+from conv3d_cli.volumes.narrow import Narrow, storage_dtype
+from conv3d_cli.volumes.nifti import pair_names
+from conv3d_cli.volumes.source import real
+from conv3d_cli.volumes.writers import write_nifti_pair
+
+
+@dataclass
+class Volume:
+    """Voxels with the meaning of their axes: one letter each of x y z (space), c (channels), t (time), b (batch).
+
+    ``geometry`` maps voxels to the world, if that is known; ``format`` and ``meta`` are what the file had.
+    """
+
+    array: NDArray[Any]
+    axes: str
+    geometry: Geometry | None = None
+    format: str = "npy"
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.axes = resolve_axes("", self.array.ndim, self.axes)
+        if not real(self.array.dtype):
+            raise TypeError(f"volume: got dtype {self.array.dtype}, expected real numbers of at most 64 bits")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What was written: bytes of voxels, values clipped to the dtype's range, NaN that became 0, and the axes' order."""
+
+    bytes: int
+    clipped: int
+    nans: int
+    axes: str
+    notes: tuple[str, ...] = ()
+
+
+def load_volume(
+    ref: str,
+    axes: str | None = None,
+    dtype: DTypeLike = "float32",
+    data_format: str = "channels_last",
+    limit_bytes: int | None = None,
+) -> Volume:
+    """Return a volume of a file, in the file's index and storage order, in native byte order, scaled.
+
+    VolumeError if the file is damaged, UsageError if ``axes`` do not fit it, OverLimit if it needs too much memory.
+    """
+    with open_volume(ref) as source:
+        letters = resolve_axes(source.format, len(source.shape), axes, data_format)
+        array = source.read(dtype, limit_bytes)
+        return Volume(array, letters, source.geometry_for(letters), source.format, source.meta)
+
+
+def save_volume(volume: Volume, ref: str, dtype: str = "float32", overwrite: bool = False) -> Saved:
+    """Write a volume to a file in the format of its suffix, whole or not at all; ``-`` is the standard output.
+
+    ``dtype`` is what the file stores: integers are rounded half to even and clipped. OutputError if it cannot be
+    written, UsageError for a dtype that the format cannot store.
+
+    >>> import numpy as np, os, tempfile
+    >>> name = os.path.join(tempfile.mkdtemp(), "a.npy")
+    >>> save_volume(Volume(np.full((2, 2, 2), 300.0), "zyx"), name, dtype="uint8").clipped
+    8
+    >>> load_volume(name).array.max()
+    np.float32(255.0)
+    """
+    form = output_format(ref, volume.format)
+    narrow = Narrow(storage_dtype(dtype, form.dtypes, form.name))
+    axes = form.order(volume)
+    ordered = replace(volume, array=_transposed(volume.array, volume.axes, axes), axes=axes)
+    if ref == STREAM:
+        with standard_output() as file:
+            _write(form, ordered, file, narrow, ref)
+    elif form.write is None:
+        names = pair_names(ref)
+        with replacing_all(names, overwrite) as files:
+            write_nifti_pair(ordered, files, narrow, gz=ref.lower().endswith(".gz"))
+    else:
+        with replacing(path_of(ref), overwrite) as file:
+            _write(form, ordered, file, narrow, ref)
+    stored = volume.array.size * narrow.dtype.itemsize
+    return Saved(stored, narrow.clipped, narrow.nans, axes, tuple(_lost(ordered, form)))
+
+
+def check_output(
+    ref: str, overwrite: bool = False, inputs: Sequence[str] = (), dtype: str | None = None
+) -> None:
+    """Refuse, before any work, every output that is already known to fail.
+
+    OutputError if it exists, is an input under any name, or its folder cannot take it; UsageError for a suffix that
+    means no format, a dtype that it cannot store, and for a terminal.
+    """
+    form = output_format(ref)
+    if dtype is not None and ref != STREAM:
+        storage_dtype(dtype, form.dtypes, form.name)
+    if ref == STREAM:
+        check_not_a_terminal()
+        return
+    for path in files_of(ref):
+        for taken in (name for given in inputs if given != STREAM for name in files_of(given)):
+            if _same(path, taken):
+                raise OutputError(
+                    f"{quoted(path)}: is an input of this run too, {quoted(taken)}, and would be lost"
+                )
+        check_target(path, overwrite)
+    if form.name == "hdf5" and os.path.lexists(path_of(ref)):
+        _check_alone(ref)
+
+
+def files_of(ref: str) -> tuple[str, ...]:
+    """Return the files that a reference stands for: both of a pair.
+
+    >>> files_of("a.hdr"), files_of("scan.h5:/t0")
+    (('a.hdr', 'a.img'), ('scan.h5',))
+    """
+    form = format_of(ref)
+    return pair_names(ref) if form is not None and form.write is None else (path_of(ref),)
+
+
+def _write(form: Format, volume: Volume, file: Any, narrow: Narrow, ref: str) -> None:
+    assert form.write is not None
+    form.write(volume, file, narrow, ref)
+
+
+def _transposed(array: NDArray[Any], old: str, new: str) -> NDArray[Any]:
+    """Return a view with the axes in another order; several batch axes keep theirs."""
+    rest = list(enumerate(old))
+    places = []
+    for letter in new:
+        found = next(item for item in rest if item[1] == letter)
+        rest.remove(found)
+        places.append(found[0])
+    return array.transpose(places)
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return os.path.abspath(one) == os.path.abspath(other)
+
+
+def _check_alone(ref: str) -> None:
+    """Replacing a file for one dataset must not take others with it that nobody spoke of."""
+    import h5py
+
+    from conv3d_cli.volumes.hdf5_checks import datasets
+
+    _, wanted = (path_of(ref), ref[len(path_of(ref)) + 1 :] or None)
+    try:
+        with h5py.File(path_of(ref), "r", locking="best-effort") as file:
+            names = [dataset.name for dataset in datasets(file)]
+    except OSError:
+        return
+    others = [name for name in names if wanted is None or name.strip("/") != wanted.strip("/")]
+    if len(names) > 1 and others:
+        raise OutputError(
+            f"{quoted(ref)}: overwriting replaces the whole file, and it holds {len(names)} datasets, such as"
+            f" {quoted(others[0])}: expected a file of its own"
+        )
+
+
+def _lost(volume: Volume, form: Format) -> list[str]:
+    if volume.geometry is None or form.name == "nifti":
+        return []
+    what = "geometry" if form.name == "npy" else "orientation and origin"
+    return [f"{form.name} does not hold {what}"]
