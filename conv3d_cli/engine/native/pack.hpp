@@ -53,12 +53,23 @@ inline void copy_strips(T* to, Index to_row, const T* from, Index from_row, Inde
     }
 }
 
-// One row of the slab, for every channel of the chunk; `from` is the row of the input, at its position 0.
+// Asks for a row of the input ahead of its turn: the hardware does not see the next plane coming.
+template <class T>
+inline void prefetch_row(const T* from, Index count) {
+    for (Index i = 0; i < count; i += 64 / static_cast<Index>(sizeof(T))) __builtin_prefetch(from + i, 0, 2);
+}
+
+// Whether neighbouring channels are nearer to each other than neighbours along a row, as in channels-last data.
+inline bool channels_nearest(const Task& task) {
+    return magnitude(task.x_strides[1]) < magnitude(task.axes[2].stride * task.x_strides[4]);
+}
+
+// One row of the slab, for some channels; `from` is the row of the input, at its position 0.
 template <class T>
 void pack_row(const Task& task, const Block& block, const T* from, Index channels, T* to) {
     const Axis& axis = task.axes[2];
     const Index step = axis.stride * task.x_strides[4];
-    const bool across = channels > 1 && magnitude(task.x_strides[1]) < magnitude(step);
+    const bool across = channels > 1 && channels_nearest(task);
     for (Index b = 0; b < axis.band_count; ++b) {
         const Band& band = axis.bands[b];
         const Index count = entries(axis, band, block.count[2]);
@@ -74,15 +85,16 @@ void pack_row(const Task& task, const Block& block, const T* from, Index channel
             clear(row + c * task.volume + high, end - band.start - high);
         }
         if (high == low) continue;
+        if (step == 1 && channels == 1) prefetch_row(from + begin + low + task.x_strides[2], high - low);
         (across ? copy_strips<T> : copy_rows<T>)(row + low, task.volume,
                                                  from + (begin + low * axis.stride) * task.x_strides[4],
                                                  task.x_strides[1], step, channels, high - low);
     }
 }
 
-// The slab [channel][D][H][W] of one block; `x` is the input at the first channel of the chunk.
+// All rows of some channels.
 template <class T>
-void pack_slab(const Task& task, const Block& block, const T* x, Index channels, T* slab) {
+void pack_channels(const Task& task, const Block& block, const T* x, Index channels, T* slab) {
     const Axis& depth = task.axes[0];
     const Axis& height = task.axes[1];
     for (Index i = 0; i < depth.band_count; ++i) {
@@ -102,6 +114,15 @@ void pack_slab(const Task& task, const Block& block, const T* x, Index channels,
             }
         }
     }
+}
+
+// The slab [channel][D][H][W] of one block; `x` is the input at the first channel of the chunk. Channels are taken one
+// by one, so that memory is read in long runs, unless they lie side by side.
+template <class T>
+void pack_slab(const Task& task, const Block& block, const T* x, Index channels, T* slab) {
+    const Index together = channels_nearest(task) ? channels : 1;
+    for (Index c = 0; c < channels; c += together)
+        pack_channels(task, block, x + c * task.x_strides[1], together, slab + c * task.volume);
     clear(slab + channels * task.volume, Simd<T>::lanes);  // the last vector of the last row may reach this far
 }
 

@@ -59,6 +59,20 @@ inline typename Simd<T>::Vector spread(T value) {
     return value - typename Simd<T>::Vector{};  // x - 0 is x for every x, -0, NaN and Inf included
 }
 
+// Holds a loaded value in its register: GCC otherwise loads it again for each of its uses.
+template <class V>
+inline void hold(V& value) {
+#if defined(__AVX512F__)
+    asm("" : "+v"(value));
+#elif defined(__x86_64__)
+    asm("" : "+x"(value));
+#elif defined(__aarch64__)
+    asm("" : "+w"(value));
+#else
+    static_cast<void>(value);
+#endif
+}
+
 // The first `count` lanes only: no memory beyond the end of a row is touched.
 template <class T>
 inline typename Simd<T>::Vector load_some(const T* from, Index count) {

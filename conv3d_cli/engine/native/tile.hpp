@@ -49,7 +49,10 @@ void tile(const TileArgs<T>& a) {
         for (int r = 0; r < Y + C - 1; ++r, row += a.pitch) {
             V value[X];
             CONV3D_UNROLL
-            for (int x = 0; x < X; ++x) value[x] = load(row + x * lanes);
+            for (int x = 0; x < X; ++x) {
+                value[x] = load(row + x * lanes);
+                if (C > 1) hold(value[x]);
+            }
             CONV3D_UNROLL
             for (int c = 0; c < C; ++c) {
                 const int y = r - c;

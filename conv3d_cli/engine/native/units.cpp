@@ -52,7 +52,9 @@ bool has_v4() {
 }  // namespace
 #endif
 
-std::vector<const Unit*> runnable_units() {
+namespace {
+
+std::vector<const Unit*> detect() {
     std::vector<const Unit*> units;
 #if defined(CONV3D_X86_UNITS)
     __builtin_cpu_init();
@@ -61,6 +63,14 @@ std::vector<const Unit*> runnable_units() {
     if (has_v2()) units.push_back(&v2::unit);
 #endif
     units.push_back(&generic::unit);
+    return units;
+}
+
+}  // namespace
+
+// Asked once: on a virtual machine each CPUID instruction costs as much as a small convolution.
+const std::vector<const Unit*>& runnable_units() {
+    static const std::vector<const Unit*> units = detect();
     return units;
 }
 

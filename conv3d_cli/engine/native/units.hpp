@@ -9,7 +9,7 @@
 namespace conv3d {
 
 // Best first; never empty.
-std::vector<const Unit*> runnable_units();
+const std::vector<const Unit*>& runnable_units();
 
 // Throws std::invalid_argument if the machine cannot run it, or the build lacks it.
 const Unit& find_unit(const std::string& name);
