@@ -72,7 +72,7 @@ def oracle_layer(
     dilation_rate=(1, 1, 1),
     groups=1,
 ):
-    """Return output and magnitude of a layer without activation; x has the layer's layout and any batch axes."""
+    """Return output and magnitude of a layer without activation, for x in its layout with any batch axes."""
     x = np.asarray(x, dtype=np.float64)
     batch_shape = x.shape[:-4]
     planar = x.reshape(-1, *x.shape[-4:])

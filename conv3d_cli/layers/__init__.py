@@ -1,0 +1,16 @@
+"""What to compute: the layer Conv3D, networks of them, and the tables of their arguments.
+
+``arguments`` holds the arguments and their checks, ``activations`` and ``initializers`` one table each of
+named functions; a new row in a table is a new function that every spec can name. ``kinds`` says what values
+an argument may have, ``named`` how a name is looked up, ``philox`` draws Keras's random numbers,
+``operation`` is the convolution without a layer.
+"""
+
+from conv3d_cli.layers.conv3d import Conv3D
+from conv3d_cli.layers.network import Network
+from conv3d_cli.layers.operation import convolve
+
+Convolution3D = Conv3D
+"""Keras's other name of the layer."""
+
+__all__ = ["Conv3D", "Convolution3D", "Network", "convolve"]

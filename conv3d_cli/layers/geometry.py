@@ -1,0 +1,160 @@
+"""The shapes of a convolution layer: what it takes, what it gives, and what it asks of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias, cast
+
+from conv3d_cli.engine.problem import Problem, Real
+from conv3d_cli.errors import ShapeError
+from conv3d_cli.shapes import NO_PADS, Pads, Triple, effective, output_size, same_padding, voxels
+
+Shape: TypeAlias = tuple[int | None, ...]
+
+
+class LayerGeometry:
+    """The geometric arguments of a layer in canonical form, and the shape rules that follow from them."""
+
+    name: str
+    dtype: str
+    filters: int
+    kernel_size: Triple
+    strides: Triple
+    padding: str
+    data_format: str
+    dilation_rate: Triple
+    groups: int
+    batch_input_shape: Shape | None
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether the channels are the last axis."""
+        return self.data_format == "channels_last"
+
+    @property
+    def declared_channels(self) -> int | None:
+        """Channels of ``batch_input_shape``, or None if it says nothing of them."""
+        shape = self.batch_input_shape
+        return None if shape is None else shape[-1 if self.channels_last else -4]
+
+    @property
+    def channels(self) -> int | None:
+        """Channels that the layer's weights are made for, or None if it takes any number."""
+        return None
+
+    def kernel_shape(self, channels: int) -> tuple[int, int, int, int, int]:
+        """Return the kernel's shape for so many input channels: ``(kd, kh, kw, C / groups, filters)``.
+
+        >>> from conv3d_cli.layers import Conv3D
+        >>> Conv3D(8, 3, groups=2).kernel_shape(4)
+        (3, 3, 3, 2, 8)
+        """
+        self._check_groups(channels, None)
+        return (*self.kernel_size, channels // self.groups, self.filters)
+
+    def pads(self, size: Triple) -> Pads:
+        """Return the zeros before and after each axis of an input with so many voxels.
+
+        >>> from conv3d_cli.layers import Conv3D
+        >>> Conv3D(1, (2, 3, 4), padding="same").pads((6, 6, 6))
+        ((0, 1), (1, 1), (1, 2))
+        """
+        if self.padding == "valid":
+            return NO_PADS
+        d, h, w = (
+            same_padding(n, k, s, r)
+            for n, k, s, r in zip(size, self.kernel_size, self.strides, self.dilation_rate, strict=True)
+        )
+        return d, h, w
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
+        """Return the shape of the output for that of an input; None stands for a size that is not known.
+
+        Raises ShapeError if the layer cannot take such an input.
+
+        >>> from conv3d_cli.layers import Conv3D
+        >>> Conv3D(2, 3).compute_output_shape((4, 7, 28, 28, 28, 1))
+        (4, 7, 26, 26, 26, 2)
+        >>> Conv3D(2, 3, padding="same", strides=2).compute_output_shape((None, None, 28, 27, 1))
+        (None, None, 14, 14, 2)
+        """
+        batch, size, _ = self.split_shape(input_shape, self.channels)
+        out = tuple(self._output_size(i, n, input_shape) for i, n in enumerate(size))
+        return (*batch, *out, self.filters) if self.channels_last else (*batch, self.filters, *out)
+
+    def problem(self, input_shape: Sequence[int]) -> Problem:
+        """Return what the engine has to serve for an input of a shape, its batch axes multiplied together.
+
+        Raises ShapeError if the layer cannot take such an input.
+
+        >>> from conv3d_cli.layers import Conv3D
+        >>> Conv3D(2, 3).problem((4, 7, 28, 28, 28, 1)).output_shape
+        (28, 2, 26, 26, 26)
+        """
+        self.compute_output_shape(input_shape)
+        batch, size, channels = self.split_shape(input_shape, self.channels)
+        if channels is None or None in batch or None in size:
+            raise ShapeError(
+                f"{self.name}: input shape not known: got {tuple(input_shape)}, expected whole numbers"
+            )
+        known = cast("Triple", size)
+        return Problem(
+            size=known,
+            kernel=self.kernel_size,
+            strides=self.strides,
+            dilation=self.dilation_rate,
+            padding=self.pads(known),
+            batch=voxels(cast("tuple[int, ...]", batch)),
+            channels=channels,
+            filters=self.filters,
+            groups=self.groups,
+            dtype=cast("Real", self.dtype),
+        )
+
+    def split_shape(
+        self, shape: Sequence[int | None], channels: int | None
+    ) -> tuple[Shape, Shape, int | None]:
+        """Return batch shape, size and channels of an input shape.
+
+        Raises ShapeError for too few axes, for channels that groups do not divide, and for channels other
+        than ``channels`` or the declared ones, where those are known.
+        """
+        shape = tuple(shape)
+        if len(shape) < 5:
+            raise ShapeError(
+                f"{self.name}: input has too few dimensions: got {len(shape)} in {shape}, "
+                "expected at least 5 dimensions"
+            )
+        axis = -1 if self.channels_last else -4
+        found, expected = shape[axis], channels or self.declared_channels
+        if found is not None:
+            self._check_groups(found, shape)
+            if expected is not None and found != expected:
+                raise ShapeError(
+                    f"{self.name}: wrong number of channels on axis {axis} of the input: "
+                    f"got {found} in {shape}, expected {expected}"
+                )
+        return shape[:-4], shape[-4:-1] if self.channels_last else shape[-3:], found
+
+    def _check_groups(self, channels: int, shape: Shape | None) -> None:
+        if channels < 1 or channels % self.groups:
+            where = "" if shape is None else f" in {shape}"
+            raise ShapeError(
+                f"{self.name}: the input's channels do not divide into groups: "
+                f"got {channels} channels{where}, expected a multiple of groups {self.groups}"
+            )
+
+    def _output_size(self, i: int, size: int | None, shape: Sequence[int | None]) -> int | None:
+        if size is None:
+            return None
+        k, s, d = self.kernel_size[i], self.strides[i], self.dilation_rate[i]
+        pads = (0, 0) if self.padding == "valid" else same_padding(size, k, s, d)
+        outputs = output_size(size, k, s, d, pads)
+        if outputs < 0:
+            axis = len(shape) - (4 if self.channels_last else 3) + i
+            raise ShapeError(
+                f"{self.name}: kernel larger than the input along axis {axis}: "
+                f"got {size} voxels, effective kernel {effective(k, d)}, stride {s}, in {tuple(shape)}, "
+                f"expected at least {effective(k, d) - s} voxels"
+            )
+        return outputs
