@@ -1,0 +1,115 @@
+"""Layers against the rules of Conv3D, and against each other, each problem at the place that it is about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from conv3d_cli.errors import Conv3dError, UnknownArgument
+from conv3d_cli.layers import Conv3D, Network
+from conv3d_cli.layers.arguments import ARGUMENTS
+from conv3d_cli.layers.arguments import problems as argument_problems
+from conv3d_cli.spec.forms import Canonical, first_place, unknown_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from conv3d_cli.spec.problems import Place, Problems
+    from conv3d_cli.spec.reader import Node
+
+
+def build_network(spec: Canonical, problems: Problems) -> Network:
+    """Return the network of a spec; raises SpecError with everything that is wrong in the file."""
+    for layer in spec.layers:
+        check_layer(layer, spec.keras, problems)
+    _check_names(spec.layers, problems)
+    problems.raise_any()
+    layers = [Conv3D.from_config(layer.plain()) for layer in spec.layers]
+    for rule in BETWEEN_LAYERS:
+        rule(layers, spec.layers, problems)
+    problems.raise_any()
+    try:
+        return Network(layers)
+    except Conv3dError as error:
+        problems.fail(spec.layers[0].place, str(error))
+
+
+def check_layer(layer: Node, keras: int, problems: Problems) -> None:
+    """Note every problem of one layer at the value, key or layer that it is about."""
+    for problem in argument_problems(layer.plain(), keras):
+        argument = problem.argument
+        if isinstance(problem, UnknownArgument) and argument not in ARGUMENTS:
+            problems.add(layer.keys[problem.argument], unknown_key(problem.argument, ARGUMENTS))
+        elif argument is None or argument not in layer.value:
+            problems.add(layer.place, str(problem))
+        else:
+            _explain(layer.value[argument], argument, str(problem), problems)
+
+
+def _explain(node: Node, argument: str, message: str, problems: Problems) -> None:
+    """Note a refused value; where YAML read a word in it in an unexpected way, say that too, at that word."""
+    words = list(node.walk())
+    hints = [word for word in words if word.hint]
+    for word in hints:
+        problems.add(word.place, f"{message} ({word.hint})")
+    if not hints and not any(word.never for word in words):
+        problems.add(_inside(node, argument, message), message)
+
+
+def _inside(node: Node, argument: str, message: str) -> Place:
+    """Return the place inside ``{class_name, config}`` that a message is about, or else that of the whole.
+
+    Messages about a parameter of an initializer or an activation begin ``argument: class: parameter:``, those
+    about a parameter that it does not have show that parameter as what they got.
+    """
+    config = node.value.get("config") if isinstance(node.value, dict) else None
+    if config is None or not isinstance(config.value, dict) or "class_name" not in node.value:
+        return node.place
+    begin = f"{argument}: {node.value['class_name'].value}: "
+    for key, value in config.value.items():
+        if message.startswith(f"{begin}{key}:"):
+            return value.place
+        if f"no argument of this name: got {key!r}" in message:
+            return config.keys[key]
+    return node.place
+
+
+def _check_names(layers: Sequence[Node], problems: Problems) -> None:
+    first: dict[str, Node] = {}
+    for layer in layers:
+        name = layer.value.get("name")
+        if name is None or not isinstance(name.value, str):
+            continue
+        if name.value in first:
+            problems.add(
+                name.place,
+                f"name: {name.value!r} is taken by the layer at {first[name.value].place}: expected another",
+            )
+        else:
+            first[name.value] = name
+
+
+def _same_format(layers: Sequence[Conv3D], nodes: Sequence[Node], problems: Problems) -> None:
+    for layer, node in zip(layers, nodes, strict=True):
+        if layer.data_format != layers[0].data_format:
+            problems.add(
+                first_place(node, "data_format"),
+                f"data_format: differs between layers: got {layer.data_format}, "
+                f"expected {layers[0].data_format} as in the layer at {nodes[0].place}",
+            )
+
+
+def _channels_fit(layers: Sequence[Conv3D], nodes: Sequence[Node], problems: Problems) -> None:
+    for i in range(1, len(layers)):
+        channels, groups = layers[i - 1].filters, layers[i].groups
+        if channels % groups:
+            problems.add(
+                first_place(nodes[i], "groups"),
+                f"groups: must divide the input channels: got {groups}, "
+                f"expected a divisor of {channels}, the filters of the layer at {nodes[i - 1].place}",
+            )
+
+
+BETWEEN_LAYERS: tuple[Callable[[Sequence[Conv3D], Sequence[Node], Problems], None], ...] = (
+    _same_format,
+    _channels_fit,
+)
