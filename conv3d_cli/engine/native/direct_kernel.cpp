@@ -7,6 +7,8 @@ namespace conv3d {
 namespace CONV3D_UNIT {
 namespace {
 
+inline bool stopped(const Task& task) { return __atomic_load_n(task.stop, __ATOMIC_RELAXED); }
+
 // Where a tile writes: straight into the output, or into the block of outputs that is unpacked afterwards.
 template <class T>
 struct Target {
@@ -44,7 +46,7 @@ void apply_filters(const Task& task, const Block& block, const T* slab, Index gr
                    Index done, Index channels, const Target<T>& target) {
     const Index taps = task.axes[0].taps * task.axes[1].taps * task.axes[2].taps;
     const T* bias = static_cast<const T*>(task.bias);
-    for (Index f = 0, width; f < filters; f += width) {
+    for (Index f = 0, width; f < filters && !stopped(task); f += width) {
         width = block_of_filters(filters - f, most_filters);
         const Index filter = group * task.filters + first_filter + f;
         const T* weights =
@@ -88,7 +90,7 @@ void run(const Task& task, Index item, void* scratch) {
     const Target<T> target = task.out_volume ? Target<T>{kept, task.out_volume, task.out_plane, task.out_pitch}
                                              : Target<T>{out, s[1], s[2], s[3]};
     const T* x = static_cast<const T*>(task.x) + entry * task.x_strides[0];
-    for (Index done = 0; done < task.channels; done += task.channel_chunk) {
+    for (Index done = 0; done < task.channels && !stopped(task); done += task.channel_chunk) {
         const Index channels = least(task.channel_chunk, task.channels - done);
         pack_slab(task, block, x + (group * task.channels + done) * task.x_strides[1], channels, slab);
         apply_filters(task, block, slab, group, first_filter, filters, done, channels, target);

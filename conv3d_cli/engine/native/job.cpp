@@ -62,6 +62,7 @@ Job::Job(const Unit& unit, bool is_double, Layout layout, const Array& x, const 
         task_.out_plane = layout_.out_plane;
         task_.out_volume = layout_.out_volume;
     }
+    task_.stop = &stop_;
     plan_passes();
     const Index item_bytes = is_double_ ? 8 : 4;
     if (is_double_)
@@ -179,6 +180,7 @@ void Job::work() {
     const auto scratch = allocate(static_cast<std::size_t>(elements) * (is_double_ ? 8 : 4));
     const auto run = is_double_ ? unit_.run_double : unit_.run_float;
     for (Index item = next_++; item < total_; item = next_++) {
+        if (__atomic_load_n(&stop_, __ATOMIC_RELAXED)) return;
         run(task_, item, scratch.get());
         ++finished_;
     }

@@ -37,7 +37,7 @@ class Job {
     Job& operator=(const Job&) = delete;
 
     void work();  // computes blocks until none is left; to be called from every thread that takes part
-    void cancel() { next_ = total_; }
+    void cancel() { __atomic_store_n(&stop_, true, __ATOMIC_RELAXED); }
     Index finished() const { return finished_; }
     Index total() const { return total_; }
 
@@ -59,6 +59,7 @@ class Job {
     std::vector<double> weights_double_;
     std::vector<char> bias_;
     Index total_ = 0;
+    bool stop_ = false;
     std::atomic<Index> next_{0}, finished_{0};
 };
 

@@ -57,6 +57,7 @@ struct Task {
     Index out_pitch, out_plane, out_volume;  // the same for the block of outputs kept where W has not stride 1; else 0
     Pass several[2];                         // passes for several filters at once; no columns means no pass
     Pass one[2];                             // passes for one filter: long columns, then those one tap shorter
+    const bool* stop;                        // set to make a block end early
 };
 
 // One instruction set. `run` computes one block; `scratch` holds the slab and then the block of outputs.

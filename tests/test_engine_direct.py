@@ -1,0 +1,272 @@
+"""The direct method against the oracle, at every instruction set that this machine runs."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conv3d_cli.engine import direct, isa
+from conv3d_cli.engine.direct_layout import axis_of, layout_of
+from conv3d_cli.engine.problem import Problem
+from tests.oracle import oracle
+from tests.tolerances import assert_close
+
+pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+
+ISAS = isa.available()
+DTYPES = ("float32", "float64")
+
+
+def planar(shape, dtype):
+    return np.full(shape, np.nan, dtype)
+
+
+def channels_last(shape, dtype):
+    n, c, *space = shape
+    return np.moveaxis(planar((n, *space, c), dtype), -1, 1)
+
+
+def fortran(shape, dtype):
+    return planar(shape[::-1], dtype).T
+
+
+def every_other_reversed(shape, dtype):
+    steps = (2, -2, 2, -2, -2)
+    return planar([2 * n for n in shape], dtype)[tuple(slice(None, None, s) for s in steps)]
+
+
+def field_of_a_record(shape, dtype):
+    return np.full(shape, -1, [("pad", "i1"), ("value", dtype)])["value"]
+
+
+STORAGE = {f.__name__: f for f in (planar, channels_last, fortran, every_other_reversed, field_of_a_record)}
+
+
+def arrays(problem, storage=planar, seed=0):
+    rng = np.random.default_rng(seed)
+    x = storage(problem.input_shape, problem.dtype)
+    x[...] = rng.standard_normal(x.shape)
+    kernel = rng.standard_normal(problem.kernel_shape).astype(problem.dtype)
+    bias = rng.standard_normal(problem.filters).astype(problem.dtype)
+    return x, kernel, bias
+
+
+def convolve(problem, x, kernel, bias=None, *, name=None, threads=1, storage=planar, **options):
+    out = storage(problem.output_shape, problem.dtype)
+    direct.run(problem, x, kernel, bias, out, threads=threads, isa=name, **options)
+    return out
+
+
+def check(problem, x, kernel, bias=None, **options):
+    """Compare every instruction set with the oracle, and three threads with one."""
+    geometry = (problem.strides, problem.padding, problem.dilation, problem.groups)
+    want, magnitude = oracle(x, kernel, bias, *geometry)
+    for name in ISAS:
+        out = convolve(problem, x, kernel, bias, name=name, **options)
+        terms = problem.taps * problem.channels // problem.groups + 1
+        assert_close("direct", problem.dtype, out, want, magnitude, terms)
+        again = convolve(problem, x, kernel, bias, name=name, threads=3, **options)
+        np.testing.assert_array_equal(out.view(), again, err_msg=f"{name}: three threads, other bits")
+
+
+def triples(low, high):
+    return st.tuples(*[st.integers(low, high)] * 3)
+
+
+@st.composite
+def problems(draw):
+    size = draw(st.one_of(triples(1, 9), triples(1, 40)))
+    kernel = draw(triples(1, 5 if max(size) > 9 else 9))
+    groups = draw(st.sampled_from((1, 1, 2, 3)))
+    return Problem(
+        size,
+        kernel,
+        strides=draw(st.one_of(st.just((1, 1, 1)), triples(1, 4))),
+        dilation=draw(st.one_of(st.just((1, 1, 1)), triples(1, 4))),
+        padding=draw(st.tuples(*[st.tuples(st.integers(0, 4), st.integers(0, 4))] * 3)),
+        batch=draw(st.integers(1, 2)),
+        channels=groups * draw(st.sampled_from((1, 1, 2, 3, 5))),
+        filters=groups * draw(st.sampled_from((1, 2, 3, 4, 7, 8, 9, 17))),
+        groups=groups,
+        dtype=draw(st.sampled_from(DTYPES)),
+    )
+
+
+@settings(max_examples=250, deadline=None, derandomize=True)
+@given(problems(), st.sampled_from(sorted(STORAGE)), st.sampled_from(sorted(STORAGE)), st.booleans())
+def test_random_problems_agree_with_the_oracle(problem, source, target, with_bias):
+    x, kernel, bias = arrays(problem, STORAGE[source])
+    check(problem, x, kernel, bias if with_bias else None, storage=STORAGE[target])
+
+
+SMALL = Problem((9, 9, 9), (3, 3, 3), channels=2, filters=3)
+TABLE = {
+    "every size of a row to five vectors": [replace(SMALL, size=(3, 3, n)) for n in range(3, 84)],
+    "every number of rows": [replace(SMALL, size=(3, n, 5), filters=1) for n in range(3, 22)],
+    "every number of filters": [replace(SMALL, size=(3, 4, 35), filters=n) for n in range(1, 20)],
+    "every length of a column": [Problem((2, 20, 18), (1, n, 2)) for n in range(1, 21)],
+    "kernel larger than the input": [Problem((2, 2, 2), (9, 8, 7), padding=((9, 9), (9, 9), (9, 9)))],
+    "an input without a voxel": [Problem((0, 3, 3), (2, 2, 2), padding=((1, 2), (0, 0), (0, 0)), filters=2)],
+    "strides beyond the kernel": [Problem((40, 41, 42), (2, 3, 2), strides=(7, 11, 13), filters=2)],
+    "a stride beyond the input": [replace(SMALL, strides=s) for s in ((99, 1, 10**12), (1, 99, 99))],
+    "dilation beyond the blocks": [Problem((300, 5, 300), (3, 1, 3), dilation=(140, 1, 130), filters=9)],
+    "stride and dilation with a common factor": [
+        Problem((25, 26, 40), (3, 3, 3), strides=(s, s, s), dilation=(d, d, d), filters=f)
+        for s in (2, 3, 4) for d in (2, 3, 4, 6) for f in (1, 8)
+    ],
+    "many channels, in several chunks": [
+        Problem((5, 5, 20), (3, 3, 3), padding=((1, 1),) * 3, channels=700, filters=f) for f in (1, 10)
+    ],
+    "many filters": [Problem((3, 3, 3), (2, 2, 2), filters=2048)],
+    "depthwise": [Problem((7, 8, 33), (3, 3, 3), channels=24, filters=24, groups=24)],
+    "depthwise with a multiplier": [Problem((7, 8, 20), (3, 3, 3), channels=5, filters=15, groups=5)],
+    "pointwise": [Problem((7, 8, 20), (1, 1, 1), channels=32, filters=12)],
+    "more than a page in a row": [Problem((3, 3, 1030), (3, 3, 3)), Problem((1, 2, 4096), (1, 1, 1))],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_the_corners(case):
+    for number, problem in enumerate(TABLE[case]):
+        for dtype in DTYPES if number == 0 else DTYPES[number % 2 :][:1]:
+            typed = replace(problem, dtype=dtype)
+            check(typed, *arrays(typed, seed=number))
+
+
+@pytest.mark.parametrize("storage", STORAGE)
+def test_a_problem_of_many_blocks_in_every_storage_order(storage):
+    problem = Problem((30, 31, 70), (3, 3, 3), padding=((1, 1),) * 3, channels=6, filters=11)
+    x, kernel, bias = arrays(problem, STORAGE[storage])
+    check(problem, x, kernel, bias, storage=STORAGE[storage])
+
+
+@pytest.mark.parametrize("empty", [0, 1, 2])
+def test_an_axis_without_outputs_is_no_error(empty):
+    size = tuple(2 if i == empty else 5 for i in range(3))
+    problem = Problem(size, (3, 3, 3))
+    x, kernel, bias = arrays(problem)
+    assert convolve(problem, x, kernel, bias).shape == problem.output_shape
+    assert direct.seconds(problem, 1) == direct.scratch_bytes(problem, 1) == 0
+
+
+@pytest.mark.parametrize("name", ISAS)
+@pytest.mark.parametrize("filters", [1, 8])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_reaches_the_kernel_and_no_farther(name, filters, value):
+    problem = Problem((12, 13, 40), (3, 3, 3), padding=((1, 1),) * 3, filters=filters)
+    x, kernel, _ = arrays(problem)
+    kernel[0, 1, 2] = 0  # a weight of zero times a value that is not finite is NaN
+    x[0, 0, 6, 7, 19] = value
+    out = convolve(problem, x, kernel, name=name)
+    reached = np.zeros(out.shape, bool)
+    reached[:, :, 5:8, 6:9, 18:21] = True
+    np.testing.assert_array_equal(np.isfinite(out), ~reached)
+    assert np.isnan(out[0, :, 7, 7, 18]).all()
+
+
+def test_nothing_is_written_beyond_the_output():
+    problem = Problem((4, 5, 21), (2, 2, 2), filters=3)
+    x, kernel, bias = arrays(problem)
+    n, f, *space = problem.output_shape
+    for name in ISAS:
+        frame = np.full((n, f, *[m + 2 for m in space]), 7, np.float32)
+        inner = (slice(None), slice(None), *[slice(1, -1)] * 3)
+        direct.run(problem, x, kernel, bias, frame[inner], threads=1, isa=name)
+        assert np.isfinite(frame).all()
+        frame[inner] = 7
+        assert (frame == 7).all()
+
+
+def test_a_kernel_of_any_strides_and_read_only_arrays():
+    problem = replace(SMALL, filters=4)
+    x, kernel, bias = arrays(problem)
+    want = convolve(problem, x, kernel, bias)
+    odd = every_other_reversed(kernel.shape, "float32")
+    odd[...] = kernel
+    for array in (x, odd):
+        array.flags.writeable = False
+    np.testing.assert_array_equal(convolve(problem, x, odd, np.repeat(bias, 2)[::2]), want)
+
+
+SLOW = Problem((90, 90, 90), (11, 11, 11), filters=8)  # at the plain instruction set, more than a few ticks
+
+
+def test_progress_grows_to_one():
+    seen = []
+    convolve(SLOW, *arrays(SLOW), name="generic", threads=2, tick=seen.append)
+    assert seen == sorted(seen)
+    assert len(seen) > 1
+    assert seen[-1] == 1.0
+
+
+def test_an_interrupt_stops_all_threads_before_the_work_is_done():
+    def interrupt(done):
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    out = planar(SLOW.output_shape, "float32")
+    with pytest.raises(KeyboardInterrupt):
+        direct.run(SLOW, *arrays(SLOW), out, threads=2, tick=interrupt, isa="generic")
+    assert threading.active_count() == before
+    assert np.isnan(out).any()
+
+
+def test_a_cancelled_job_computes_no_more():
+    x, kernel, bias = arrays(SMALL)
+    out = planar(SMALL.output_shape, "float32")
+    layout = direct._native_layout(isa.native(), SMALL, layout_of(SMALL, 1, ISAS[0]))
+    job = isa.native().Job(ISAS[0], layout, x, kernel, bias, out)
+    job.cancel()
+    job.work()
+    assert np.isnan(out).all()
+    assert (job.done, job.total > 0) == (0, True)
+
+
+def test_the_kernels_refuse_what_would_make_them_write_anywhere():
+    problem = SMALL
+    x, kernel, bias = arrays(problem)
+    out = planar(problem.output_shape, "float32")
+    layout = direct._native_layout(isa.native(), problem, layout_of(problem, 1, ISAS[0]))
+    job = isa.native().Job
+    for change, error, message in (
+        ({"x": x[:, :1]}, ValueError, "channels"),
+        ({"x": x[..., :-1]}, ValueError, "axis"),
+        ({"out": out[:, :, 1:]}, ValueError, "axis"),
+        ({"bias": bias[1:]}, ValueError, "bias"),
+        ({"kernel": kernel[1:]}, ValueError, "axis"),
+        ({"kernel": kernel.astype("float64")}, TypeError, "one dtype"),
+        ({"isa": "x86-64-v9"}, ValueError, "not available"),
+    ):
+        given_ = {"isa": ISAS[0], "layout": layout, "x": x, "kernel": kernel, "bias": bias, "out": out}
+        with pytest.raises(error, match=message):
+            job(**given_ | change)
+
+
+@given(problems(), st.integers(1, 9))
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_each_slot_of_a_slab_holds_the_position_that_its_tap_reads(problem, block):
+    for index in range(3):
+        axis = axis_of(problem, index, block, align=4)
+        held = {
+            start + i: position + i * axis.stride
+            for position, start, length in axis.bands
+            for i in range(length)
+        }
+        for tap, slot in enumerate(axis.slots):
+            for o in range(block):
+                assert held[slot + o] == o * axis.stride + tap * problem.dilation[index]
+
+
+def test_scratch_is_bounded_and_the_prediction_grows_with_the_work():
+    one = Problem((256, 256, 256), (3, 3, 3), padding=((1, 1),) * 3)
+    assert 0 < direct.scratch_bytes(one, 2) < 8 << 20
+    assert (
+        direct.seconds(one, 1) > direct.seconds(one, 2) > direct.seconds(replace(one, size=(64, 64, 64)), 2)
+    )
+    wide = replace(one, size=(64, 64, 64), channels=64, filters=64)
+    assert direct.scratch_bytes(wide, 2) < 16 << 20
