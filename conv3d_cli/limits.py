@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,21 +74,17 @@ def processors() -> int:
 def memory_bounds() -> dict[str, int]:
     """Return every bound on this process's memory, in bytes, by the name of what sets it."""
     bounds: dict[str, int] = {}
-    try:
+    with suppress(OSError, ValueError):
         bounds["physical memory"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (OSError, ValueError):
-        pass
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         if numbers := _first_numbers(CGROUP / name):
             bounds["cgroup limit"] = numbers[0]
-    try:
+    with suppress(ImportError, OSError, ValueError):
         import resource
 
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)
         if soft != resource.RLIM_INFINITY:
             bounds["address-space limit"] = soft
-    except (ImportError, OSError, ValueError):
-        pass
     return bounds
 
 

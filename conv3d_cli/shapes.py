@@ -26,7 +26,7 @@ def effective(kernel: int, dilation: int) -> int:
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Return the zeros before and after an axis, such that it has ``ceil(size / stride)`` outputs; the odd one goes after.
+    """Return the zeros before and after an axis that give it ``ceil(size / stride)`` outputs; the odd one goes after.
 
     >>> same_padding(6, 4, 1, 1)
     (1, 2)
@@ -82,8 +82,7 @@ class ReceptiveField:
         (7, 7, 7)
         """
         grown = tuple(
-            r + (effective(k, d) - 1) * j
-            for r, j, k, d in zip(self.size, self.jump, kernel, dilation, strict=True)
+            r + (effective(k, d) - 1) * j for r, j, k, d in zip(self.size, self.jump, kernel, dilation, strict=True)
         )
         jumps = tuple(j * s for j, s in zip(self.jump, strides, strict=True))
         return ReceptiveField((grown[0], grown[1], grown[2]), (jumps[0], jumps[1], jumps[2]))

@@ -22,11 +22,8 @@ def blocks(size: Triple, block: Triple) -> Iterator[tuple[Span, Span, Span]]:
     >>> list(blocks((1, 1, 5), (1, 1, 3)))
     [((0, 1), (0, 1), (0, 3)), ((0, 1), (0, 1), (3, 5))]
     """
-    ranges = [
-        [(start, min(start + step, n)) for start in range(0, n, step)] for n, step in zip(size, block, strict=True)
-    ]
-    for z, y, x in product(*ranges):
-        yield z, y, x
+    z, y, x = ([(a, min(a + step, n)) for a in range(0, n, step)] for n, step in zip(size, block, strict=True))
+    yield from product(z, y, x)
 
 
 def padded_window(

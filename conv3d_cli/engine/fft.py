@@ -67,7 +67,7 @@ def run(
     threads: int,
     tick: Callable[[float], None] | None = None,
 ) -> None:
-    """Fill ``out`` with the convolution of ``x``; shapes are those of the problem, which must be free of NaN and Inf."""
+    """Fill ``out`` with the convolution of ``x``, which must be free of NaN and Inf; shapes are the problem's."""
     if transform == "float32" and _amplitude(x) * _gain(problem, kernel) * voxels(tile) > LARGEST["float32"]:
         transform = "float64"
     dense = _dense(problem)
@@ -80,10 +80,13 @@ def run(
         transforms = _Transforms.of(problem, kernel, group, tile, transform, inner)
         pieces = Pieces(product(range(problem.batch), spans))
 
-        def work(transforms: _Transforms = transforms, pieces: Pieces[tuple[int, tuple[Span, ...]]] = pieces) -> None:
-            for n, span in pieces:
-                transforms.fill(x[n], bias, out[n], (span[0], span[1], span[2]))
-                done.append(None)
+        def work(
+            transforms: _Transforms = transforms, pieces: Pieces[tuple[int, tuple[Span, Span, Span]]] = pieces
+        ) -> None:
+            with np.errstate(over="ignore"):
+                for n, span in pieces:
+                    transforms.fill(x[n], bias, out[n], span)
+                    done.append(None)
 
         outer = 1 if inner > 1 else min(threads, problem.batch * len(spans))
         share(work, outer, stop=pieces.close, tick=tick and (lambda: tick(len(done) / total)))
@@ -110,9 +113,7 @@ class _Transforms:
         complex_type = np.complex64 if transform == "float32" else np.complex128
         spectra = np.empty((filters, channels, *tile[:2], tile[2] // 2 + 1), complex_type)
         spread = np.zeros(tile, transform)
-        where = tuple(
-            slice(0, effective(k, d), d) for k, d in zip(problem.kernel, problem.dilation, strict=True)
-        )
+        where = tuple(slice(0, effective(k, d), d) for k, d in zip(problem.kernel, problem.dilation, strict=True))
         for f, c in np.ndindex(filters, channels):
             spread[where] = kernel[..., c, group * filters + f]
             np.conjugate(fft.rfftn(spread, workers=workers), out=spectra[f, c])
@@ -179,8 +180,7 @@ def _whole(problem: Problem) -> Triple:
 def _tile(problem: Problem, length: int) -> Triple:
     extents = [effective(k, d) for k, d in zip(problem.kernel, problem.dilation, strict=True)]
     d, h, w = (
-        min(whole, fast_length(max(length, extent + 7)))
-        for whole, extent in zip(_whole(problem), extents, strict=True)
+        min(whole, fast_length(max(length, extent + 7))) for whole, extent in zip(_whole(problem), extents, strict=True)
     )
     return d, h, w
 
@@ -207,10 +207,9 @@ def _candidate(problem: Problem, tile: Triple, transform: Real, threads: int) ->
     outputs = _outputs(dense, tile)
     count = voxels(tuple(ceil(max(n, 1) / m) for n, m in zip(dense.output_size, outputs, strict=True)))
     one = costs.transform_seconds(points, transform)
-    tile_seconds = (
-        (channels + filters) * (one + costs.move_seconds(points, transform))
-        + filters * channels * costs.spectrum_seconds(points, transform)
-    )
+    tile_seconds = (channels + filters) * (
+        one + costs.move_seconds(points, transform)
+    ) + filters * channels * costs.spectrum_seconds(points, transform)
     pieces = count * problem.batch * problem.groups
     rounds = ceil(pieces / threads) if pieces >= threads else pieces / costs.speedup(threads)
     gain = threads / costs.speedup(threads) if pieces >= threads else 1.0

@@ -21,8 +21,8 @@ Tick = Callable[[float], None]
 class Method:
     """One way to convolve.
 
-    ``candidates(problem, threads, accuracy, memory)`` offers plans, ``run(plan, x, kernel, bias, out, tick)`` carries one
-    out, and ``unsuitable(plan, x, kernel)`` returns why the values themselves, once they are known, rule it out.
+    ``candidates(problem, threads, accuracy, memory)`` offers plans, ``run(plan, x, kernel, bias, out, tick)`` carries
+    one out, and ``unsuitable(plan, x, kernel)`` returns why the values themselves, once they are known, rule it out.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Method:
 
 
 def _direct_candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
-    if isa.active() == isa.NUMPY:
+    if isa.native() is None:
         return [Candidate("direct", refused=f"no compiled kernel: {isa.why_missing()}")]
     return [
         Candidate(
@@ -64,7 +64,13 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("direct", "compiled sum over kernel taps, in register tiles", _direct_candidates, _direct),
-        Method("fft", "overlap-save tiles or one whole transform, through scipy.fft", fft.candidates, _fft, fft.unsuitable),
+        Method(
+            "fft",
+            "overlap-save tiles or one whole transform, through scipy.fft",
+            fft.candidates,
+            _fft,
+            fft.unsuitable,
+        ),
         Method("reference", "NumPy sum over kernel taps in float64", reference.candidates, _reference),
     )
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from conv3d_cli.engine.methods import METHODS
 from conv3d_cli.engine.problem import Problem, sort
 from conv3d_cli.errors import MethodError, OverLimit, UsageError, nearest
 from conv3d_cli.limits import Limits
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,11 @@ class Plan:
 
 
 def choose(
-    problem: Problem, limits: Limits, method: str = "auto", accuracy: str = "default", without: str | None = None
+    problem: Problem,
+    limits: Limits,
+    method: str = "auto",
+    accuracy: str = "default",
+    without: str | None = None,
 ) -> Plan:
     """Return the plan for a problem: the fastest method that keeps the accuracy and fits in memory.
 
@@ -72,7 +79,9 @@ def choose(
         return Plan(inner, problem, nothing, (nothing,), "the output is empty", limits, method, accuracy)
     left = limits.memory - problem.input_bytes - problem.output_bytes
     offered = tuple(
-        _judged(candidate, left, method, without) if candidate.keeps(allowed) else _refuse(candidate, "less accurate than asked")
+        _judged(candidate, left, method, without)
+        if candidate.keeps(allowed)
+        else _refuse(candidate, "less accurate than asked")
         for row in METHODS.values()
         for candidate in row.candidates(inner, limits.threads, allowed, left)
     )
@@ -107,23 +116,30 @@ def execute(
 ) -> Array:
     """Carry out a plan and return the output ``(N, F, D', H', W')``.
 
-    ``x`` is ``(N, C, D, H, W)`` with any strides, ``kernel`` ``(kd, kh, kw, C // groups, F)``, ``bias`` ``(F,)`` or None,
-    all of the problem's dtype. ``out`` may have any strides and is filled if given. ``tick`` hears the share done.
+    ``x`` is ``(N, C, D, H, W)`` with any strides, ``kernel`` ``(kd, kh, kw, C // groups, F)``, ``bias`` ``(F,)`` or
+    None, all of the problem's dtype. ``out`` may have any strides and is filled if given. ``tick`` hears the share done.
     """
     if not settled and plan.problem.multiply_adds:
         plan = settle(plan, x, kernel)
-    order, problem = plan.asked.order, plan.problem
+    order, problem = plan.asked.order, replace(plan.problem, batch=x.shape[0])
     axes = (0, 1, *(2 + axis for axis in order))
     target = np.empty(problem.output_shape, problem.dtype) if out is None else out.transpose(axes)
     if target.size and problem.multiply_adds:
         turned = kernel.transpose(*sort((0, 1, 2), order), 3, 4)
-        METHODS[plan.method].run(plan, x.transpose(axes), np.ascontiguousarray(turned), bias, target, tick)
+        METHODS[plan.method].run(
+            replace(plan, problem=problem),
+            x.transpose(axes),
+            np.ascontiguousarray(turned),
+            bias,
+            target,
+            tick,
+        )
     elif target.size:
         target[...] = 0 if bias is None else bias[:, None, None, None]
     return target.transpose(0, 1, *(2 + int(i) for i in np.argsort(order))) if out is None else out
 
 
-def known(name: str, table: dict[str, object] | dict[str, Candidate], kind: str) -> object:
+def known(name: str, table: Mapping[str, T], kind: str) -> T:
     """Return the row of a table, or raise UsageError with what there is."""
     if name not in table:
         raise UsageError(f"{kind}: unknown: got {name!r}, expected one of {', '.join(table)}{nearest(name, table)}")
@@ -140,7 +156,10 @@ def _judged(candidate: Candidate, memory: int, method: str, without: str | None)
     if candidate.method == without:
         return _refuse(candidate, "would spread the non-finite or huge values of this data")
     if candidate.scratch_bytes > memory:
-        return _refuse(candidate, f"needs {_mib(candidate.scratch_bytes)} beside input and output, {_mib(memory)} are left")
+        return _refuse(
+            candidate,
+            f"needs {_mib(candidate.scratch_bytes)} beside input and output, {_mib(memory)} are left",
+        )
     return candidate
 
 
@@ -161,7 +180,8 @@ def _no_way(problem: Problem, limits: Limits, offered: tuple[Candidate, ...], me
     if over:
         need = min(c.scratch_bytes for c in over) + problem.input_bytes + problem.output_bytes
         return OverLimit(
-            f"memory: not enough for this convolution: got {_mib(limits.memory)} ({limits.memory_source}), expected at least {_mib(need)}"
+            f"memory: not enough for this convolution: got {_mib(limits.memory)} ({limits.memory_source}), "
+            f"expected at least {_mib(need)}"
         )
     reasons = "; ".join(dict.fromkeys(f"{c.method}: {c.refused}" for c in offered if method in ("auto", c.method)))
     return MethodError(f"method {method!r}: cannot serve this convolution: {reasons}")

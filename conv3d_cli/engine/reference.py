@@ -54,9 +54,11 @@ def run(
     done: list[None] = []
 
     def work() -> None:
-        for n, group, span in pieces:
-            _fill(problem, x[n], taps, bias, out[n], group, span)
-            done.append(None)
+        # Infinities and overflow follow IEEE 754, as in compiled code: they are results, not accidents.
+        with np.errstate(all="ignore"):
+            for n, group, span in pieces:
+                _fill(problem, x[n], taps, bias, out[n], group, span)
+                done.append(None)
 
     share(work, min(threads, total), stop=pieces.close, tick=tick and (lambda: tick(len(done) / total)))
 
@@ -78,12 +80,8 @@ def _fill(
     total = np.zeros((filters, *size))
     for tap in np.ndindex(*problem.kernel):
         starts = [k * d for k, d in zip(tap, problem.dilation, strict=True)]
-        shifted = slab[
-            (slice(None),)
-            + tuple(
-                slice(a, a + (n - 1) * s + 1, s) for a, n, s in zip(starts, size, problem.strides, strict=True)
-            )
-        ]
+        where = (slice(a, a + (n - 1) * s + 1, s) for a, n, s in zip(starts, size, problem.strides, strict=True))
+        shifted = slab[(slice(None), *where)]
         weights = kernel[tap][:, mine]
         if channels == 1:
             for f in range(filters):
@@ -96,7 +94,7 @@ def _fill(
 
 
 def _block(problem: Problem) -> Triple:
-    """Return the block of outputs that keeps a thread's arrays within BLOCK_BYTES, split along the slowest axes first."""
+    """Return the block of outputs that keeps a thread's arrays within BLOCK_BYTES, slowest axes split first."""
     block = list(problem.output_size)
     for axis in range(3):
         over = _block_bytes(problem, (block[0], block[1], block[2])) / BLOCK_BYTES

@@ -58,7 +58,7 @@ def share(
     def guarded() -> None:
         try:
             work()
-        except BaseException as error:  # noqa: BLE001 - carried to the calling thread
+        except BaseException as error:  # carried to the calling thread
             errors.append(error)
             stop()
 

@@ -1,0 +1,142 @@
+"""``conv3d apply``: a volume through the layers of a spec."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from conv3d_cli.cli import options
+from conv3d_cli.errors import UsageError, quoted
+
+if TYPE_CHECKING:
+    from conv3d_cli.pipeline import Outcome, RunPlan
+    from conv3d_cli.volumes import Source
+
+OUTPUT_DTYPES = (
+    "float32", "float64", "float16",
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("source", metavar="IN")
+@click.argument("target", metavar="[OUT]", required=False)
+@click.option("-o", "--output", metavar="OUT", help="The same as OUT.")
+@options.PLANNING
+@click.option(
+    "--dtype",
+    type=click.Choice(OUTPUT_DTYPES),
+    default="float32",
+    show_default=True,
+    help="Type of the voxels written; integers are rounded and clipped, and the clipped are counted.",
+)
+@click.option("--report", "report_path", metavar="R", help="Write the shape report to a JSON file.")
+@options.OVERWRITE
+@click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")
+@options.TALKING
+def apply(**words: Any) -> None:
+    r"""Apply the layers of SPEC to the volume IN and write OUT.
+
+    IN and OUT are .nii, .nii.gz, .hdr/.img, .npy or HDF5 files (`scan.h5:/path/to/dataset`); `-` is a stream. The
+    kernel is not flipped: this is correlation, as in every neural network.
+
+    \b
+    Example:
+      conv3d apply brain.nii.gz edges.nii.gz --spec edges.yaml --report edges.json
+    """
+    from conv3d_cli.cli.prepare import prepare, show
+    from conv3d_cli.cli.talk import log, talking
+    from conv3d_cli.report import plan_document
+    from conv3d_cli.volumes import open_volume
+
+    words["target"] = target = _one_output(words)
+    with talking(words["quiet"], words["verbose"], words["log_file"]):
+        _refuse_outputs(words)
+        with open_volume(words["source"]) as volume:
+            for note in volume.notes:
+                log.info("%s: %s", quoted(words["source"]), note)
+            facts = {"path": words["source"], "format": volume.format, "dtype": str(volume.dtype)}
+            facts["notes"] = list(volume.notes)
+            plan, context = prepare(volume, words, facts, {"path": target, "dtype": words["dtype"]})
+            document = plan_document(plan, context) if words["dry_run"] else _run(plan, context, volume, words)
+    show(document, words, stream_output=target == "-")
+
+
+def _one_output(words: dict[str, Any]) -> str:
+    given = [word for word in (words["target"], words["output"]) if word is not None]
+    if len(given) != 1:
+        raise UsageError(f"output: got {len(given)} names, expected one, as OUT or after -o")
+    if given[0] == "-" and words["as_json"]:
+        raise UsageError("output: '-' and --json both write to standard output, expected one of them")
+    return str(given[0])
+
+
+def _refuse_outputs(words: dict[str, Any]) -> None:
+    """Find what can be known to fail before any work: outputs that exist, are inputs, or cannot be written."""
+    from conv3d_cli.cli.prepare import check_report
+    from conv3d_cli.volumes import check_output
+
+    if words["dry_run"]:
+        return
+    inputs = [words[key] for key in ("source", "spec_path", "weights_path") if words[key] not in (None, "-")]
+    check_output(words["target"], words["overwrite"], inputs, words["dtype"])
+    if words["report_path"] is not None:
+        check_report(words["report_path"], words["overwrite"], [*inputs, words["target"]])
+
+
+def _run(plan: RunPlan, context: Any, volume: Source, words: dict[str, Any]) -> dict[str, Any]:
+    """Read, convolve, write; return the report."""
+    from conv3d_cli.cli.prepare import json_text, with_output
+    from conv3d_cli.cli.talk import log, progress
+    from conv3d_cli.outfile import replacing
+    from conv3d_cli.pipeline import run
+    from conv3d_cli.report import run_document
+    from conv3d_cli.volumes.digest import sha256_of
+
+    seconds: dict[str, float] = {}
+
+    def read() -> Any:
+        start = perf_counter()
+        array = volume.read(plan.dtype, plan.options.limits.memory)
+        seconds["read"] = perf_counter() - start
+        return array
+
+    start = perf_counter()
+    with progress("convolving", plan.seconds, words["quiet"]) as tick:
+        outcome = run(plan, read, tick)
+    seconds["compute"] = perf_counter() - start - seconds["read"]
+    for warning in outcome.warnings:
+        log.warning(warning)
+    start = perf_counter()
+    written = _save(plan, outcome, volume, words)
+    seconds["write"] = perf_counter() - start
+    document = run_document(plan, outcome, with_output(context, **written), seconds)
+    if words["report_path"] is not None:
+        document["input"]["sha256"] = sha256_of(words["source"])
+        with replacing(words["report_path"], overwrite=words["overwrite"]) as file:
+            file.write(json_text(document).encode())
+    return document
+
+
+def _save(plan: RunPlan, outcome: Outcome, volume: Source, words: dict[str, Any]) -> dict[str, Any]:
+    """Write the output volume and return what the report says of it."""
+    from conv3d_cli.cli.talk import log
+    from conv3d_cli.volumes import Volume, save_volume
+
+    result = Volume(outcome.array, plan.target.axes, plan.output_geometry, volume.format, volume.meta)
+    saved = save_volume(result, words["target"], words["dtype"], overwrite=words["overwrite"])
+    if saved.clipped:
+        log.warning("%s: %d voxels clipped to the range of %s", quoted(words["target"]), saved.clipped, words["dtype"])
+    if saved.nans:
+        log.warning("%s: %d NaN voxels became 0", quoted(words["target"]), saved.nans)
+    for note in saved.notes:
+        log.warning("%s: %s", quoted(words["target"]), note)
+    return {
+        "axes": saved.axes,
+        "bytes": saved.bytes,
+        "clipped": saved.clipped,
+        "nan_to_zero": saved.nans,
+        "notes": list(saved.notes),
+    }

@@ -1,0 +1,143 @@
+"""``conv3d info``: a volume, a weights file, a spec, or this machine and build."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+import click
+
+from conv3d_cli.cli import options
+
+SPEC_SUFFIXES = (".yaml", ".yml", ".json")
+SCHEMAS = ("spec", "report")
+
+
+@click.command()
+@click.argument("path", metavar="[FILE]", required=False)
+@click.option(
+    "--schema",
+    type=click.Choice(SCHEMAS),
+    is_flag=False,
+    flag_value="spec",
+    help="Print the JSON Schema of a spec, or of the report.  [spec if no name is given]",
+)
+@options.JSON
+def info(path: str | None, schema: str | None, as_json: bool) -> None:
+    r"""Show what FILE holds: a volume, weights (.npz) or a spec (.yaml). Without FILE: this machine and build.
+
+    \b
+    Example:
+      conv3d info brain.nii.gz
+      conv3d info --schema > conv3d-spec.schema.json
+    """
+    from conv3d_cli.cli.prepare import print_json
+
+    if schema is not None:
+        print_json(_schema(schema))
+        return
+    facts = _facts(path)
+    if as_json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        for i, line in enumerate(_lines(value)):
+            click.echo(f"{name if i == 0 else '':<18}{line}")
+
+
+def _schema(name: str) -> dict[str, Any]:
+    if name == "spec":
+        from conv3d_cli.spec import json_schema
+
+        return json_schema()
+    from conv3d_cli.report import report_schema
+
+    return report_schema()
+
+
+def _facts(path: str | None) -> dict[str, Any]:
+    """Return what there is to tell, by the kind of file."""
+    if path is None:
+        return _machine()
+    suffix = PurePath(path).suffix.lower()
+    if suffix in SPEC_SUFFIXES:
+        return _spec(path)
+    if suffix == ".npz":
+        return _weights(path)
+    return _volume(path)
+
+
+def _machine() -> dict[str, Any]:
+    from conv3d_cli.engine import METHODS, isa
+    from conv3d_cli.limits import Limits
+    from conv3d_cli.report.document import versions
+
+    limits = Limits.detect()
+    return {
+        "engine": isa.active() if isa.native() else f"NumPy reference path ({isa.why_missing()})",
+        "instruction sets": list(isa.available()),
+        "methods": [f"{method.name}: {method.summary}" for method in METHODS.values()],
+        "threads": limits.threads,
+        "memory": f"{limits.memory} bytes ({limits.memory_source})",
+        "versions": versions(),
+    }
+
+
+def _spec(path: str) -> dict[str, Any]:
+    from conv3d_cli.spec import load_spec
+
+    spec = load_spec(path)
+    return {
+        "spec": path,
+        "sha256": spec.sha256,
+        "keras": spec.keras,
+        "weights": spec.weights,
+        "layers": [layer.get_config() for layer in spec.network],
+    }
+
+
+def _weights(path: str) -> dict[str, Any]:
+    from conv3d_cli.weights import read_weights
+
+    weights = read_weights(path)
+    return {
+        "weights": path,
+        "sha256": weights.sha256,
+        "arrays": {name: f"{list(header.shape)} {header.dtype}" for name, header in weights.headers.items()},
+    }
+
+
+def _volume(path: str) -> dict[str, Any]:
+    from conv3d_cli.errors import UsageError
+    from conv3d_cli.volumes import open_volume
+    from conv3d_cli.volumes.axes import resolve_axes
+
+    with open_volume(path) as volume:
+        try:
+            axes: str | None = resolve_axes(volume.format, len(volume.shape), None, "channels_last")
+        except UsageError:
+            axes = None
+        geometry = None if axes is None else volume.geometry_for(axes)
+        return {
+            "volume": path,
+            "format": volume.format,
+            "shape": list(volume.shape),
+            "axes": axes,
+            "dtype": str(volume.dtype),
+            "bytes": volume.nbytes_stored,
+            "spacing": None if geometry is None else list(geometry.spacing),
+            "unit": None if geometry is None else geometry.unit,
+            "affine": None if geometry is None else geometry.affine.tolist(),
+            "notes": list(volume.notes),
+        }
+
+
+def _lines(value: Any) -> list[str]:
+    """Return a value as the lines that a person reads."""
+    if isinstance(value, dict):
+        return [f"{key}: {item}" for key, item in value.items()] or ["none"]
+    if isinstance(value, list) and value and isinstance(value[0], (str, list, dict)):
+        return [" ".join(map(str, item)) if isinstance(item, list) else str(item) for item in value]
+    if isinstance(value, list):
+        return [" x ".join(map(str, value)) or "none"]
+    return ["none" if value is None else str(value)]

@@ -1,0 +1,150 @@
+"""The ``conv3d`` command: commands imported when used, signals that clean up, errors as one line and a code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from types import FrameType
+
+import click
+
+from conv3d_cli import __version__
+from conv3d_cli.errors import Conv3dError, quoted
+
+INTERNAL_ERROR, USAGE_ERROR, WRITE_ERROR, OVER_LIMIT = 1, 2, 4, 5
+
+COMMANDS = {
+    "apply": "conv3d_cli.cli.apply:apply",
+    "info": "conv3d_cli.cli.info:info",
+    "plan": "conv3d_cli.cli.plan:plan",
+    "weights": "conv3d_cli.cli.weights:weights",
+}
+
+SIGNALS = [getattr(signal, name) for name in ("SIGHUP", "SIGINT", "SIGTERM") if hasattr(signal, name)]
+
+
+class Stopped(BaseException):
+    """A signal asked the run to end; it unwinds like any exception, so that temporary files go."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules, imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="conv3d")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    r"""Volumetric convolution: Keras Conv3D layers on NIfTI, HDF5 and .npy volumes.
+
+    \b
+    Example:
+      conv3d apply brain.nii.gz edges.nii.gz --spec edges.yaml
+      conv3d plan brain.nii.gz --spec edges.yaml
+
+    \b
+    Exit codes: 0 done, 1 internal error, 2 usage, 3 a spec, weights or volume cannot be used,
+    4 the output cannot be written, 5 over the memory limit, 129/130/143 stopped by a signal.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    code = run(words)
+    sys.exit(code)
+
+
+def run(words: list[str]) -> int:
+    """Run the command line and return its exit code; what goes wrong is told in one line on standard error."""
+    debug = "--debug" in words
+    try:
+        with _signals():
+            result = cli.main(words, prog_name="conv3d", standalone_mode=False)
+            sys.stdout.flush()
+            return result if isinstance(result, int) else 0
+    except Stopped as stopped:
+        _tell(f"stopped by {signal.Signals(stopped.number).name}")
+        return 128 + stopped.number
+    except BaseException as error:
+        if debug and not isinstance(error, (click.exceptions.Exit, SystemExit)):
+            import traceback
+
+            traceback.print_exc()
+        return _code(error)
+
+
+def _code(error: BaseException) -> int:
+    """Tell what went wrong and return the exit code for it."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        _tell("interrupted")
+        return 128 + signal.SIGINT
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return USAGE_ERROR
+    if isinstance(error, click.UsageError):
+        hint = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
+        _tell(" ".join(error.format_message().split()) + hint)
+        return USAGE_ERROR
+    if isinstance(error, Conv3dError):
+        for line in str(error).splitlines() or [type(error).__name__]:
+            _tell(line)
+        return error.exit_code
+    if isinstance(error, MemoryError):
+        _tell("memory: the system gave no more: try --max-memory, --threads 1 or --method direct")
+        return OVER_LIMIT
+    if isinstance(error, OSError):
+        where = quoted(error.filename) if error.filename else "standard output"
+        _tell(f"{where}: {error.strerror or error}")
+        _silence_stdout()
+        return WRITE_ERROR
+    _tell(f"internal error: {type(error).__name__}: {error}; run again with 'conv3d --debug' to see where")
+    return INTERNAL_ERROR
+
+
+def _tell(line: str) -> None:
+    with suppress(OSError):
+        click.echo(f"Error: {line}", err=True)
+
+
+def _silence_stdout() -> None:
+    """Point standard output at nothing, so that Python's own flush at exit has nothing to complain about."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Turn the signals that end a run into exceptions while it lasts."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,84 @@
+"""The options that commands share, each described once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+METHOD_NAMES = ("auto", "direct", "fft", "reference")
+ACCURACY_NAMES = ("strict", "default", "fast")
+COMPUTE_DTYPES = ("float32", "float64")
+
+SPEC = click.option("--spec", "spec_path", required=True, metavar="SPEC", help="The layers: a YAML file.")
+WEIGHTS = click.option(
+    "--weights", "weights_path", metavar="W", help="Weights (.npz); goes before the spec's own `weights`."
+)
+METHOD = click.option(
+    "--method",
+    type=click.Choice(METHOD_NAMES),
+    default="auto",
+    show_default=True,
+    help="Force a method of the engine.",
+)
+ACCURACY = click.option(
+    "--accuracy",
+    type=click.Choice(ACCURACY_NAMES),
+    default="default",
+    show_default=True,
+    help="Error accepted: strict as a direct sum at every voxel, default 1e-5, fast 1e-4 of the largest value nearby.",
+)
+AXES = click.option(
+    "--axes",
+    metavar="AXES",
+    help="Name every axis of the file: x y z space, c channels, t b separate volumes. [e.g. xyzc]",
+)
+COMPUTE_DTYPE = click.option(
+    "--compute-dtype",
+    type=click.Choice(COMPUTE_DTYPES),
+    help="Precision of the arithmetic.  [default: the layers' dtype]",
+)
+MAX_MEMORY = click.option(
+    "--max-memory",
+    metavar="SIZE",
+    envvar="CONV3D_MAX_MEMORY",
+    help="Memory that arrays may take, e.g. 4G.  [default: the machine's]",
+)
+THREADS = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    envvar=["CONV3D_THREADS", "SLURM_CPUS_PER_TASK"],
+    help="Threads to compute with.  [default: the processors this process may use]",
+)
+SEED = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    envvar="CONV3D_SEED",
+    help="Seed of weights that no file gives and no initializer seeds.",
+)
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+VERBOSE = click.option("-v", "--verbose", count=True, help="Tell more; twice for still more.")
+LOG_FILE = click.option("--log-file", metavar="FILE", help="Append everything that is told to a file, with times.")
+
+
+def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Return one decorator that adds several options, in the order they are to be shown."""
+
+    def add(command: F) -> F:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return add
+
+
+PLANNING = options(SPEC, WEIGHTS, METHOD, ACCURACY, AXES, COMPUTE_DTYPE, MAX_MEMORY, THREADS, SEED)
+TALKING = options(JSON, QUIET, VERBOSE, LOG_FILE)

@@ -1,0 +1,44 @@
+"""``conv3d plan``: what a run would do, from a file's header or a bare shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from conv3d_cli.cli import options
+from conv3d_cli.errors import UsageError
+
+
+@click.command()
+@click.argument("source", metavar="[IN]", required=False)
+@click.option("--shape", metavar="SHAPE", help="Plan for an array of this shape instead of a file, e.g. 91x109x91.")
+@options.PLANNING
+@options.TALKING
+def plan(**words: Any) -> None:
+    r"""Show what a run would do: shapes, methods, memory, time.
+
+    Nothing is computed and only headers are read.
+
+    \b
+    Example:
+      conv3d plan brain.nii.gz --spec edges.yaml
+      conv3d plan --shape 91x109x91 --spec edges.yaml --json
+    """
+    from conv3d_cli.cli.prepare import BareShape, prepare, show
+    from conv3d_cli.cli.talk import talking
+    from conv3d_cli.cli.words import shape_words
+    from conv3d_cli.report import plan_document
+
+    if (words["source"] is None) == (words["shape"] is None):
+        raise UsageError("plan: needs either a volume or --shape: got both or neither, expected one of them")
+    with talking(words["quiet"], words["verbose"], words["log_file"]):
+        if words["shape"] is not None:
+            made = prepare(BareShape(shape_words(words["shape"])), words, {"path": None}, {})
+        else:
+            from conv3d_cli.volumes import open_volume
+
+            with open_volume(words["source"]) as volume:
+                facts = {"path": words["source"], "format": volume.format, "dtype": str(volume.dtype)}
+                made = prepare(volume, words, {**facts, "notes": list(volume.notes)}, {})
+    show(plan_document(*made), words)

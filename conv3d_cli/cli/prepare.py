@@ -1,0 +1,127 @@
+"""From the words of a command to a plan: what ``apply`` and ``plan`` have in common, before a voxel is read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conv3d_cli.cli.talk import log
+from conv3d_cli.cli.words import command_line
+from conv3d_cli.errors import OutputError, quoted
+from conv3d_cli.limits import Limits
+from conv3d_cli.outfile import check_target
+from conv3d_cli.pipeline import Options, RunPlan, plan_run
+from conv3d_cli.report import Context, render
+from conv3d_cli.spec import load_spec
+from conv3d_cli.weights import assign, read_weights
+
+if TYPE_CHECKING:
+    from conv3d_cli.pipeline.plan import Header
+    from conv3d_cli.spec import Spec
+    from conv3d_cli.volumes import Geometry
+
+Words = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BareShape:
+    """A shape without a file, for ``plan --shape``."""
+
+    shape: tuple[int, ...]
+    format: str = "npy"
+    order: str = "C"
+
+    def geometry_for(self, axes: str) -> Geometry | None:
+        """Return None: a bare shape lies nowhere in the world."""
+        return None
+
+
+def prepare(header: Header, words: Words, source: Words, output: Words) -> tuple[RunPlan, Context]:
+    """Return the plan of a run and what its report says around it; weights are loaded, voxels are not.
+
+    Raises SpecError, WeightsError, LayerError, UsageError, MethodError or OverLimit, each with its exit code.
+    """
+    spec = load_spec(words["spec_path"])
+    options = Options(
+        Limits.detect(words["threads"], words["max_memory"]),
+        words["axes"],
+        words["method"],
+        words["accuracy"],
+        words["compute_dtype"],
+    )
+    plan = plan_run(header, spec.network, options, words["seed"])
+    facts, warnings = _weights(spec, words, plan)
+    context = Context(
+        command=command_line(),
+        input=source,
+        spec={"path": words["spec_path"], "sha256": spec.sha256, "keras": spec.keras},
+        weights=facts,
+        output=output,
+        warnings=(*_missing_kernels(), *plan.warnings, *warnings),
+    )
+    for warning in context.warnings:
+        log.warning(warning)
+    return plan, context
+
+
+def _weights(spec: Spec, words: Words, plan: RunPlan) -> tuple[Words, list[str]]:
+    """Load the weights that a file gives, and return what the report says of them."""
+    path = words["weights_path"] or spec.weights
+    if path is None:
+        facts = {"path": None, "sha256": None, "seed": words["seed"], "notes": []}
+        return facts, [
+            f"{quoted(spec.path)}: no weights are given: they come from the layers' initializers, "
+            f"with seed {words['seed']} where a layer sets none"
+        ]
+    weights = read_weights(path)
+    notes = assign(spec.network, weights, plan.source.channels)
+    return {"path": path, "sha256": weights.sha256, "seed": None, "notes": notes}, []
+
+
+def _missing_kernels() -> list[str]:
+    from conv3d_cli.engine import isa
+
+    if isa.native() is not None:
+        return []
+    return [f"the slow NumPy path runs: {isa.why_missing()}"]
+
+
+def check_report(path: str, overwrite: bool, inputs: Sequence[str]) -> None:
+    """Refuse, before any work, a report or weights file that is already known to fail; OutputError says why."""
+    from conv3d_cli.volumes import files_of
+
+    for taken in (name for given in inputs if given != "-" for name in files_of(given)):
+        if Path(path).absolute() == Path(taken).absolute() or (
+            Path(path).exists() and Path(taken).exists() and Path(path).samefile(taken)
+        ):
+            raise OutputError(
+                f"{quoted(path)}: is another file of this run too, {quoted(taken)}, expected its own name"
+            )
+    check_target(path, overwrite)
+
+
+def with_output(context: Context, **facts: Any) -> Context:
+    """Return the context with more said of the output."""
+    return replace(context, output={**context.output, **facts})
+
+
+def show(document: Words, words: Words, stream_output: bool = False) -> None:
+    """Print a document: as JSON if asked, else as a table; on standard error where standard output is data."""
+    if words["as_json"]:
+        print_json(document)
+    elif not words["quiet"]:
+        render(document, sys.stderr if stream_output else sys.stdout)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on standard output."""
+    sys.stdout.write(json_text(document))
+
+
+def json_text(document: Any) -> str:
+    """Return a document as strict JSON."""
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=True) + "\n"

@@ -1,0 +1,26 @@
+"""Words of the command line that need a closer look."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+
+from conv3d_cli.errors import UsageError
+
+
+def shape_words(text: str) -> tuple[int, ...]:
+    """Return the lengths that ``91x109x91`` or ``91,109,91`` names.
+
+    >>> shape_words("91x109x91")
+    (91, 109, 91)
+    """
+    parts = re.split(r"[x,]", text)
+    if len(parts) < 3 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise UsageError(f"--shape: not a shape: got {text!r}, expected at least three lengths, for example 91x109x91")
+    return tuple(int(part) for part in parts)
+
+
+def command_line() -> str:
+    """Return the command line as a shell would read it."""
+    return shlex.join(["conv3d", *sys.argv[1:]])

@@ -1,0 +1,174 @@
+"""The report as a document of plain values. Lengths are in the volume's unit, times in seconds."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from conv3d_cli import __version__
+from conv3d_cli.engine import Candidate, Plan, isa
+
+if TYPE_CHECKING:
+    from conv3d_cli.pipeline import Outcome, RunPlan, Step
+    from conv3d_cli.pipeline.arrange import Arrangement
+    from conv3d_cli.volumes import Geometry
+    from conv3d_cli.volumes.values import Values
+
+REPORT_VERSION = 1
+
+LIBRARIES = ("numpy", "scipy", "nibabel", "h5py", "pyyaml", "click")
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What surrounds a run: the files, the command line, the notes; each part becomes a part of the document."""
+
+    command: str
+    input: Document
+    spec: Document
+    weights: Document
+    output: Document = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def plan_document(plan: RunPlan, context: Context) -> Document:
+    """Return the document of a plan: everything that is known before a voxel is read."""
+    return {
+        "report": "conv3d-plan",
+        "version": REPORT_VERSION,
+        "command": context.command,
+        "input": {**context.input, **_place(plan.source, plan.geometry)},
+        "output": {**context.output, **_place(plan.target, plan.output_geometry)},
+        "spec": context.spec,
+        "weights": context.weights,
+        "layers": [_layer(step, step.plan) for step in plan.steps],
+        "compute_dtype": plan.dtype,
+        "accuracy": plan.options.accuracy,
+        "threads": plan.options.limits.threads,
+        "instruction_set": isa.active(),
+        "seconds": {"predicted": plan.seconds},
+        "memory": {
+            "predicted_bytes": plan.peak_bytes,
+            "limit_bytes": plan.options.limits.memory,
+            "limit_source": plan.options.limits.memory_source,
+        },
+        "warnings": list(context.warnings),
+    }
+
+
+def run_document(plan: RunPlan, outcome: Outcome, context: Context, seconds: dict[str, float]) -> Document:
+    """Return the document of a run that has happened; ``seconds`` holds the time of each stage by name."""
+    document = plan_document(plan, context)
+    layers = [{**_layer(done.step, done.plan), "seconds": done.seconds} for done in outcome.steps]
+    return {
+        **document,
+        "report": "conv3d-run",
+        "input": {**document["input"], "values": _values(outcome.input_values)},
+        "output": {**document["output"], "values": _values(outcome.output_values)},
+        "layers": layers,
+        "seconds": {**document["seconds"], **seconds},
+        "memory": {**document["memory"], "peak_bytes": peak_bytes()},
+        "versions": versions(),
+        "platform": platform.platform(),
+        "warnings": [*document["warnings"], *outcome.warnings],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this package, Python and the libraries that are installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"conv3d": __version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_bytes() -> int | None:
+    """Return the largest resident size that this process has had, in bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _layer(step: Step, plan: Plan) -> Document:
+    problem, layer = plan.asked, step.layer
+    return {
+        "name": layer.name,
+        "input_shape": list(step.source.shape),
+        "input_axes": step.source.axes,
+        "output_shape": list(step.target.shape),
+        "output_axes": step.target.axes,
+        "data_format": layer.data_format,
+        "filters": problem.filters,
+        "channels": problem.channels,
+        "groups": problem.groups,
+        "kernel_size": list(problem.kernel),
+        "strides": list(problem.strides),
+        "dilation_rate": list(problem.dilation),
+        "padding": layer.padding,
+        "padding_before": [before for before, _ in step.pads],
+        "padding_after": [after for _, after in step.pads],
+        "activation": layer.activation.name,
+        "parameters": step.parameters,
+        "multiply_adds": problem.multiply_adds,
+        "receptive_field": list(step.receptive_field.size),
+        **_geometry(step.geometry),
+        "method": plan.method,
+        "method_detail": plan.candidate.detail,
+        "why": plan.why,
+        "predicted_seconds": plan.seconds,
+        "scratch_bytes": plan.scratch_bytes,
+        "candidates": [_candidate(candidate) for candidate in plan.candidates],
+    }
+
+
+def _candidate(candidate: Candidate) -> Document:
+    return {
+        "method": candidate.method,
+        "detail": candidate.detail,
+        "predicted_seconds": candidate.seconds,
+        "scratch_bytes": candidate.scratch_bytes,
+        "refused": candidate.refused,
+    }
+
+
+def _place(place: Arrangement, geometry: Geometry | None) -> Document:
+    return {"shape": list(place.shape), "axes": place.axes, **_geometry(geometry)}
+
+
+def _geometry(geometry: Geometry | None) -> Document:
+    if geometry is None:
+        return {"spacing": None, "origin": None, "unit": None, "affine": None}
+    return {
+        "spacing": [float(v) for v in geometry.spacing],
+        "origin": [float(v) for v in geometry.origin],
+        "unit": geometry.unit,
+        "affine": [[float(v) for v in row] for row in geometry.affine],
+    }
+
+
+def _values(values: Values) -> Document:
+    return {
+        "min": _finite(values.min),
+        "max": _finite(values.max),
+        "mean": _finite(values.mean),
+        "nonfinite": values.nonfinite,
+        "first_nonfinite": None if values.first_nonfinite is None else list(values.first_nonfinite),
+    }
+
+
+def _finite(value: float) -> float | None:
+    """Return a number that JSON can hold: None where no voxel is finite."""
+    return value if isfinite(value) else None

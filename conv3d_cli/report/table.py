@@ -1,0 +1,137 @@
+"""The report as a table on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from conv3d_cli.report import words
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from rich.console import Console
+    from rich.table import Table
+
+Document = dict[str, Any]
+
+PLAIN_WIDTH = 160
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table of layers: its heading, a cell of it, and the text that it may be left out for."""
+
+    heading: str
+    cell: Callable[[Document], str]
+    right: bool = False
+    dull: str | None = None
+
+
+COLUMNS = (
+    Column("layer", lambda layer: layer["name"]),
+    Column("output", lambda layer: f"{words.lengths(layer['output_shape'])} {layer['output_axes']}"),
+    Column("kernel", lambda layer: words.lengths(layer["kernel_size"])),
+    Column("stride", lambda layer: words.times(layer["strides"]), dull="1"),
+    Column("dilation", lambda layer: words.times(layer["dilation_rate"]), dull="1"),
+    Column("padding", lambda layer: _padding(layer)),
+    Column("groups", lambda layer: str(layer["groups"]), dull="1"),
+    Column("params", lambda layer: words.count(layer["parameters"]), right=True),
+    Column("mult-adds", lambda layer: words.count(layer["multiply_adds"]), right=True),
+    Column("sees", lambda layer: words.lengths(layer["receptive_field"])),
+    Column("activation", lambda layer: layer["activation"], dull="linear"),
+    Column("method", lambda layer: layer["method"]),
+)
+TIMES = {
+    "conv3d-run": Column("time", lambda layer: words.duration(layer["seconds"]), right=True),
+    "conv3d-plan": Column("predicted", lambda layer: words.duration(layer["predicted_seconds"]), right=True),
+}
+WEIGHT_TEXTS = ("layer", "name", "shape", "dtype")
+
+
+def render(document: Document, stream: TextIO) -> None:
+    """Write the table of a plan's or a run's document to a stream."""
+    console = _console(stream)
+    lines = [_volume("input", document["input"]), _layers(document)]
+    lines += [_volume("output", document["output"]), *_footer(document)]
+    for line in lines:
+        console.print(line, markup=False)
+
+
+def render_rows(title: str, rows: list[Document]) -> None:
+    """Print weights, a row for each array, on standard output."""
+    console, table = _console(sys.stdout), _table()
+    for name in rows[0] if rows else ():
+        table.add_column(name, justify="left" if name in WEIGHT_TEXTS else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    console.print(title, markup=False)
+    console.print(table)
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, soft_wrap=True, width=None if stream.isatty() else PLAIN_WIDTH)
+
+
+def _table() -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+
+
+def _layers(document: Document) -> Table:
+    layers, table = document["layers"], _table()
+    columns = [c for c in COLUMNS if c.dull is None or any(c.cell(layer) != c.dull for layer in layers)]
+    columns.append(TIMES[document["report"]])
+    for column in columns:
+        table.add_column(column.heading, justify="right" if column.right else "left", overflow="fold")
+    for layer in layers:
+        table.add_row(*(column.cell(layer) for column in columns))
+    return table
+
+
+def _padding(layer: Document) -> str:
+    """Return the zeros before and after each axis, as one pair where all are alike."""
+    pairs = zip(layer["padding_before"], layer["padding_after"], strict=True)
+    return words.times(["0" if before == after == 0 else f"{before}+{after}" for before, after in pairs])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return words.lengths(value)
+    if isinstance(value, float):
+        return words.number(value)
+    return "" if value is None else str(value)
+
+
+def _volume(role: str, volume: Document) -> str:
+    parts = [f"{words.lengths(volume['shape'])} {volume['axes']}", volume.get("dtype", "")]
+    if volume["spacing"]:
+        unit = "" if volume["unit"] == "unknown" else f" {volume['unit']}"
+        parts.append(f"spacing {words.lengths([round(v, 4) for v in volume['spacing']])}{unit}")
+        parts.append(f"origin ({', '.join(words.number(v) for v in volume['origin'])})")
+    if "values" in volume:
+        values = volume["values"]
+        parts.append(f"values {words.number(values['min'])} to {words.number(values['max'])}")
+        if values["nonfinite"]:
+            parts.append(f"{values['nonfinite']} non-finite")
+    if volume.get("clipped"):
+        parts.append(f"{volume['clipped']} clipped")
+    return f"{role:<7}{volume.get('path') or '(no file)'}: {', '.join(part for part in parts if part)}"
+
+
+def _footer(document: Document) -> list[str]:
+    lines = [f"{layer['name']}: {layer['method']}, {layer['why']}" for layer in document["layers"]]
+    machine = f"{document['threads']} threads, {document['instruction_set']}, {document['compute_dtype']}"
+    seconds, memory = document["seconds"], document["memory"]
+    if document["report"] == "conv3d-plan":
+        needs = f"compute {words.duration(seconds['predicted'])}, arrays {words.size(memory['predicted_bytes'])}"
+        return [*lines, f"predicted: {needs}; {machine}"]
+    took = ", ".join(f"{stage} {words.duration(seconds[stage])}" for stage in ("read", "compute", "write"))
+    peak = f", peak memory {words.size(memory['peak_bytes'])}" if memory["peak_bytes"] else ""
+    return [*lines, f"{took}; {machine}{peak}"]

@@ -1,0 +1,160 @@
+"""What holds for every convolution, whatever computes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conv3d_cli.engine import METHODS, Limits, Problem, choose, execute, fft, isa, reference
+
+ROOM = Limits(threads=2, memory=1 << 33)
+USABLE = [m for m in METHODS if m != "direct" or isa.native() is not None]
+
+triples = st.tuples(*[st.integers(1, 4)] * 3)
+
+
+@st.composite
+def problems(draw) -> Problem:
+    groups = draw(st.integers(1, 2))
+    kernel, dilation = draw(triples), draw(triples)
+    size = tuple(draw(st.integers((k - 1) * d + 1, 20)) for k, d in zip(kernel, dilation, strict=True))
+    return Problem(
+        size=size,
+        kernel=kernel,
+        strides=draw(triples),
+        dilation=dilation,
+        padding=draw(st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 3))] * 3)),
+        batch=draw(st.integers(1, 2)),
+        channels=groups * draw(st.integers(1, 3)),
+        filters=groups * draw(st.integers(1, 3)),
+        groups=groups,
+        dtype="float64",
+        order=tuple(draw(st.permutations(range(3)))),
+    )
+
+
+def arrays(problem: Problem, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    return [
+        rng.standard_normal(s).astype(problem.dtype)
+        for s in (problem.input_shape, problem.kernel_shape, (problem.filters,))
+    ]
+
+
+def run(problem, x, kernel, bias=None, method="auto", threads=2):
+    return execute(choose(problem, Limits(threads, 1 << 33), method), x, kernel, bias)
+
+
+@pytest.mark.parametrize("method", USABLE)
+@settings(max_examples=25, deadline=None)
+@given(problem=problems(), a=st.floats(-4, 4), b=st.floats(-4, 4))
+def test_linear_in_the_input(method, problem, a, b):
+    x, kernel, _ = arrays(problem)
+    other = arrays(problem, 1)[0]
+    together = run(problem, a * x + b * other, kernel, method=method)
+    apart = a * run(problem, x, kernel, method=method) + b * run(problem, other, kernel, method=method)
+    np.testing.assert_allclose(together, apart, atol=1e-11)
+
+
+@pytest.mark.parametrize("method", USABLE)
+@settings(max_examples=25, deadline=None)
+@given(problem=problems())
+def test_a_delta_kernel_takes_one_voxel_of_each_window(method, problem):
+    problem = replace(problem, channels=1, filters=1, groups=1)
+    x = arrays(problem)[0]
+    tap = tuple(k - 1 for k in problem.kernel)
+    kernel = np.zeros(problem.kernel_shape)
+    kernel[tap] = 1
+    padded = np.pad(x, [(0, 0), (0, 0), *problem.padding])
+    starts = [t * d for t, d in zip(tap, problem.dilation, strict=True)]
+    axes = zip(starts, problem.output_size, problem.strides, strict=True)
+    want = padded[(..., *(slice(a, a + (n - 1) * s + 1, s) for a, n, s in axes))]
+    np.testing.assert_allclose(run(problem, x, kernel, method=method), want, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", USABLE)
+def test_a_shifted_input_gives_a_shifted_output(method):
+    problem = Problem((20, 21, 22), (3, 4, 5), dtype="float64")
+    x, kernel, _ = arrays(problem)
+    y = run(problem, x, kernel, method=method)
+    moved = run(problem, np.roll(x, (1, 2, 3), (2, 3, 4)), kernel, method=method)
+    np.testing.assert_allclose(moved[..., 1:, 2:, 3:], y[..., :-1, :-2, :-3], atol=1e-12)
+
+
+@pytest.mark.parametrize("method", USABLE)
+@settings(max_examples=25, deadline=None)
+@given(problem=problems())
+def test_a_bias_is_added_once(method, problem):
+    x, kernel, bias = arrays(problem)
+    plain, biased = run(problem, x, kernel, method=method), run(problem, x, kernel, bias, method=method)
+    np.testing.assert_allclose(biased, plain + bias[:, None, None, None], atol=1e-12)
+
+
+@pytest.mark.parametrize("method", USABLE)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_bits_do_not_depend_on_the_threads(method, dtype):
+    problem = Problem((40, 41, 42), (5, 4, 3), strides=(1, 2, 1), channels=3, filters=4, dtype=dtype)
+    x, kernel, bias = arrays(problem)
+    plan = choose(problem, ROOM, method)
+    one, three = (execute(replace(plan, limits=Limits(threads, 1 << 33)), x, kernel, bias) for threads in (1, 3))
+    np.testing.assert_array_equal(one, three)
+
+
+@pytest.mark.parametrize("method", USABLE)
+def test_the_order_in_memory_changes_nothing_but_speed(method):
+    problem = Problem((9, 12, 15), (2, 3, 4), (1, 2, 3), channels=2, filters=3, dtype="float64")
+    x, kernel, bias = arrays(problem)
+    y = run(problem, x, kernel, bias, method)
+    for order in ((2, 1, 0), (1, 0, 2)):
+        turned = np.asfortranarray(x)
+        np.testing.assert_allclose(run(replace(problem, order=order), turned, kernel, bias, method), y, atol=1e-12)
+
+
+def test_the_size_of_the_reference_blocks_changes_no_bit(monkeypatch):
+    problem = Problem((12, 13, 14), (3, 3, 3), channels=1, filters=2, dtype="float64")
+    x, kernel, bias = arrays(problem)
+    whole = run(problem, x, kernel, bias, "reference")
+    monkeypatch.setattr(reference, "BLOCK_BYTES", 4096)
+    np.testing.assert_array_equal(run(problem, x, kernel, bias, "reference"), whole)
+
+
+def test_the_size_of_the_fft_tiles_changes_little():
+    problem = Problem((50, 51, 52), (7, 6, 5), strides=(2, 1, 3), dtype="float64")
+    x, kernel, _ = arrays(problem)
+    outs = []
+    for tile in ((16, 16, 16), (16, 24, 50), (54, 54, 54)):
+        out = np.empty(problem.output_shape)
+        fft.run(problem, x, kernel, None, out, tile=tile, transform="float64", threads=2)
+        outs.append(out)
+    np.testing.assert_allclose(outs[1], outs[0], atol=1e-11)
+    np.testing.assert_allclose(outs[2], outs[0], atol=1e-11)
+
+
+def test_progress_ends_at_the_whole(monkeypatch):
+    heard = []
+    problem = Problem((40, 40, 40), (5, 5, 5), dtype="float64")
+    x, kernel, _ = arrays(problem)
+    for method in USABLE:
+        execute(choose(problem, ROOM, method), x, kernel, None, tick=heard.append)
+    assert heard
+    assert all(0 <= share <= 1 for share in heard)
+
+
+def test_an_error_in_a_thread_ends_all_of_them():
+    from conv3d_cli.engine.threads import Pieces, share
+
+    pieces, seen = Pieces(iter(range(10**9))), []
+
+    def work() -> None:
+        for piece in pieces:
+            seen.append(piece)
+            if piece == 50:
+                raise ValueError("piece 50")
+
+    with pytest.raises(ValueError, match="piece 50"):
+        share(work, 3, stop=pieces.close)
+    assert len(seen) < 10**6

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from conv3d_cli import limits
+from conv3d_cli.errors import UsageError
+from conv3d_cli.limits import Limits, parse_bytes, processors
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4G", 4 << 30), ("512MiB", 512 << 20), ("1.5k", 1536), ("100", 100), (" 2 tb ", 2 << 40), (7, 7)],
+)
+def test_sizes(text, size):
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1G", "4X", "1e9", "0", "nan"])
+def test_sizes_that_are_none(text):
+    with pytest.raises(UsageError, match="max_memory: not a size: got"):
+        parse_bytes(text)
+
+
+def test_what_is_asked_for_goes_first():
+    environ = {"CONV3D_THREADS": "5", "CONV3D_MAX_MEMORY": "1G"}
+    asked = Limits.detect(3, "2G", environ)
+    assert (asked.threads, asked.memory, asked.memory_source) == (3, 2 << 30, "--max-memory")
+    assert Limits.detect(environ=environ).threads == 5
+    assert Limits.detect(environ=environ).memory == 1 << 30
+
+
+def test_slurm_names_the_processors():
+    assert Limits.detect(environ={"SLURM_CPUS_PER_TASK": "7"}).threads == 7
+    assert Limits.detect(environ={"SLURM_CPUS_PER_TASK": "7", "CONV3D_THREADS": "2"}).threads == 2
+
+
+def test_a_count_that_is_no_number():
+    with pytest.raises(UsageError, match="CONV3D_THREADS: must be a whole number, got 'many'"):
+        Limits.detect(environ={"CONV3D_THREADS": "many"})
+    with pytest.raises(UsageError, match="threads: must be at least 1, got 0"):
+        Limits.detect(environ={"CONV3D_THREADS": "0"})
+
+
+def test_the_quota_of_a_cgroup_bounds_the_processors(tmp_path, monkeypatch):
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    (tmp_path / "memory.max").write_text("1048576\n")
+    monkeypatch.setattr(limits, "CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    assert processors() == 2
+    assert Limits.detect(environ={}) == Limits(2, 1048576, "cgroup limit")
+
+
+def test_no_quota_is_no_bound(tmp_path, monkeypatch):
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    monkeypatch.setattr(limits, "CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
+    assert processors() == 6
+
+
+def test_the_address_space_limit_bounds_memory():
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30));"
+        "from conv3d_cli.limits import Limits; print(Limits.detect(environ={}))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "memory=1073741824, memory_source='address-space limit'" in told
