@@ -10,7 +10,7 @@ NIFTI = {3: "xyz", 4: "xyzt", 5: "xyztc"}
 
 
 def resolve_axes(
-    format: str,  # noqa: A002 - the word for it
+    format: str,
     rank: int,
     axes: str | None = None,
     data_format: str = "channels_last",
@@ -56,7 +56,7 @@ def spatial(axes: str) -> str:
     return "".join(letter for letter in axes if letter in "xyz")
 
 
-def _default(format: str, rank: int, data_format: str) -> str:  # noqa: A002
+def _default(format: str, rank: int, data_format: str) -> str:
     if rank < 3:
         raise UsageError(f"axes: the volume has {rank} axes, expected at least 3, those of space")
     if format == "nifti":

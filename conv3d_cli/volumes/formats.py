@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
@@ -13,10 +12,12 @@ from conv3d_cli.volumes import hdf5, hdf5_out, nifti, npy, writers
 from conv3d_cli.volumes.gzipped import MAGIC as GZIP
 from conv3d_cli.volumes.gzipped import GzipStream
 from conv3d_cli.volumes.narrow import FLOATS, INTEGERS, Narrow
-from conv3d_cli.volumes.source import Source
 from conv3d_cli.volumes.stream import PlainStream, reading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conv3d_cli.volumes.source import Source
     from conv3d_cli.volumes.volume import Volume
 
 Write: TypeAlias = "Callable[[Volume, BinaryIO, Narrow, str], None]"
@@ -123,7 +124,7 @@ def open_volume(ref: str) -> Source:
     if found is not None:
         return found.open(ref)
     with reading(ref):
-        file = open(ref, "rb")  # noqa: PTH, SIM115 - closed by its stream
+        file = open(ref, "rb")
         if not os.path.isfile(ref):
             return _sniff(file, ref)
         file.close()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 #: Micrometres in each unit. Files that name no unit are in millimetres by custom.
 MICROMETRES = {"mm": 1e3, "um": 1.0, "m": 1e6, "unknown": 1e3}

@@ -13,7 +13,6 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conv3d_cli.errors import VolumeError, quoted
 from conv3d_cli.volumes.axes import spatial
@@ -24,6 +23,7 @@ from conv3d_cli.volumes.stream import one_line, reading
 
 if TYPE_CHECKING:
     import h5py
+    from numpy.typing import NDArray
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")
 SIZE_ATTRIBUTE = "element_size_um"
@@ -127,7 +127,7 @@ def _open(ref: str, path: str) -> h5py.File:
 
     with reading(ref):
         # Opening it first gives the system's plain words for a missing file or a folder.
-        with open(path, "rb"):  # noqa: PTH
+        with open(path, "rb"):
             pass
         try:
             # A network drive without locks is no reason to refuse; a writer that holds one is.

@@ -19,7 +19,7 @@ LARGEST_LINK_DEPTH = 16
 #: Filters whose expansion deflate's bounds: deflate, shuffle, fletcher32, szip, nbit, lzf.
 BOUNDED_FILTERS = {1, 2, 3, 4, 5, 32000}
 #: Other filters can store constant chunks in a few bytes; beyond this ratio the content is not worth the memory.
-LARGEST_OTHER_RATIO = 1 << 16
+LARGEST_OTHER_RATIO = 1 << 14
 HEADROOM = 1 << 20
 
 
@@ -107,7 +107,7 @@ def _follow(ref: str, file: h5py.File, name: str) -> Any:
     jumps = 0
     while parts:
         part = parts.pop(0)
-        link = here.get(part, getlink=True) if isinstance(here, h5py.Group) and part in here.keys() else None  # noqa: SIM118
+        link = here.get(part, getlink=True) if isinstance(here, h5py.Group) and part in here.keys() else None
         if link is None:
             raise VolumeError(
                 f"{quoted(ref)}: there is no {quoted(part)} in {quoted(here.name)}; {listing(file)}"
@@ -181,7 +181,7 @@ def _missing_filter(filters: list[int]) -> str:
     missing = [number for number in filters if not h5py.h5z.filter_avail(number)]
     if missing:
         try:
-            import hdf5plugin  # noqa: F401 - importing it registers its filters
+            import hdf5plugin
         except ImportError:
             return f"needs the HDF5 filter {missing[0]}: pip install 'conv3d-cli[hdf5plugin]' may bring it"
     if any(not h5py.h5z.filter_avail(number) for number in missing):

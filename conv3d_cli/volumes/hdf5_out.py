@@ -12,10 +12,10 @@ from conv3d_cli.errors import OutputError, UsageError, quoted
 from conv3d_cli.volumes.axes import spatial
 from conv3d_cli.volumes.geometry import MICROMETRES
 from conv3d_cli.volumes.hdf5 import SIZE_ATTRIBUTE, split_ref
-from conv3d_cli.volumes.narrow import Narrow
 from conv3d_cli.volumes.stream import one_line
 
 if TYPE_CHECKING:
+    from conv3d_cli.volumes.narrow import Narrow
     from conv3d_cli.volumes.volume import Volume
 
 LEVEL = 1

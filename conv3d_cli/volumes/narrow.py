@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conv3d_cli.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 FLOATS = ("float32", "float64", "float16")
 
 
-def storage_dtype(name: str, allowed: tuple[str, ...], format: str) -> np.dtype[Any]:  # noqa: A002
+def storage_dtype(name: str, allowed: tuple[str, ...], format: str) -> np.dtype[Any]:
     """Return the dtype of a name that a format can store; UsageError lists those it can.
 
     >>> storage_dtype("int16", INTEGERS, "nifti")

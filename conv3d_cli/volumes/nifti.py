@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from conv3d_cli.errors import VolumeError, quoted
 from conv3d_cli.volumes.gzipped import GzipStream
-from conv3d_cli.volumes.nifti_header import SIZES, Header, parse, version_of
+from conv3d_cli.volumes.nifti_header import DATA_FROM, SIZES, Header, parse, version_of
 from conv3d_cli.volumes.source import Source, fill
 from conv3d_cli.volumes.stream import ByteStream, PlainStream, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 #: Where the other file of a pair is.
 PARTNERS = {".hdr": ".img", ".img": ".hdr"}
@@ -92,14 +94,14 @@ def pair_names(ref: str) -> tuple[str, str]:
 def open_bytes(name: str) -> ByteStream:
     """Return the bytes of a file, inflated if its name ends in .gz."""
     with reading(name):
-        raw: BinaryIO = open(name, "rb", buffering=0)  # type: ignore[assignment] # noqa: PTH, SIM115 - closed by its stream
+        raw: BinaryIO = open(name, "rb", buffering=0)  # type: ignore[assignment]
     return GzipStream(raw, name) if name.lower().endswith(".gz") else PlainStream(raw, name)
 
 
 def _header(name: str, stream: ByteStream, pair: bool) -> Header:
     start = stream.read(4)
     version, _ = version_of(name, start)
-    stream.expected = SIZES[version]
+    stream.expected = SIZES[version] if pair else DATA_FROM[version]
     return parse(name, start + stream.read(SIZES[version] - 4), pair)
 
 

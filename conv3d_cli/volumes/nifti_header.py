@@ -9,14 +9,16 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conv3d_cli.errors import VolumeError, quoted
 from conv3d_cli.volumes.geometry import Geometry
 from conv3d_cli.volumes.stream import reading
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 #: sizeof_hdr -> version; and by version: bytes of the header, magic in one file, magic of a pair, least data offset.
 VERSIONS = {348: 1, 540: 2}

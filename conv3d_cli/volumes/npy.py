@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conv3d_cli.errors import VolumeError, quoted
 from conv3d_cli.volumes.source import Source, fill, real
 from conv3d_cli.volumes.stream import ByteStream, reading
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAGIC = b"\x93NUMPY"
 #: Bytes of the length field of the header, by format version.

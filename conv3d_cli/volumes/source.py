@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from conv3d_cli.errors import OverLimit, quoted
 from conv3d_cli.volumes.blocks import BLOCK
-from conv3d_cli.volumes.geometry import Geometry
-from conv3d_cli.volumes.stream import ByteStream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from conv3d_cli.volumes.geometry import Geometry
+    from conv3d_cli.volumes.stream import ByteStream
 
 #: Kinds that hold real numbers, and the widest of them: longdouble and complex cannot be computed with here.
 REAL_KINDS = "biuf"
@@ -30,7 +34,7 @@ class Source:
     def __init__(
         self,
         ref: str,
-        format: str,  # noqa: A002 - the word for it
+        format: str,
         shape: Sequence[int],
         dtype: np.dtype[Any],
         order: str = "C",

@@ -6,11 +6,13 @@ import os
 import stat
 import tokenize
 import zlib
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from conv3d_cli.errors import Conv3dError, OverLimit, VolumeError, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: What damaged input makes Python's and the libraries' parsers raise. KeyboardInterrupt is not among them.
 DAMAGE: tuple[type[Exception], ...] = (

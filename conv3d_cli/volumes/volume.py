@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-from numpy.typing import DTypeLike, NDArray
+from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import OutputError, quoted
 from conv3d_cli.outfile import check_not_a_terminal, check_target, replacing, replacing_all, standard_output
 from conv3d_cli.volumes.axes import resolve_axes
 from conv3d_cli.volumes.formats import STREAM, Format, format_of, open_volume, output_format, path_of
-from conv3d_cli.volumes.geometry import Geometry
 from conv3d_cli.volumes.narrow import Narrow, storage_dtype
 from conv3d_cli.volumes.nifti import pair_names
 from conv3d_cli.volumes.source import real
 from conv3d_cli.volumes.writers import write_nifti_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from conv3d_cli.volumes.geometry import Geometry
 
 
 @dataclass

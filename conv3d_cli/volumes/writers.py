@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conv3d_cli.volumes import npy
 from conv3d_cli.volumes.blocks import blocks, storage_order
 from conv3d_cli.volumes.gzipped import GzipWriter
-from conv3d_cli.volumes.narrow import Narrow
 from conv3d_cli.volumes.nifti_out import header_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from conv3d_cli.volumes.narrow import Narrow
     from conv3d_cli.volumes.volume import Volume
 
 

@@ -1,0 +1,83 @@
+"""A descriptor in which every error of the system becomes an OutputError that names the file."""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from conv3d_cli.errors import OutputError, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OutputError:
+        raise
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or str(error)
+        raise OutputError(f"{quoted(name)}: cannot be written: {words}") from error
+
+
+class CheckedFile(io.RawIOBase):
+    """A descriptor whose every system error is an OutputError that names the file, and that knows its own length."""
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        super().__init__()
+        self.descriptor: int | None = descriptor
+        self.name = name
+        self.at = self.extent = 0
+
+    def fileno(self) -> int:
+        if self.descriptor is None:
+            raise ValueError("the file is closed")
+        return self.descriptor
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with naming(self.name):
+            got = os.readv(self.fileno(), [buffer])
+        self.at += got
+        return got
+
+    def write(self, data: Any) -> int:
+        with naming(self.name):
+            sent = os.write(self.fileno(), data)
+        self.at += sent
+        self.extent = max(self.extent, self.at)
+        return sent
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with naming(self.name):
+            self.at = os.lseek(self.fileno(), offset, whence)
+        return self.at
+
+    def tell(self) -> int:
+        return self.at
+
+    def truncate(self, size: int | None = None) -> int:
+        length = self.at if size is None else size
+        with naming(self.name):
+            os.ftruncate(self.fileno(), length)
+        self.extent = length
+        return length
+
+    def close(self) -> None:
+        descriptor, self.descriptor = self.descriptor, None
+        super().close()
+        if descriptor is not None:
+            with naming(self.name):
+                os.close(descriptor)
