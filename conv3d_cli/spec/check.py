@@ -61,15 +61,15 @@ def _inside(node: Node, argument: str, message: str) -> Place:
     Messages about a parameter of an initializer or an activation begin ``argument: class: parameter:``, those
     about a parameter that it does not have show that parameter as what they got.
     """
-    config = node.value.get("config") if isinstance(node.value, dict) else None
+    config: Node | None = node.value.get("config") if isinstance(node.value, dict) else None
     if config is None or not isinstance(config.value, dict) or "class_name" not in node.value:
         return node.place
     begin = f"{argument}: {node.value['class_name'].value}: "
-    for key, value in config.value.items():
+    for key, at in config.keys.items():
         if message.startswith(f"{begin}{key}:"):
-            return value.place
+            return first_place(config, key)
         if f"no argument of this name: got {key!r}" in message:
-            return config.keys[key]
+            return at
     return node.place
 
 

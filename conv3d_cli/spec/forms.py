@@ -95,12 +95,12 @@ def _layers(root: Node, problems: Problems) -> Iterable[Node]:
     own = {key: node for key, node in root.value.items() if key not in FILE_KEYS}
     if not own.keys() & (ARGUMENTS.keys() | WRAPPER_KEYS.keys()):
         for key in own:
-            problems.add(root.keys[key], unknown_key(key, FILE_KEYS | ARGUMENTS))
+            problems.add(root.keys[key], unknown_key(key, (*FILE_KEYS, *ARGUMENTS)))
         if not own:
             problems.add(root.place, "no layer: expected `layers:`, or the keys of one Conv3D")
         return []
     for key in own.keys() - ARGUMENTS.keys() - WRAPPER_KEYS.keys():
-        problems.add(root.keys[key], unknown_key(key, FILE_KEYS | ARGUMENTS))
+        problems.add(root.keys[key], unknown_key(key, (*FILE_KEYS, *ARGUMENTS)))
     known = {key: node for key, node in own.items() if key in ARGUMENTS or key in WRAPPER_KEYS}
     first = min(root.keys[key] for key in known)
     return _unwrapped(Node(known, first, root.keys), problems)
@@ -151,7 +151,7 @@ def _nearest_class(name: Node) -> str:
     return nearest(name.value, CLASS_NAMES) if isinstance(name.value, str) else ""
 
 
-def first_place(layer: Node, argument: str | None) -> Place:
+def first_place(layer: Node, argument: str) -> Place:
     """Return where an argument of a layer stands; the layer's own place where it is not given."""
-    node = layer.value.get(argument)
+    node: Node | None = layer.value.get(argument)
     return node.place if node is not None else layer.place

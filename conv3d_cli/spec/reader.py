@@ -9,7 +9,7 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from conv3d_cli.errors import SpecError, quoted
 from conv3d_cli.spec.problems import Place, Problems, shown
@@ -173,7 +173,7 @@ def _node(node: yaml.Node, problems: Problems, key: str = "") -> Node:
         return _mapping(node, place, problems)
     if isinstance(node, yaml.SequenceNode):
         return Node([_node(item, problems, key) for item in node.value], place)
-    scalar = read_scalar(node)
+    scalar = read_scalar(cast("yaml.ScalarNode", node))
     if scalar.never:
         problems.add(place, f"{key}: {scalar.never}" if key else scalar.never)
     return Node(scalar.value, place, never=scalar.never, hint=scalar.hint)

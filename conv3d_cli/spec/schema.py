@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from conv3d_cli.layers.arguments import ARGUMENTS
-from conv3d_cli.spec.forms import CLASS_NAMES, DIALECTS, FILE_KEYS, WRAPPER_KEYS
+from conv3d_cli.layers.arguments import ARGUMENTS, DIALECTS
+from conv3d_cli.spec.forms import CLASS_NAMES, FILE_KEYS, WRAPPER_KEYS
 
 required = ["filters", "kernel_size"]
 
