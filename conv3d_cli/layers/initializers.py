@@ -33,7 +33,7 @@ def filled(shape: Shape, dtype: str, value: Any) -> Floats:
     numbers = np.asarray(value, dtype)
     if numbers.size not in (1, prod(shape)):
         raise ShapeError(
-            f"Constant: value: has {numbers.size} numbers, expected 1 or {prod(shape)} for {shape}"
+            f"Constant: value: wrong number of values: got {numbers.size}, expected 1 or {prod(shape)} for {shape}"
         )
     return np.full(shape, numbers.reshape(())) if numbers.size == 1 else numbers.reshape(shape).copy()
 

@@ -118,5 +118,5 @@ def _box_muller(words: Words, dtype: str) -> Floats:
     radius = np.sqrt(-2.0 * np.log(np.maximum(units[:, 0::2], SMALLEST_UNIFORM)))
     angle = (2.0 * pi * units[:, 1::2]).astype(dtype).astype(np.float64)
     pairs = np.stack([np.sin(angle) * radius, np.cos(angle) * radius], axis=-1)
-    normal: Floats = pairs.reshape(len(words), -1).astype(dtype)
+    normal: Floats = pairs.reshape(len(words), PER_BLOCK[dtype]).astype(dtype)
     return normal

@@ -1,0 +1,1 @@
+"""Values recorded from TensorFlow and PyTorch, and what they were made from."""
