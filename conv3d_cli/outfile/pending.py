@@ -111,7 +111,6 @@ class Pending:
         self.committed = True
 
     def settle(self) -> None:
-        self.settled = True
         with naming(self.name):
             with suppress(FileNotFoundError):
                 os.unlink(self.backup)

@@ -49,6 +49,9 @@ def replacing_all(paths: Sequence[Name], overwrite: bool = False) -> Iterator[li
             one.finish()
         for one in pending:
             one.commit(keep_old=len(pending) > 1)
+        # From here all is in place, and what may still fail takes nothing back.
+        for one in pending:
+            one.settled = True
         for one in pending:
             one.settle()
     except BaseException:
@@ -61,7 +64,7 @@ def replacing_all(paths: Sequence[Name], overwrite: bool = False) -> Iterator[li
 def standard_output() -> Iterator[BinaryIO]:
     """Give the standard output as a binary file; UsageError if it is a terminal, OutputError if it takes no more."""
     if sys.stdout is None:
-        raise OutputError("standard output: cannot be written: it is closed")
+        raise OutputError("'standard output': cannot be written: it is closed")
     check_not_a_terminal()
     try:
         raw: io.RawIOBase = CheckedFile(os.dup(sys.stdout.fileno()), "standard output")
@@ -84,5 +87,5 @@ def check_not_a_terminal() -> None:
     """Raise UsageError if the standard output is a terminal, which binary data would upset."""
     if sys.stdout is not None and sys.stdout.isatty():
         raise UsageError(
-            "standard output: is a terminal, and a volume is binary: send it to a pipe or a file"
+            "'standard output': is a terminal, and a volume is binary: send it to a pipe or a file"
         )
