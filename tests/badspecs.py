@@ -145,6 +145,7 @@ LAYERS = (
     bad("a layer that is a word", "layers:\n  - edges\n", ("2:5", "mapping|'edges'"), schema=True),
     bad("keras 3", "keras: 3\n" + GOOD, ("1:8", "keras|only 2|3"), schema=True),
     bad("keras as text", 'keras: "2"\n' + GOOD, ("1:8", "keras|only 2|'2'"), schema=True),
+    bad("keras as a fraction", "keras: 2.0\n" + GOOD, ("1:8", "keras|only 2|2.0")),
     bad("keras true", "keras: true\n" + GOOD, ("1:8", "keras|only 2|True"), schema=True),
     bad(
         "weights that are a list",
@@ -187,6 +188,7 @@ LAYERS = (
         schema=True,
     ),
     bad("filters 0", "filters: 0\nkernel_size: 3\n", ("1:10", "filters|0"), schema=True),
+    bad("with a byte order mark", "\ufefffilters: 0\nkernel_size: 3\n", ("1:10", "filters|0"), schema=True),
     bad("filters as text", 'filters: "8"\nkernel_size: 3\n', ("1:10", "filters|'8'"), schema=True),
     bad("a fraction", "filters: 2\nkernel_size: [3, 1.5, 3]\n", ("2:14", "kernel_size|1.5"), schema=True),
     bad("two numbers", "filters: 2\nkernel_size: [3, 3]\n", ("2:14", "kernel_size|[3, 3]"), schema=True),
@@ -220,6 +222,12 @@ NETWORKS = (
         "groups do not divide channels",
         "layers:\n  - {filters: 3, kernel_size: 3}\n  - {filters: 4, kernel_size: 3, groups: 2}\n",
         ("3:42", "groups|got 2|3|2:5"),
+    ),
+    bad(
+        "declared channels that do not come in",
+        "layers:\n  - {filters: 3, kernel_size: 3}\n"
+        "  - {filters: 4, kernel_size: 3, input_shape: [9, 9, 9, 2]}\n",
+        ("3:47", "input_shape|got 2|expected 3|2:5"),
     ),
     bad(
         "several at once",

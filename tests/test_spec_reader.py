@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conv3d_cli.errors import SpecError
@@ -45,6 +45,7 @@ def test_every_value_and_key_has_its_place():
     assert node.plain() == {"a": 1, "é 😀": {"b": ["x", "y"]}}
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none()
@@ -65,6 +66,7 @@ def test_what_pyyaml_writes_is_read_back(value, flow):
     assert read(text).plain() == {"a": value}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text("a:-[]{}&*!|>'\"%@`#,? \n\t~0", max_size=60).map(str.encode))
 def test_no_bytes_raise_anything_but_a_spec_error(data):
     with suppress(SpecError):
@@ -91,7 +93,7 @@ READ = {
     "8": 8, "-3": -3, "+5": 5, "0": 0, "0x1F": 31,
     "1.5": 1.5, ".5": 0.5, "5.": 5.0, "1.0e+3": 1000.0, "-1.5e-3": -0.0015, ".inf": float("inf"),
     "true": True, "False": False, "null": None, "~": None,
-    "same": "same", "'8'": "8", '"no"': "no", "y": "y",
+    "same": "same", "'8'": "8", '"no"': "no", "y": "y", "'1e3'": "1e3",
 }  # fmt: skip
 REFUSED = {
     "010": "the number 8: write 8, or 10,",
@@ -180,6 +182,7 @@ def stepped_into(trap: Trap, word: str) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False))
 def test_numbers_are_written_as_yaml_reads_them(value):
     assert yaml.safe_load(number(value)) == value

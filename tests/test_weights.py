@@ -193,7 +193,7 @@ def test_a_bomb_is_refused_unread(npz, monkeypatch):
     read = zipfile.ZipExtFile.read
     monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda self, n=-1: most.append(n) or read(self, n))
     assert "expected (3, 3, 3, 1, 2)" in refusal(path)
-    assert max(most) <= HEADER_BYTES
+    assert all(0 <= n <= HEADER_BYTES for n in most)
 
 
 def test_a_header_that_is_a_bomb_is_read_to_a_bound(npz):

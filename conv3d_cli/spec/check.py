@@ -109,7 +109,20 @@ def _channels_fit(layers: Sequence[Conv3D], nodes: Sequence[Node], problems: Pro
             )
 
 
+def _declared_fits(layers: Sequence[Conv3D], nodes: Sequence[Node], problems: Problems) -> None:
+    for i in range(1, len(layers)):
+        declared, made = layers[i].declared_channels, layers[i - 1].filters
+        if declared is not None and declared != made:
+            argument = "batch_input_shape" if "batch_input_shape" in nodes[i].value else "input_shape"
+            problems.add(
+                first_place(nodes[i], argument),
+                f"{argument}: must have the channels that come in: got {declared}, "
+                f"expected {made}, the filters of the layer at {nodes[i - 1].place}",
+            )
+
+
 BETWEEN_LAYERS: tuple[Callable[[Sequence[Conv3D], Sequence[Node], Problems], None], ...] = (
     _same_format,
     _channels_fit,
+    _declared_fits,
 )

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 MOST_MEMBERS = 10_000
 HEADER_BYTES = 64 * 1024
 BLOCK = 1 << 20
-ENCRYPTED = 0x1
 EPOCH = (1980, 1, 1, 0, 0, 0)
 KINDS = "bfiu"
 # What zipfile, zlib and numpy's header parser raise on a damaged or hostile file.
@@ -125,8 +124,6 @@ def _members(path: str, archive: zipfile.ZipFile) -> Iterator[tuple[str, _Member
         name = info.filename.removesuffix(".npy")
         if name in ("", info.filename):
             raise WeightsError(f"{where}: not an array: expected a name that ends in .npy")
-        if info.flag_bits & ENCRYPTED:
-            raise WeightsError(f"{where}: encrypted: expected plain data")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise WeightsError(
                 f"{where}: compression {info.compress_type}: expected stored (0) or deflate (8)"
