@@ -154,7 +154,9 @@ NIFTI = (
     BadFile("nii extension flag cut", plain(GOOD[:350]), ("got 350 bytes", "expected 352")),
     BadFile("nii data cut", plain(GOOD[:-1]), ("got 1695 bytes", "expected 1696")),
     BadFile("nii longer than announced", plain(GOOD + b"x"), ("got 1697 bytes", "expected 1696")),
-    BadFile("nii claims 2 GB", plain(header_dims(3, 800, 800, 800)), ("got 1696 bytes", "expected 2048000352")),
+    BadFile(
+        "nii claims 2 GB", plain(header_dims(3, 800, 800, 800)), ("got 1696 bytes", "expected 2048000352")
+    ),
     BadFile("nii claims 20 GB", plain(header_dims(3, 1709, 1709, 1709)), ("got 1696 bytes",)),
     BadFile("nii claims 140 TB", plain(header_dims(3, 32767, 32767, 32767)), ("got 1696 bytes",)),
     BadFile("nii claims more than an address", plain(header_dims(7, *[32767] * 7)), ("dim", "2^63")),
@@ -191,23 +193,39 @@ NIFTI = (
     BadFile("nii scl_inter NaN", plain(nifti(slope=2.0, inter=NAN)), ("scl_inter", "nan")),
     BadFile("nii2 magic", plain(nifti2(_4=("8s", b"n+2\0\n\n\n\n"))), ("magic",)),
     BadFile("nii2 dim", plain(nifti2(_16=("8q", 3, 6, 7, -8, 1, 1, 1, 1))), ("dim[3]", "-8")),
-    BadFile("nii2 claims 2^62", plain(nifti2(_16=("8q", 3, 1 << 20, 1 << 20, 1 << 20, 1, 1, 1, 1))), ("got 1888 bytes",)),
+    BadFile(
+        "nii2 claims 2^62",
+        plain(nifti2(_16=("8q", 3, 1 << 20, 1 << 20, 1 << 20, 1, 1, 1, 1))),
+        ("got 1888 bytes",),
+    ),
     BadFile("nii2 vox_offset", plain(nifti2(_168=("q", -5))), ("vox_offset", "-5")),
     BadFile("pair without voxels", pair(GOOD_PAIR[:352], None), ("a.img", "No such file")),
-    BadFile("pair with cut voxels", pair(GOOD_PAIR[:352], IN_BYTES[:-4]), ("got 1340 bytes", "expected 1344")),
+    BadFile(
+        "pair with cut voxels", pair(GOOD_PAIR[:352], IN_BYTES[:-4]), ("got 1340 bytes", "expected 1344")
+    ),
     BadFile("pair with a single file's magic", pair(GOOD[:352], IN_BYTES), ("magic", "n+1")),
     BadFile("nii.gz cut", packed(GOOD, lambda c: bytes(c[: len(c) // 2])), ("cut",)),
     BadFile("nii.gz trailer cut", packed(GOOD, lambda c: bytes(c[:-3])), ("cut",)),
     BadFile("nii.gz empty", plain(b"", "a.nii.gz"), ("empty",)),
     BadFile("nii.gz not gzip", plain(GOOD, "a.nii.gz"), ("not gzip", "1f 8b")),
     BadFile("nii.gz bit flip", packed(GOOD, flip(600, 3)), ("damaged",)),
-    BadFile("nii.gz bad CRC", packed(GOOD, lambda c: bytes(c[:-8]) + b"abcd" + bytes(c[-4:])), ("CRC", "64636261")),
+    BadFile(
+        "nii.gz bad CRC", packed(GOOD, lambda c: bytes(c[:-8]) + b"abcd" + bytes(c[-4:])), ("CRC", "64636261")
+    ),
     BadFile("nii.gz bad length", packed(GOOD, lambda c: bytes(c[:-1]) + b"\x07"), ("length", "1696")),
     BadFile("nii.gz trailing junk", packed(GOOD, lambda c: bytes(c) + b"junk of sorts"), ("behind",)),
     BadFile("nii.gz trailing byte", packed(GOOD, lambda c: bytes(c) + b"\0"), ("cut",)),
-    BadFile("nii.gz second member too much", packed(GOOD, lambda c: bytes(c) + gzip.compress(b"x")), ("more than",)),
+    BadFile(
+        "nii.gz second member too much",
+        packed(GOOD, lambda c: bytes(c) + gzip.compress(b"x")),
+        ("more than",),
+    ),
     BadFile("nii.gz method", packed(GOOD, flip(2, 0)), ("method",)),
-    BadFile("nii.gz header name without end", plain(b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 90_000, "a.nii.gz"), ("longer",)),
+    BadFile(
+        "nii.gz header name without end",
+        plain(b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 90_000, "a.nii.gz"),
+        ("longer",),
+    ),
     BadFile("nii.gz bomb", packed(GOOD + bytes(600_000_000)), ("more than its header announces",)),
     BadFile("nii.gz of a npy", packed(b"\x93NUMPY" + bytes(600)), ("sizeof_hdr",)),
 )
@@ -215,10 +233,14 @@ NIFTI = (
 # .npy
 
 
-def npy(text: str, data: bytes = bytes(64), version: tuple[int, int] = (1, 0), length: int | None = None) -> bytes:
+def npy(
+    text: str, data: bytes = bytes(64), version: tuple[int, int] = (1, 0), length: int | None = None
+) -> bytes:
     head = text.encode("latin1")
     size = len(head) if length is None else length
-    return b"\x93NUMPY" + bytes(version) + struct.pack("<H" if version == (1, 0) else "<I", size) + head + data
+    return (
+        b"\x93NUMPY" + bytes(version) + struct.pack("<H" if version == (1, 0) else "<I", size) + head + data
+    )
 
 
 def npy_of(shape: str, descr: str = "'<f4'", data: bytes = bytes(64)) -> Callable[[Path], str]:
@@ -242,7 +264,9 @@ NPY = (
     BadFile("npy garbage", plain(b"not numpy at all", "a.npy"), ("magic",)),
     BadFile("npy version", plain(npy("{}", version=(9, 9)), "a.npy"), ("version", "9")),
     BadFile("npy header cut", saved(VOXELS, cut=40), ("got 40 bytes",)),
-    BadFile("npy header of 4 GB", plain(npy("{}", version=(2, 0), length=0xFFFFFFFF), "a.npy"), ("4294967295",)),
+    BadFile(
+        "npy header of 4 GB", plain(npy("{}", version=(2, 0), length=0xFFFFFFFF), "a.npy"), ("4294967295",)
+    ),
     BadFile("npy header no dictionary", plain(npy("[1, 2]"), "a.npy"), ("damaged",)),
     BadFile("npy header not Python", plain(npy("{'descr': "), "a.npy"), ("damaged",)),
     BadFile("npy header with a call", plain(npy("__import__('os').system('true')"), "a.npy"), ("damaged",)),
@@ -278,7 +302,9 @@ NPY = (
 # HDF5
 
 
-def hdf5(fill: Callable[[h5py.File], object], name: str | None = "d", change: Callable[[bytearray], bytes] = bytes):
+def hdf5(
+    fill: Callable[[h5py.File], object], name: str | None = "d", change: Callable[[bytearray], bytes] = bytes
+):
     def make(folder: Path) -> str:
         path = folder / "a.h5"
         with h5py.File(path, "w") as file:
@@ -350,7 +376,9 @@ def unknown_filter(file: h5py.File) -> None:
     properties.set_chunk(SHAPE)
     properties.set_filter(400, h5py.h5z.FLAG_OPTIONAL, ())
     space = h5py.h5s.create_simple(SHAPE)
-    h5py.h5d.create(file.id, b"d", h5py.h5t.NATIVE_FLOAT, space, properties).write_direct_chunk((0, 0, 0), bytes(1344))
+    h5py.h5d.create(file.id, b"d", h5py.h5t.NATIVE_FLOAT, space, properties).write_direct_chunk(
+        (0, 0, 0), bytes(1344)
+    )
 
 
 def two_volumes(file: h5py.File) -> None:
@@ -376,13 +404,21 @@ HDF5 = (
     BadFile("h5 garbage", plain(b"\x89HDF\r\n\x1a\n" + b"\xa5" * 900, "a.h5"), ("no HDF5 file",)),
     BadFile("h5 cut", hdf5(two_volumes, change=lambda c: bytes(c[: len(c) // 2])), ("no HDF5 file",)),
     BadFile("h5 without a dataset", hdf5(lambda f: f.pop("other"), None), ("no dataset",)),
-    BadFile("h5 with two volumes", hdf5(two_volumes, None), ("2 volumes", "/d 6x7x8 float32", "/other 2x3x4 int16")),
+    BadFile(
+        "h5 with two volumes",
+        hdf5(two_volumes, None),
+        ("2 volumes", "/d 6x7x8 float32", "/other 2x3x4 int16"),
+    ),
     BadFile("h5 dataset missing", hdf5(two_volumes, "x/y"), ("no 'x'", "/other 2x3x4 int16")),
     BadFile("h5 below a dataset", hdf5(two_volumes, "d/y"), ("no 'y'", "/other")),
     BadFile("h5 group", hdf5(lambda f: f.create_group("d")), ("group", "/other")),
     BadFile("h5 named type", hdf5(lambda f: f.__setitem__("d", np.dtype("f4"))), ("named type", "/other")),
     BadFile("h5 root", hdf5(two_volumes, "/"), ("group", "/other")),
-    BadFile("h5 dangling soft link", hdf5(lambda f: f.__setitem__("d", h5py.SoftLink("/no"))), ("no 'no'", "/other")),
+    BadFile(
+        "h5 dangling soft link",
+        hdf5(lambda f: f.__setitem__("d", h5py.SoftLink("/no"))),
+        ("no 'no'", "/other"),
+    ),
     BadFile("h5 soft-link loop", hdf5(soft_loop), ("circles", "/other")),
     BadFile("h5 external link", hdf5(external_link), ("external link", "target.h5", "/other")),
     BadFile("h5 external link behind a soft one", hdf5(behind_soft_link, "way"), ("external link", "/other")),
@@ -401,7 +437,11 @@ HDF5 = (
     BadFile("h5 shape bomb", hdf5(shape_bomb), ("claims 268435456 bytes", "/other")),
     BadFile("h5 huge and unwritten", hdf5(dataset((900, 900, 900), "f4", chunks=True)), ("claims", "/other")),
     BadFile("h5 contiguous unwritten", hdf5(dataset(SHAPE, "f4")), ("never written", "/other")),
-    BadFile("h5 chunks unwritten", hdf5(dataset(SHAPE, "f4", chunks=(2, 7, 8))), ("0 chunks, expected 3", "/other")),
+    BadFile(
+        "h5 chunks unwritten",
+        hdf5(dataset(SHAPE, "f4", chunks=(2, 7, 8))),
+        ("0 chunks, expected 3", "/other"),
+    ),
     BadFile("h5 some chunks unwritten", hdf5(some_chunks), ("4 chunks, expected 8", "/other")),
     BadFile("h5 damaged deflate", hdf5(damaged_filter), ("cannot be read", "/other")),
     BadFile("h5 bad fletcher32", hdf5(fletcher), ("cannot be read", "/other")),
@@ -426,14 +466,24 @@ ODD_FILES: tuple[tuple[str, Callable[[Path], str], np.ndarray, str], ...] = (
     ("nii pixdim NaN", plain(nifti(pixdim=(1.0, NAN, 2, 2, 1, 1, 1, 1))), VOXELS, "pixdim[1]"),
     ("nii no sform or qform", plain(GOOD), VOXELS, "spacing alone"),
     ("nii singular sform", plain(nifti(sform=np.zeros((4, 4)))), VOXELS, "sform is singular"),
-    ("nii impossible qform", plain(nifti(qform_code=1, quaternion=(9.0, 9.0, 9.0))), VOXELS, "qform is singular"),
+    (
+        "nii impossible qform",
+        plain(nifti(qform_code=1, quaternion=(9.0, 9.0, 9.0))),
+        VOXELS,
+        "qform is singular",
+    ),
     ("nii vox_offset 0", plain(nifti(offset=0.0)), VOXELS, ""),
     ("nii vox_offset 368", plain(nifti(offset=368.0, data=bytes(16) + IN_BYTES)), VOXELS, ""),
     ("nii bitpix 0", plain(nifti(bitpix=0)), VOXELS, ""),
     ("nii2", plain(nifti2()), VOXELS, ""),
     ("nii upper case", plain(GOOD, "A.NII"), VOXELS, ""),
     ("nii extension", plain(GOOD[:348] + b"\1" + GOOD[349:]), VOXELS, "extensions"),
-    ("nii.gz two members", plain(gzip.compress(GOOD[:500]) + gzip.compress(GOOD[500:]), "a.nii.gz"), VOXELS, ""),
+    (
+        "nii.gz two members",
+        plain(gzip.compress(GOOD[:500]) + gzip.compress(GOOD[500:]), "a.nii.gz"),
+        VOXELS,
+        "",
+    ),
     ("nii.gz empty member at the end", packed(GOOD, lambda c: bytes(c) + gzip.compress(b"")), VOXELS, ""),
     ("pair", pair(GOOD_PAIR[:348], IN_BYTES), VOXELS, ""),
     ("npy Fortran", saved(np.asfortranarray(VOXELS)), VOXELS, ""),
@@ -441,9 +491,24 @@ ODD_FILES: tuple[tuple[str, Callable[[Path], str], np.ndarray, str], ...] = (
     ("npy big-endian", saved(big_endian(VOXELS)), VOXELS, "big-endian"),
     ("npy float16", saved(VOXELS.astype("f2")), VOXELS, ""),
     ("npy bool", saved(VOXELS > 9), VOXELS > 9, ""),
-    ("npy format 2.0", plain(npy("{'descr': '<f4', 'fortran_order': True, 'shape': (6, 7, 8)}", IN_BYTES, (2, 0)), "a.npy"), VOXELS, ""),
-    ("npy format 3.0", plain(npy("{'descr': '<f4', 'fortran_order': True, 'shape': (6, 7, 8)}", IN_BYTES, (3, 0)), "a.npy"), VOXELS, ""),
-    ("h5 soft link", hdf5(lambda f: (two_volumes(f), f.__setitem__("way", h5py.SoftLink("/d"))), "way"), VOXELS, ""),
+    (
+        "npy format 2.0",
+        plain(npy("{'descr': '<f4', 'fortran_order': True, 'shape': (6, 7, 8)}", IN_BYTES, (2, 0)), "a.npy"),
+        VOXELS,
+        "",
+    ),
+    (
+        "npy format 3.0",
+        plain(npy("{'descr': '<f4', 'fortran_order': True, 'shape': (6, 7, 8)}", IN_BYTES, (3, 0)), "a.npy"),
+        VOXELS,
+        "",
+    ),
+    (
+        "h5 soft link",
+        hdf5(lambda f: (two_volumes(f), f.__setitem__("way", h5py.SoftLink("/d"))), "way"),
+        VOXELS,
+        "",
+    ),
     ("h5 big-endian", hdf5(dataset(data=big_endian(VOXELS))), VOXELS, ""),
     ("h5 compact", hdf5(lambda f: compact(f)), VOXELS, ""),
     ("h5 bool", hdf5(dataset(data=VOXELS > 9)), VOXELS > 9, ""),

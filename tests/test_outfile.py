@@ -65,7 +65,9 @@ class Faults:
 
     def wrap(self, name, real, number):
         def call(*args, **kwargs):
-            if any(str(arg).startswith("/dev") for arg in args) or (name == "open" and "site-packages" in str(args[0])):
+            if any(str(arg).startswith("/dev") for arg in args) or (
+                name == "open" and "site-packages" in str(args[0])
+            ):
                 return real(*args, **kwargs)
             self.count += 1
             if self.count == number:
@@ -106,7 +108,9 @@ def sweep(write, target_name, folder, overwrite, read):
         content = target.read_bytes() if target.exists() else None
         nothing = content == (OLD if overwrite else None)
         whole = content is not None and not nothing and read(target)
-        quiet = isinstance(error, OutputError) and "Input/output error" in str(error) and "\n" not in str(error)
+        quiet = (
+            isinstance(error, OutputError) and "Input/output error" in str(error) and "\n" not in str(error)
+        )
         # Where an unlink itself fails there may be a leftover, which the next run removes.
         clean = {p.name for p in place.iterdir()} <= {target_name} or faults.done == ["unlink"]
         survived += bool((nothing or whole) and (quiet or (whole and error is None)) and clean)
@@ -211,7 +215,9 @@ def test_a_file_size_limit(name, room, tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
-    done = run(WRITE_VOLUME, tmp_path / name, preexec_fn=limit, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    done = run(
+        WRITE_VOLUME, tmp_path / name, preexec_fn=limit, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    )
     assert done.returncode == 4, (done.returncode, done.stderr)
     assert done.stderr == ""
     assert name.partition(".")[0] in done.stdout
@@ -255,7 +261,10 @@ def test_a_signal_leaves_the_old_file(name, tmp_path):
     target = tmp_path / "out.bin"
     target.write_bytes(OLD)
     with subprocess.Popen(
-        [sys.executable, "-c", SLOW_WRITE, str(target), name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+        [sys.executable, "-c", SLOW_WRITE, str(target), name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
     ) as child:
         assert child.stdout.readline() == b"writing\n"
         number = getattr(signal, f"SIG{name}")
@@ -334,7 +343,10 @@ def test_a_folder_that_cannot_be_synced_is_tolerated(tmp_path, monkeypatch):
 
 
 def test_a_file_shorter_on_the_disk_than_written_is_refused(tmp_path):
-    with pytest.raises(OutputError, match="got 3 bytes, expected 9"), outfile.replacing(tmp_path / "out") as file:
+    with (
+        pytest.raises(OutputError, match="got 3 bytes, expected 9"),
+        outfile.replacing(tmp_path / "out") as file,
+    ):
         file.write(b"123456789")
         file.flush()
         os.truncate(file.fileno(), 3)
@@ -347,7 +359,9 @@ def test_the_order_of_the_calls(tmp_path, monkeypatch):
     for name in ("fsync", "replace"):
         real = getattr(os, name)
         monkeypatch.setattr(
-            os, name, lambda *args, real=real, name=name: (done.append((name, _is_folder(args[0]))), real(*args))[1]
+            os,
+            name,
+            lambda *args, real=real, name=name: (done.append((name, _is_folder(args[0]))), real(*args))[1],
         )
     write_whole(tmp_path / "out", True)
     assert done == [("fsync", False), ("replace", False), ("fsync", True)]
@@ -438,7 +452,9 @@ def test_names_that_cannot_be_outputs(tmp_path):
     assert len(list(tmp_path.iterdir())) == 4
 
 
-@pytest.mark.parametrize("name", ["with space", "äöü", "new\nline", "-dash", "x" * 255, "ä" * 127, b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "name", ["with space", "äöü", "new\nline", "-dash", "x" * 255, "ä" * 127, b"\xff\xfe"]
+)
 def test_odd_names_work(name, tmp_path):
     target = os.path.join(tmp_path, os.fsdecode(name))
     write_whole(target, False)

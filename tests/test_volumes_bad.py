@@ -6,10 +6,10 @@ import gzip
 import subprocess
 import sys
 
+import badfiles
 import numpy as np
 import pytest
 
-import badfiles
 from conv3d_cli.errors import Conv3dError, OverLimit, VolumeError
 from conv3d_cli.volumes import gzipped, open_volume
 
@@ -67,7 +67,11 @@ def test_both_engines_say_the_same(bad, tmp_path, monkeypatch):
     assert said[0] == said[1]
 
 
-@pytest.mark.parametrize(("name", "make", "voxels", "note"), badfiles.ODD_FILES, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "make", "voxels", "note"),
+    badfiles.ODD_FILES,
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_accepted(name, make, voxels, note, tmp_path):
     with open_volume(make(tmp_path)) as source:
         found = source.read("float64")
@@ -165,7 +169,9 @@ for _ in range(200):
         refused += 1
 print(refused)
 """
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.h5")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.h5")], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 20
 
@@ -173,7 +179,9 @@ print(refused)
 def test_a_bomb_is_not_inflated_beyond_its_header(tmp_path, monkeypatch):
     inflated = []
     real = gzipped.GzipStream._some
-    monkeypatch.setattr(gzipped.GzipStream, "_some", lambda self, view: inflated.append(real(self, view)) or inflated[-1])
+    monkeypatch.setattr(
+        gzipped.GzipStream, "_some", lambda self, view: inflated.append(real(self, view)) or inflated[-1]
+    )
     bomb = next(b for b in badfiles.BAD_FILES if b.name == "nii.gz bomb")
     with pytest.raises(VolumeError):
         read(bomb.make(tmp_path))

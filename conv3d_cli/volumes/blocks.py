@@ -18,6 +18,7 @@ BLOCK = 1 << 18
 def blocks(array: NDArray[Any], size: int = BLOCK) -> Iterator[NDArray[Any]]:
     """Yield the elements of an array in C order as views of at most ``size`` elements each, or one row if that is more.
 
+    >>> import numpy as np
     >>> [block.shape for block in blocks(np.zeros((3, 4)).T, 6)]
     [(2, 3), (2, 3)]
     """
@@ -36,6 +37,7 @@ def blocks(array: NDArray[Any], size: int = BLOCK) -> Iterator[NDArray[Any]]:
 def storage_order(array: NDArray[Any]) -> tuple[int, ...]:
     """Return the axes from the largest stride to the smallest.
 
+    >>> import numpy as np
     >>> storage_order(np.zeros((2, 3, 4), order="F"))
     (2, 1, 0)
     """

@@ -53,7 +53,7 @@ def _set_geometry(header: Any, geometry: Geometry | None, meta: dict[str, Any]) 
     if qform:
         # What happened to the indices since reading applies to both maps, even where they lead to different worlds.
         moved = np.asarray(meta["qform"]) @ np.linalg.solve(np.asarray(meta["affine"]), geometry.affine)
-        header.set_qform(moved, code=0 if Geometry(moved).sheared else qform)
-        header["pixdim"][1:4] = geometry.spacing if sform else header["pixdim"][1:4]
+        if not Geometry(moved).sheared:
+            header.set_qform(moved, code=qform)  # and with it pixdim, which belongs to the qform
     if sform or (not qform and not np.allclose(header.get_base_affine(), geometry.affine)):
         header.set_sform(geometry.affine, code=sform or ALIGNED)
