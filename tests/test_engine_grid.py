@@ -63,6 +63,14 @@ def exact(layer, x):
     )
 
 
+def transform_floor(layer, x) -> float:
+    """Return the largest product of a voxel and a weight: a transform rounds at that scale.
+
+    The sum itself may be smaller, even empty: with dilation every tap of a small axis can fall into the padding.
+    """
+    return float(np.abs(x).max(initial=0) * np.abs(layer.kernel).max())
+
+
 def served(layer, x, method: str):
     return convolve_array(
         layer.problem(x.shape),
@@ -86,7 +94,8 @@ def test_methods_agree_with_the_oracle(part, monkeypatch):
         terms = int(np.prod(layer.kernel.shape[:4]))
         for method, name in ways:
             monkeypatch.setenv(isa.VARIABLE, name)
-            assert_close(method, layer.dtype, served(layer, x, method), want, magnitude, terms)
+            floor = transform_floor(layer, x) if method == "fft" else 0.0
+            assert_close(method, layer.dtype, served(layer, x, method), want, np.maximum(magnitude, floor), terms)
 
 
 def test_a_wrong_tap_is_seen():

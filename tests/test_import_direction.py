@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "conv3d_cli"
 
 ROWS = (
+    {"__main__"},
     {"cli"},
     {"report"},
     {"pipeline"},

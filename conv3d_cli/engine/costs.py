@@ -27,8 +27,15 @@ THREAD_GAIN = 0.85
 REFERENCE_TAP = 1.6e-9
 """One tap of one channel for one voxel, float64, shift and add."""
 
+REFERENCE_CALL = 8e-6
+"""Fixed cost of one tap of one block, from Python; it does not gain from threads."""
+
 REFERENCE_GEMM = 0.4e-9
 """The same where channels are summed by a matrix product."""
+
+
+THREADS_START = 1.5e-4
+"""Starting threads and waiting for the last."""
 
 
 def speedup(threads: int) -> float:

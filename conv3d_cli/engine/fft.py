@@ -219,7 +219,7 @@ def _candidate(problem: Problem, tile: Triple, transform: Real, threads: int) ->
     is_whole = tile == _whole(problem)
     return Candidate(
         "fft",
-        seconds=filters * problem.channels * one + rounds * gain * tile_seconds,
+        seconds=filters * problem.channels * one + rounds * gain * tile_seconds + costs.THREADS_START,
         scratch_bytes=filters * channels * spectrum + per_tile * min(threads, max(pieces, 1)),
         error=1e-6 if transform == "float32" else 1e-7,
         local=transform == "float64",

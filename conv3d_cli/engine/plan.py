@@ -117,7 +117,8 @@ def execute(
     """Carry out a plan and return the output ``(N, F, D', H', W')``.
 
     ``x`` is ``(N, C, D, H, W)`` with any strides, ``kernel`` ``(kd, kh, kw, C // groups, F)``, ``bias`` ``(F,)`` or
-    None, all of the problem's dtype. ``out`` may have any strides and is filled if given. ``tick`` hears the share done.
+    None, all of the problem's dtype. ``out`` may have any strides and is filled if given. ``tick`` hears the share
+    done, ``settled`` says that the values were looked at already.
     """
     if not settled and plan.problem.multiply_adds:
         plan = settle(plan, x, kernel)

@@ -25,10 +25,12 @@ def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) 
     """Return the one way in which this method serves a problem."""
     many = problem.channels // problem.groups > 1 or problem.filters // problem.groups > 1
     tap = costs.REFERENCE_GEMM if many else costs.REFERENCE_TAP
+    pieces = problem.batch * problem.groups * ceil(voxels(problem.output_size) / voxels(_block(problem)))
+    arithmetic = tap * problem.multiply_adds / costs.speedup(threads)
     return [
         Candidate(
             "reference",
-            seconds=tap * problem.multiply_adds / costs.speedup(threads) + 1e-4,
+            seconds=arithmetic + pieces * problem.taps * costs.REFERENCE_CALL + costs.THREADS_START,
             scratch_bytes=threads * _block_bytes(problem, _block(problem)),
             error=2e-7,
             detail="shifted sums in float64",

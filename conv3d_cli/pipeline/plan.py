@@ -101,8 +101,8 @@ class RunPlan:
     def warnings(self) -> tuple[str, ...]:
         """What a person should know before the run."""
         return tuple(
-            f"layer {step.layer.name!r}: {step.layer.activation.name} acts on axis -1, which with channels_first is the "
-            "last spatial axis, as in Keras"
+            f"layer {step.layer.name!r}: {step.layer.activation.name} acts on axis -1, which with channels_first is "
+            "the last spatial axis, as in Keras"
             for step in self.steps
             if step.layer.data_format == "channels_first" and step.layer.activation.axis == -1
         )

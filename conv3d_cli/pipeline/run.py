@@ -58,7 +58,8 @@ def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None) -> O
     whole, done, outcomes = max(plan.seconds, 1e-9), 0.0, []
     for step in plan.steps:
         start, share_of = perf_counter(), step.plan.seconds / whole
-        array, used = _convolve(step, array, tick and _part(tick, done, share_of))
+        known = values if step is plan.steps[0] else None
+        array, used = _convolve(step, array, known, tick and _part(tick, done, share_of))
         _activate(step, array)
         done += share_of
         outcomes.append(StepOutcome(step, used, perf_counter() - start))
@@ -69,8 +70,11 @@ def _part(tick: Tick, start: float, length: float) -> Tick:
     return lambda fraction: tick(start + length * fraction)
 
 
-def _convolve(step: Step, array: Array, tick: Tick | None) -> tuple[Array, engine.Plan]:
-    """Return the layer's output before its activation, and the plan that the values allowed."""
+def _convolve(step: Step, array: Array, known: Values | None, tick: Tick | None) -> tuple[Array, engine.Plan]:
+    """Return the layer's output before its activation, and the plan that the values allowed.
+
+    ``known`` holds the values of the file, if this is what the layer takes: a refusal then names the file's own index.
+    """
     problem = step.plan.asked
     kernel, *rest = (array.astype(problem.dtype, copy=False) for array in step.layer.weights)
     bias = rest[0] if rest else None
@@ -79,7 +83,12 @@ def _convolve(step: Step, array: Array, tick: Tick | None) -> tuple[Array, engin
     try:
         plan = engine.settle(step.plan, step.source.planar(array), kernel)
     except MethodError as error:
-        raise MethodError(f"layer {step.layer.name!r}: {error}") from None
+        if known is None or not known.nonfinite:
+            raise MethodError(f"layer {step.layer.name!r}: {error}") from None
+        raise MethodError(
+            f"layer {step.layer.name!r}: method {step.plan.method!r} would spread non-finite voxels: got "
+            f"{known.nonfinite}, the first at index {known.first_nonfinite}, expected none, or another method"
+        ) from None
     for i, (x, y) in enumerate(pairs):
         engine.execute(plan, x, kernel, bias, y, tick and _part(tick, i / len(pairs), 1 / len(pairs)), settled=True)
     return out, plan
