@@ -1,0 +1,1 @@
+"""The engine side by side with the libraries that people would use instead: ``python -m benchmarks``."""

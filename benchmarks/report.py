@@ -1,0 +1,76 @@
+"""Measurements as a Markdown table and as a JSON document."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from statistics import geometric_mean, median
+
+from benchmarks.runners import RUNNERS
+from conv3d_cli.engine import isa
+
+OURS = {runner.name for runner in RUNNERS if runner.ours}
+
+
+def machine() -> dict[str, object]:
+    """Return what the figures depend on."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
+        ]
+        model = names[0] if names else model
+    return {
+        "processor": model,
+        "processors": os.cpu_count(),
+        "instruction_set": isa.active(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def row(name: str, flops: float, times: dict[str, list[float]]) -> dict[str, object]:
+    """Return the figures of one case: best and median in ms, and how often we fit into the best peer's median."""
+    medians = {runner: median(seconds) for runner, seconds in times.items()}
+    peers = {runner: value for runner, value in medians.items() if runner not in OURS}
+    mine = min(value for runner, value in medians.items() if runner in OURS)
+    return {
+        "case": name,
+        "best_ms": {runner: round(min(seconds) * 1e3, 3) for runner, seconds in times.items()},
+        "median_ms": {runner: round(value * 1e3, 3) for runner, value in medians.items()},
+        "gflops": round(flops / mine / 1e9, 1),
+        "fastest_peer": min(peers, key=lambda runner: peers[runner]) if peers else None,
+        "ratio": round(min(peers.values()) / mine, 2) if peers else None,
+    }
+
+
+def markdown(document: dict) -> str:
+    """Return the document as Markdown: one table for each number of threads."""
+    about, names = document["machine"], document["versions"]
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `python -m benchmarks`. Medians in milliseconds, in brackets the best; float32, `same` padding,",
+        "memory for the output included. The runners take turns, and every result is checked. The ratio is the",
+        "fastest peer's median by ours; GFLOP/s counts two operations for each multiply-add, ours.",
+        "",
+        f"{about['processor']}, {about['processors']} processors, {about['instruction_set']}, "
+        f"Python {about['python']}; "
+        + ", ".join(f"{name} {version}".strip() for name, version in names.items()),
+    ]
+    for table in document["tables"]:
+        lines += ["", f"## {table['threads']} thread{'s' * (table['threads'] > 1)}", ""]
+        lines += ["| case | " + " | ".join(names) + " | GFLOP/s | ratio |", "|---" * (len(names) + 3) + "|"]
+        for r in table["rows"]:
+            cells = [
+                f"{r['median_ms'][n]:.2f} ({r['best_ms'][n]:.2f})" if n in r["median_ms"] else ""
+                for n in names
+            ]
+            ratio = "" if r["ratio"] is None else f"{r['ratio']:.2f}"
+            lines.append("| " + " | ".join([r["case"], *cells, f"{r['gflops']:.0f}", ratio]) + " |")
+        ratios = [r["ratio"] for r in table["rows"] if r["ratio"]]
+        if ratios:
+            lines += ["", f"Geometric mean of the ratios: {geometric_mean(ratios):.2f}."]
+    return "\n".join(lines) + "\n"
