@@ -58,13 +58,12 @@ def _data_format(value: Any) -> str:
 def _dtype(value: Any) -> str:
     if value is None:
         return DTYPES[0]
-    try:
-        name = np.dtype(value).name
-    except TypeError:
-        name = ""
-    if name not in DTYPES:
+    # Neither "float" nor Python's float is guessed: TensorFlow and NumPy take different types for them.
+    is_type = isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic))
+    name = np.dtype(value).name if is_type else value
+    if not isinstance(name, str) or name not in DTYPES:
         raise LayerError(f"dtype: not supported: got {shown(value)}, expected {' or '.join(DTYPES)}", "dtype")
-    return str(name)
+    return name
 
 
 def _unset(name: str, meaning: str) -> Argument:

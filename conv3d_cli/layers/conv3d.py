@@ -241,8 +241,13 @@ class Conv3D(LayerGeometry):
         if given is None:
             raise ShapeError(f"{self.name}: number of channels not known: got no input shape, expected one")
         if isinstance(given, (int, np.integer)):
-            return int(COUNT.read(f"{self.name}: channels", given))
-        channels = self.split_shape(given, None)[2]
-        if channels is None:
+            channels = int(COUNT.read(f"{self.name}: channels", given))
+            if self.declared_channels not in (None, channels):
+                raise ShapeError(
+                    f"{self.name}: wrong number of channels: got {channels}, expected {self.declared_channels}"
+                )
+            return channels
+        known = self.split_shape(given, None)[2]
+        if known is None:
             raise ShapeError(f"{self.name}: number of channels not known: got {tuple(given)}, expected it")
-        return channels
+        return known

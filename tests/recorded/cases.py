@@ -1,15 +1,17 @@
 """The cases whose expected values are recorded from TensorFlow and PyTorch, and the numbers that they are made from.
 
-Imported by the recording scripts (any Python from 3.8 with NumPy) and by the tests. Inputs are not stored: they are
-drawn again from their seed by NumPy's legacy generator, whose numbers never change.
+Imported by the recording scripts (any Python from 3.8 with NumPy) and by the tests. Inputs are not stored:
+they are drawn again from their seed by NumPy's legacy generator, whose numbers never change.
 """
 
 import numpy as np
 
 GRID = np.array(
-    [float("nan"), float("inf"), -float("inf"), 1e30, -1e30, 104.0, -104.0, 88.5, -88.5, 20.0, -20.0]
-    + [0.0, -0.0, 1e-8, -1e-8, 1e-3, -1e-3]
-    + list(np.linspace(-6, 6, 49))
+    [
+        *[float("nan"), float("inf"), -float("inf"), 1e30, -1e30, 104.0, -104.0, 88.5, -88.5, 20.0, -20.0],
+        *[0.0, -0.0, 1e-8, -1e-8, 1e-3, -1e-3],
+        *np.linspace(-6, 6, 49),
+    ]
 )
 
 ACTIVATIONS = [
@@ -32,8 +34,13 @@ ACTIVATIONS = [
     {"class_name": "ThresholdedReLU", "config": {}},
     {"class_name": "ThresholdedReLU", "config": {"theta": 2.0}},
 ]
-SOFTMAX = ["softmax"] + [
-    {"class_name": name, "config": {"axis": axis}} for name in ("softmax", "Softmax") for axis in (-2, 1, 3)
+SOFTMAX = [
+    "softmax",
+    *[
+        {"class_name": name, "config": {"axis": axis}}
+        for name in ("softmax", "Softmax")
+        for axis in (-2, 1, 3)
+    ],
 ]
 
 INITIALIZERS = [
@@ -97,11 +104,8 @@ def layer_cases(seed, count, groups, most=420):
         if groups and pick([True, False]):
             strides, dilation = triple(1, 3), triple(1, 3)
         padding = pick(["valid", "same"])
-        spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
-        out = [
-            -(-n // s) if padding == "same" else (n - e) // s + 1
-            for n, e, s in zip(size, spans, strides)
-        ]
+        spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]  # noqa: B905 - Python 3.8
+        out = [-(-n // s) if padding == "same" else (n - e) // s + 1 for n, e, s in zip(size, spans, strides)]
         batch = pick([[1], [2], [2, 2]])
         if min(out) < 1 or np.prod(out) * np.prod(batch) * filters > most:
             continue
@@ -114,7 +118,9 @@ def layer_cases(seed, count, groups, most=420):
             "data_format": "channels_first" if first else "channels_last",
             "dilation_rate": dilation,
             "groups": parts,
-            "activation": None if groups else pick([None, None, "relu", "tanh", "softplus", "elu", "softmax"]),
+            "activation": None
+            if groups
+            else pick([None, None, "relu", "tanh", "softplus", "elu", "softmax"]),
             "use_bias": bool(pick([True, True, False])),
             "dtype": pick(["float32", "float32", "float32", "float64"]),
         }

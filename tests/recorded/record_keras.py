@@ -31,7 +31,7 @@ def layers():
         except (tf.errors.OpError, ValueError, NotImplementedError) as error:
             print("not run by this TensorFlow:", case["config"], str(error)[:100])
             continue
-        arrays["layer/%d" % case["seed"]] = y
+        arrays[f"layer/{case['seed']}"] = y
         recorded.append({**case, "output_shape": list(y.shape)})
     return recorded
 
@@ -52,13 +52,13 @@ def activations():
             function = activation(value)
             if hasattr(function, "_set_dtype_policy"):
                 function._set_dtype_policy(dtype)
-            arrays["activation/%d/%s" % (i, dtype)] = function(tf.constant(grid)).numpy()
+            arrays[f"activation/{i}/{dtype}"] = function(tf.constant(grid)).numpy()
         for i, value in enumerate(cases.SOFTMAX):
             function = activation(value)
             if hasattr(function, "_set_dtype_policy"):
                 function._set_dtype_policy(dtype)
             x = 5 * cases.draw(i, [(1, 2, 3, 2, 2)], dtype)[0]
-            arrays["softmax/%d/%s" % (i, dtype)] = function(tf.constant(x)).numpy()
+            arrays[f"softmax/{i}/{dtype}"] = function(tf.constant(x)).numpy()
 
 
 def initializer(value, seed):
@@ -75,20 +75,32 @@ def initializers():
                 if value["class_name"] == "Orthogonal" and len(shape) < 2:
                     continue
                 for dtype in ("float32", "float64"):
-                    key = "initializer/%d/%d/%d/%s" % (i, seed, j, dtype)
+                    key = f"initializer/{i}/{seed}/{j}/{dtype}"
                     arrays[key] = initializer(value, seed)(shape, dtype).numpy()
     for name in ("RandomUniform", "RandomNormal", "TruncatedNormal"):
         for dtype in ("float32", "float64"):
             drawn = initializer({"class_name": name, "config": {}}, 11)((cases.LONG,), dtype).numpy()
-            arrays["long/%s/%s" % (name, dtype)] = drawn[:: cases.STEP]
+            arrays[f"long/{name}/{dtype}"] = drawn[:: cases.STEP]
 
 
 CONFIGS = [
     {"filters": 2, "kernel_size": 3},
     {"filters": 8, "kernel_size": [1, 2, 3], "strides": 2, "padding": "SAME", "name": "edges"},
-    {"filters": 4, "kernel_size": 3, "dilation_rate": [1, 2, 1], "groups": 2, "data_format": "Channels_First"},
+    {
+        "filters": 4,
+        "kernel_size": 3,
+        "dilation_rate": [1, 2, 1],
+        "groups": 2,
+        "data_format": "Channels_First",
+    },
     {"filters": 4, "kernel_size": 3, "activation": "relu", "use_bias": False, "trainable": False},
-    {"filters": 4, "kernel_size": 3, "dtype": "float64", "input_shape": [None, 5, 6, 3], "activation": "gelu"},
+    {
+        "filters": 4,
+        "kernel_size": 3,
+        "dtype": "float64",
+        "input_shape": [None, 5, 6, 3],
+        "activation": "gelu",
+    },
     {"filters": 4, "kernel_size": 3, "batch_input_shape": [2, 7, 5, 6, 7, 3]},
     *[
         {"filters": 1, "kernel_size": 1, "kernel_initializer": name, "bias_initializer": "ones"}
@@ -174,7 +186,14 @@ ERRORS = [
 def errors():
     recorded = []
     for change, shape in ERRORS:
-        row = {"change": change, "shape": shape, "stage": None, "type": None, "message": "", "output_shape": None}
+        row = {
+            "change": change,
+            "shape": shape,
+            "stage": None,
+            "type": None,
+            "message": "",
+            "output_shape": None,
+        }
         try:
             layer = Conv3D(**{"filters": 2, "kernel_size": 3, **change})
         except Exception as error:
@@ -202,7 +221,11 @@ def pages():
 
 if __name__ == "__main__":
     record = {
-        "versions": {"tensorflow": tf.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        "versions": {
+            "tensorflow": tf.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
         "layers": layers(),
         "pages": pages(),
         "configs": [{"given": given, "config": Conv3D(**given).get_config()} for given in CONFIGS],
@@ -212,7 +235,13 @@ if __name__ == "__main__":
     initializers()
     np.savez_compressed(HERE / "keras.npz", **arrays)
     lines = ",\n".join(
-        json.dumps(key) + ": " + (json.dumps(value) if isinstance(value, dict) else "[\n" + ",\n".join(map(json.dumps, value)) + "\n]")
+        json.dumps(key)
+        + ": "
+        + (
+            json.dumps(value)
+            if isinstance(value, dict)
+            else "[\n" + ",\n".join(map(json.dumps, value)) + "\n]"
+        )
         for key, value in record.items()
     )
     (HERE / "keras.json").write_text("{\n" + lines + "\n}\n")

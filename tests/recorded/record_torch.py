@@ -1,7 +1,7 @@
 """Record what PyTorch's conv3d gives for groups, both layouts, and strides with dilation: ``pip install torch numpy``.
 
-Writes torch.json (configurations, versions) and torch.npz (values) beside this file. Padding ``same`` is put into the
-input as zeros beforehand, with TensorFlow's rule: the odd voxel goes after.
+Writes torch.json (configurations, versions) and torch.npz (values) beside this file. Padding ``same`` is put
+into the input as zeros beforehand, with TensorFlow's rule: the odd voxel goes after.
 """
 
 import json
@@ -30,7 +30,9 @@ def run(case):
     if config["padding"] == "same":
         pads = [
             same(n, k, s, d)
-            for n, k, s, d in zip(x.shape[2:], config["kernel_size"], config["strides"], config["dilation_rate"])
+            for n, k, s, d in zip(
+                x.shape[2:], config["kernel_size"], config["strides"], config["dilation_rate"]
+            )
         ]
         x = torch.nn.functional.pad(x, [zeros for pair in reversed(pads) for zeros in pair])
     y = torch.nn.functional.conv3d(
@@ -47,7 +49,7 @@ def run(case):
 
 if __name__ == "__main__":
     recorded = cases.layer_cases(2, 110, groups=True)
-    arrays = {"layer/%d" % case["seed"]: run(case) for case in recorded}
+    arrays = {f"layer/{case['seed']}": run(case) for case in recorded}
     np.savez_compressed(HERE / "torch.npz", **arrays)
     versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
     lines = ",\n".join(map(json.dumps, recorded))
