@@ -54,9 +54,7 @@ def assert_same(got, want, initializer, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    "i", range(len(cases.INITIALIZERS)), ids=lambda i: json.dumps(cases.INITIALIZERS[i])
-)
+@pytest.mark.parametrize("i", range(len(cases.INITIALIZERS)), ids=lambda i: json.dumps(cases.INITIALIZERS[i]))
 def test_weights_of_keras(i, dtype, recorded):
     compared = 0
     for key, want in recorded.items():
@@ -84,7 +82,10 @@ def test_every_row_is_recorded_or_refused():
 
 def test_moments():
     count = (200_000,)
-    draws = {name: with_seed({"class_name": name}, 3)(count, "float64") for name in ("RandomNormal", "RandomUniform")}
+    draws = {
+        name: with_seed({"class_name": name}, 3)(count, "float64")
+        for name in ("RandomNormal", "RandomUniform")
+    }
     assert abs(draws["RandomNormal"].std() - 0.05) < 5e-4
     assert abs(draws["RandomNormal"].mean()) < 5e-4
     assert abs(draws["RandomUniform"].std() - 0.1 / np.sqrt(12)) < 5e-4
@@ -93,7 +94,9 @@ def test_moments():
     assert abs(cut.std() - 0.05 * 0.87962566) < 5e-4
 
 
-@pytest.mark.parametrize("name", ["GlorotNormal", "HeNormal", "LecunNormal", "GlorotUniform", "HeUniform", "LecunUniform"])
+@pytest.mark.parametrize(
+    "name", ["GlorotNormal", "HeNormal", "LecunNormal", "GlorotUniform", "HeUniform", "LecunUniform"]
+)
 def test_variance_of_scaled_initializers(name):
     shape = (3, 3, 3, 20, 100)
     into, out = 27 * 20, 27 * 100
@@ -127,7 +130,9 @@ def test_constant_takes_an_array():
 def test_identity_is_for_matrices():
     identity = Initializer.of({"class_name": "Identity", "config": {"gain": 3.0}})
     np.testing.assert_array_equal(identity((2, 3)), [[3, 0, 0], [0, 3, 0]])
-    with pytest.raises(LayerError, match=r"Identity cannot make this array: got 5 axes, expected a matrix \(2 axes\) only"):
+    with pytest.raises(
+        LayerError, match=r"Identity cannot make this array: got 5 axes, expected a matrix \(2 axes\) only"
+    ):
         identity((1, 1, 1, 2, 2))
     with pytest.raises(ValueError, match=r"kernel_initializer: Identity cannot make"):
         Conv3D(2, 3, kernel_initializer="identity")
@@ -177,7 +182,10 @@ def test_unseeded_weights_follow_the_run_and_the_names():
 
 def test_a_given_seed_is_not_touched_by_the_run():
     given = {"class_name": "HeNormal", "config": {"seed": 7}}
-    first, second = Conv3D(2, 3, kernel_initializer=given), Conv3D(2, 3, kernel_initializer=given, name="other")
+    first, second = (
+        Conv3D(2, 3, kernel_initializer=given),
+        Conv3D(2, 3, kernel_initializer=given, name="other"),
+    )
     first.build(1, seed=0)
     second.build(1, seed=5)
     np.testing.assert_array_equal(first.kernel, second.kernel)
@@ -194,17 +202,41 @@ REFUSED = [
     ("glorot", LayerError, r"kernel_initializer: unknown initializer: got 'glorot', expected one of Zeros"),
     ("GLOROT_UNIFORM", LayerError, r"; did you mean 'glorot_uniform'\?"),
     (7, LayerError, r"not an initializer: got 7"),
-    ({"class_name": "HeNormal", "config": {"stddev": 1}}, UnknownArgument, r"HeNormal has no argument of this name"),
+    (
+        {"class_name": "HeNormal", "config": {"stddev": 1}},
+        UnknownArgument,
+        r"HeNormal has no argument of this name",
+    ),
     ({"class_name": "Zeros", "config": {"value": 1}}, UnknownArgument, r"got 'value', expected none"),
     ({"class_name": "HeNormal", "config": {"seed": 1.5}}, LayerError, r"seed: not a whole number: got 1.5"),
     ({"class_name": "HeNormal", "config": {"seed": 2**63}}, LayerError, r"seed: does not fit into 64 bits"),
     ({"class_name": "VarianceScaling", "config": {"scale": 0}}, LayerError, r"scale: not above 0: got 0"),
-    ({"class_name": "VarianceScaling", "config": {"mode": "FAN_IN"}}, LayerError, r"mode: unknown: got 'FAN_IN'"),
-    ({"class_name": "VarianceScaling", "config": {"distribution": 1}}, LayerError, r"distribution: not a word"),
+    (
+        {"class_name": "VarianceScaling", "config": {"mode": "FAN_IN"}},
+        LayerError,
+        r"mode: unknown: got 'FAN_IN'",
+    ),
+    (
+        {"class_name": "VarianceScaling", "config": {"distribution": 1}},
+        LayerError,
+        r"distribution: not a word",
+    ),
     ({"class_name": "Constant", "config": {"value": "1"}}, LayerError, r"value: not a number: got '1'"),
-    ({"class_name": "Constant", "config": {"value": [[1], [1, 2]]}}, LayerError, r"value: not a regular array"),
-    ({"class_name": "Constant", "config": {"value": ["a"]}}, LayerError, r"value: not an array of finite numbers"),
-    ({"class_name": "RandomNormal", "config": {"mean": float("nan")}}, LayerError, r"mean: not a finite number"),
+    (
+        {"class_name": "Constant", "config": {"value": [[1], [1, 2]]}},
+        LayerError,
+        r"value: not a regular array",
+    ),
+    (
+        {"class_name": "Constant", "config": {"value": ["a"]}},
+        LayerError,
+        r"value: not an array of finite numbers",
+    ),
+    (
+        {"class_name": "RandomNormal", "config": {"mean": float("nan")}},
+        LayerError,
+        r"mean: not a finite number",
+    ),
     ({"class_name": "RandomNormal", "config": {"mean": 10**400}}, LayerError, r"mean: too large a number"),
 ]
 
@@ -220,5 +252,7 @@ def test_refused(value, kind, words):
 def test_schema_has_every_name():
     schema = INITIALIZERS.schema()["anyOf"]
     assert set(schema[0]["enum"]) == set(ROWS) | set(ALIASES)
-    scaling = next(entry for entry in schema[1:] if "VarianceScaling" in entry["properties"]["class_name"]["enum"])
+    scaling = next(
+        entry for entry in schema[1:] if "VarianceScaling" in entry["properties"]["class_name"]["enum"]
+    )
     assert scaling["properties"]["config"]["properties"]["mode"]["enum"] == ["fan_in", "fan_out", "fan_avg"]

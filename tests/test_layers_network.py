@@ -1,0 +1,113 @@
+"""Layers in a row: names, shapes, weights, and what does not fit together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from conv3d_cli.errors import LayerError, ShapeError
+from conv3d_cli.layers import Conv3D, Network
+
+
+def test_names():
+    network = Network(
+        [Conv3D(1, 1), Conv3D(1, 1, name="conv3d_1"), Conv3D(1, 1), Conv3D(1, 1, name="x"), Conv3D(1, 1)]
+    )
+    assert [layer.name for layer in network] == ["conv3d", "conv3d_1", "conv3d_2", "x", "conv3d_3"]
+    assert network["conv3d_2"] is network[2]
+    assert len(network) == 5
+    taken = Network([Conv3D(1, 1), Conv3D(1, 1, name="conv3d")])
+    assert [layer.name for layer in taken] == ["conv3d_1", "conv3d"]
+
+
+def test_unknown_name():
+    with pytest.raises(KeyError, match=r"no layer 'conv', there are conv3d; did you mean 'conv3d'\?"):
+        Network([Conv3D(1, 1)])["conv"]
+
+
+def test_layers_one_after_the_other():
+    network = Network(
+        [
+            Conv3D(4, 3, activation="relu"),
+            Conv3D(2, (1, 2, 3), strides=2, groups=2),
+            Conv3D(3, 1, padding="same"),
+        ]
+    )
+    x = np.random.RandomState(0).standard_normal((2, 2, 9, 9, 9, 3))
+    assert not network.built
+    y = network(x)
+    assert network.built
+    want = x
+    for layer in network:
+        want = layer(want)
+    np.testing.assert_array_equal(y, want)
+    assert y.shape == network.compute_output_shape(x.shape) == (2, 2, 4, 3, 3, 3)
+    assert network.count_params() == (27 * 3 * 4 + 4) + (6 * 2 * 2 + 2) + (2 * 3 + 3)
+    assert network.data_format == "channels_last"
+
+
+@pytest.mark.parametrize("given", [3, (1, 9, 9, 9, 3), None])
+def test_build(given):
+    network = Network([Conv3D(4, 3, input_shape=(9, 9, 9, 3)), Conv3D(2, 3)])
+    network.build(given, seed=1)
+    assert [layer.channels for layer in network] == [3, 4]
+
+
+def test_a_shape_that_fails_later_computes_nothing():
+    network = Network([Conv3D(4, 3), Conv3D(2, 9, name="late")])
+    with pytest.raises(ShapeError, match=r"^late: kernel larger than the input"):
+        network(np.zeros((1, 5, 5, 5, 1)))
+    assert not network.built
+
+
+def late_built():
+    layer = Conv3D(2, 3, name="b")
+    layer.build(3)
+    return layer
+
+
+def test_one_layer_twice():
+    layer = Conv3D(1, 1)
+    with pytest.raises(LayerError, match="the same layer stands twice"):
+        Network([layer, layer])
+
+
+@pytest.mark.parametrize(
+    ("layers", "kind", "words"),
+    [
+        (list, LayerError, "layers: none: got an empty list, expected at least one layer"),
+        (
+            lambda: [Conv3D(1, 1, name="a"), Conv3D(1, 1, name="a")],
+            LayerError,
+            "name: given twice: got 'a', expected a name for each layer",
+        ),
+        (
+            lambda: [
+                Conv3D(1, 1, name="a", data_format="channels_last"),
+                Conv3D(1, 1, data_format="channels_first"),
+            ],
+            LayerError,
+            "data_format: mixed: got channels_last for 'a' and channels_first for 'conv3d', expected one for all",
+        ),
+        (
+            lambda: [Conv3D(3, 1, name="a"), Conv3D(2, 1, name="b", groups=2)],
+            ShapeError,
+            "'b' do not divide the channels that 'a' makes: got 2 groups and 3 channels, expected a divisor of 3",
+        ),
+        (
+            lambda: [Conv3D(2, 1, name="a"), Conv3D(2, 1, name="b", input_shape=(5, 5, 5, 4))],
+            ShapeError,
+            "filters: of 'a' do not match the channels that 'b' takes: got 2, expected 4",
+        ),
+        (
+            lambda: [Conv3D(2, 1, name="a"), late_built()],
+            ShapeError,
+            "channels that 'b' takes: got 2, expected 3",
+        ),
+    ],
+)
+def test_refused(layers, kind, words):
+    with pytest.raises(kind) as caught:
+        Network(layers())
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
