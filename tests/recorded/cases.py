@@ -105,7 +105,8 @@ def layer_cases(seed, count, groups, most=420):
             strides, dilation = triple(1, 3), triple(1, 3)
         padding = pick(["valid", "same"])
         spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]  # noqa: B905 - Python 3.8
-        out = [-(-n // s) if padding == "same" else (n - e) // s + 1 for n, e, s in zip(size, spans, strides)]
+        axes = zip(size, spans, strides)  # noqa: B905 - Python 3.8
+        out = [-(-n // s) if padding == "same" else (n - e) // s + 1 for n, e, s in axes]
         batch = pick([[1], [2], [2, 2]])
         if min(out) < 1 or np.prod(out) * np.prod(batch) * filters > most:
             continue

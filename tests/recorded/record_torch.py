@@ -31,7 +31,7 @@ def run(case):
         pads = [
             same(n, k, s, d)
             for n, k, s, d in zip(
-                x.shape[2:], config["kernel_size"], config["strides"], config["dilation_rate"]
+                x.shape[2:], config["kernel_size"], config["strides"], config["dilation_rate"], strict=True
             )
         ]
         x = torch.nn.functional.pad(x, [zeros for pair in reversed(pads) for zeros in pair])
