@@ -40,7 +40,14 @@ def test_the_main_job_on_the_sample_mri(conv3d, tmp_path):
     out, report = tmp_path / "edges.nii.gz", tmp_path / "edges.json"
     told = conv3d("apply", MRI, out, "--spec", EDGES, "--report", report)
     assert (told.code, told.err) == (0, "")
-    for word in ("99x117x95x4 xyzc", "3x3x3", "1+1", "direct" if isa.native() else "fft", "spacing 2x2x2 mm", "peak memory"):
+    for word in (
+        "99x117x95x4 xyzc",
+        "3x3x3",
+        "1+1",
+        "direct" if isa.native() else "fft",
+        "spacing 2x2x2 mm",
+        "peak memory",
+    ):
         assert word in told.out
     made, source = nibabel.load(out), nibabel.load(MRI)
     assert made.shape == (*source.shape, 4)
@@ -262,7 +269,14 @@ def test_what_is_refused(conv3d, spec, volume, tmp_path, monkeypatch, words, cod
     volume()
     spec("filters: 1\nkernel_size: 9\n", "huge.yaml")
     spec()
-    names = {"SPEC": "spec.yaml", "HUGE": "huge.yaml", "IN": "in.npy", "OUT": "o.npy", "OUT.nii": "o.nii", "none/OUT": "none/o.npy"}
+    names = {
+        "SPEC": "spec.yaml",
+        "HUGE": "huge.yaml",
+        "IN": "in.npy",
+        "OUT": "o.npy",
+        "OUT.nii": "o.nii",
+        "none/OUT": "none/o.npy",
+    }
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     told = conv3d("apply", "in.npy", *(names.get(word, word) for word in words))
     assert told.code == code
@@ -319,7 +333,9 @@ def test_an_output_that_exists_is_kept_unless_asked(conv3d, spec, volume, tmp_pa
     assert stat.S_IMODE(out.stat().st_mode) == 0o640
 
 
-@pytest.mark.parametrize("name", ["with space.npy", "ümläut.npy", "line\nbreak.npy", "-dash.npy", os.fsdecode(b"\xff.npy")])
+@pytest.mark.parametrize(
+    "name", ["with space.npy", "ümläut.npy", "line\nbreak.npy", "-dash.npy", os.fsdecode(b"\xff.npy")]
+)
 def test_odd_names_work_and_are_shown_escaped(conv3d, spec, volume, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     volume()

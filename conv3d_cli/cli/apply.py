@@ -37,7 +37,7 @@ OUTPUT_DTYPES = (
 @click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")
 @options.TALKING
 def apply(**words: Any) -> None:
-    r"""Apply the layers of SPEC to the volume IN and write OUT.
+    """Apply the layers of SPEC to the volume IN and write OUT.
 
     IN and OUT are .nii, .nii.gz, .hdr/.img, .npy or HDF5 files (`scan.h5:/path/to/dataset`); `-` is a stream. The
     kernel is not flipped: this is correlation, as in every neural network.

@@ -24,7 +24,7 @@ SCHEMAS = ("spec", "report")
 )
 @options.JSON
 def info(path: str | None, schema: str | None, as_json: bool) -> None:
-    r"""Show what FILE holds: a volume, weights (.npz) or a spec (.yaml). Without FILE: this machine and build.
+    """Show what FILE holds: a volume, weights (.npz) or a spec (.yaml). Without FILE: this machine and build.
 
     \b
     Example:

@@ -55,7 +55,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="conv3d")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    r"""Volumetric convolution: Keras Conv3D layers on NIfTI, HDF5 and .npy volumes.
+    """Volumetric convolution: Keras Conv3D layers on NIfTI, HDF5 and .npy volumes.
 
     \b
     Example:
@@ -115,6 +115,9 @@ def _code(error: BaseException) -> int:
     if isinstance(error, MemoryError):
         _tell("memory: the system gave no more: try --max-memory, --threads 1 or --method direct")
         return OVER_LIMIT
+    if isinstance(error, SystemExit):  # Click's word for a reader of standard output that has gone
+        _silence_stdout()
+        return WRITE_ERROR
     if isinstance(error, OSError):
         where = quoted(error.filename) if error.filename else "standard output"
         _tell(f"{where}: {error.strerror or error}")

@@ -16,7 +16,7 @@ from conv3d_cli.errors import UsageError
 @options.PLANNING
 @options.TALKING
 def plan(**words: Any) -> None:
-    r"""Show what a run would do: shapes, methods, memory, time.
+    """Show what a run would do: shapes, methods, memory, time.
 
     Nothing is computed and only headers are read.
 

@@ -12,7 +12,7 @@ from conv3d_cli.cli import options
 
 @click.group()
 def weights() -> None:
-    r"""Make and inspect weights files.
+    """Make and inspect weights files.
 
     \b
     Example:
@@ -29,7 +29,7 @@ def weights() -> None:
 @options.OVERWRITE
 @options.JSON
 def init(path: str, spec_path: str, channels: int, seed: int, overwrite: bool, as_json: bool) -> None:
-    r"""Write OUT (.npz) with weights drawn from the initializers of SPEC; the same seed gives Keras's numbers.
+    """Write OUT (.npz) with weights drawn from the initializers of SPEC; the same seed gives Keras's numbers.
 
     \b
     Example:
@@ -50,7 +50,7 @@ def init(path: str, spec_path: str, channels: int, seed: int, overwrite: bool, a
 @click.argument("path", metavar="FILE")
 @options.JSON
 def show(path: str, as_json: bool) -> None:
-    r"""Show the arrays of a weights file: layer, shape, dtype, range.
+    """Show the arrays of a weights file: layer, shape, dtype, range.
 
     \b
     Example:

@@ -1,0 +1,184 @@
+"""The command as a process: help, exit codes, signals, broken streams, imports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from conv3d_cli import __version__
+from conv3d_cli.cli.main import COMMANDS, cli, run
+
+CONV3D = [sys.executable, "-m", "conv3d_cli"]
+HEAVY = ("numpy", "scipy", "nibabel", "h5py", "yaml", "rich")
+
+
+def process(*words: object, **more) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*CONV3D, *map(str, words)], cwd=ROOT, capture_output=True, check=False, **more)
+
+
+def commands() -> dict[str, click.Command]:
+    context = click.Context(cli)
+    found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    nested = {
+        f"{name} {sub}": command
+        for name, group in found.items()
+        if isinstance(group, click.Group)
+        for sub, command in group.commands.items()
+    }
+    return {**found, **nested}
+
+
+def test_version(conv3d):
+    assert conv3d("--version").out == f"conv3d, version {__version__}\n"
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_has_help_with_an_example(conv3d, name):
+    told = conv3d(*name.split(), "--help")
+    assert told.code == 0
+    assert "Example:\n" in told.out
+    assert f"conv3d {name}" in told.out or name == "weights"
+
+
+def test_help_names_every_command_and_exit_code(conv3d):
+    told = conv3d("--help")
+    assert all(f"  {name}" in told.out for name in COMMANDS)
+    assert all(str(code) in told.out for code in (0, 1, 2, 3, 4, 5, 129, 130, 143))
+
+
+def test_no_words_at_all_show_the_help(conv3d):
+    told = conv3d()
+    assert told.code == 2
+    assert "Usage: conv3d" in told.err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["aply"], "No such command 'aply'"),
+        (["apply", "--spek", "a"], "No such option"),
+        (["weights", "shwo"], "No such command 'shwo'"),
+    ],
+)
+def test_usage_errors_are_one_line(conv3d, words, text):
+    told = conv3d(*words)
+    assert told.code == 2
+    assert text in told.err
+    assert told.err.count("\n") == 1
+    assert told.out == ""
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; from conv3d_cli.cli.main import run; run(['--help']); print(*sorted(m.split('.')[0] for m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not set(HEAVY) & set(done.stdout.splitlines()[-1].split())
+
+
+def test_a_plan_of_an_npy_imports_no_other_format(tmp_path, volume, spec):
+    code = f"import sys; from conv3d_cli.cli.main import run; run(['plan', {str(volume())!r}, '--spec', {str(spec())!r}, '-q']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"nibabel", "h5py", "scipy"} & {name.split(".")[0] for name in done.stdout.split()}
+
+
+def test_an_internal_error_is_told_as_one(conv3d, monkeypatch):
+    from conv3d_cli.engine import isa
+
+    def fail() -> None:
+        raise ZeroDivisionError("nothing to divide")
+
+    monkeypatch.setattr(isa, "active", fail)
+    told = conv3d("info")
+    assert told.code == 1
+    assert told.err == (
+        "Error: internal error: ZeroDivisionError: nothing to divide; run again with 'conv3d --debug' to see where\n"
+    )
+    assert "Traceback" in conv3d("--debug", "info").err
+
+
+def test_memory_that_the_system_does_not_give(conv3d, monkeypatch):
+    from conv3d_cli.engine import isa
+
+    monkeypatch.setattr(isa, "active", lambda: (_ for _ in ()).throw(MemoryError()))
+    assert conv3d("info").code == 5
+
+
+def test_a_closed_standard_output_is_no_success():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*CONV3D, "info"], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert done.returncode == 4
+    assert b"Traceback" not in done.stderr
+    assert b"Exception" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device on this system")
+def test_a_full_standard_output_is_no_success():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*CONV3D, "info"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 4
+    assert done.stderr == b"Error: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_run_and_leaves_nothing(tmp_path, number):
+    np.save(tmp_path / "in.npy", np.zeros((160, 160, 160), np.float32))
+    (tmp_path / "spec.yaml").write_text("filters: 8\nkernel_size: 11\npadding: same\n")
+    words = ["apply", "in.npy", "out.npy", "--spec", "spec.yaml", "--method", "reference", "--log-file", "log"]
+    started = subprocess.Popen(
+        [*CONV3D, *words], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
+    )
+    while not (tmp_path / "log").exists() or not (tmp_path / "log").read_text():
+        time.sleep(0.02)
+    time.sleep(0.3)
+    started.send_signal(number)
+    err = started.communicate(timeout=30)[1].decode()
+    assert started.returncode == 128 + number
+    assert f"Error: stopped by {number.name}" in err
+    assert "Traceback" not in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.npy", "log", "spec.yaml"]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, volume, spec):
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
+        "from conv3d_cli.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    )
+    words = ["apply", volume(16, 16, 16), tmp_path / "out.npy", "--spec", spec(), "-q"]
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 4, done.stderr
+    assert "out.npy" in done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.npy", "spec.yaml"]
+
+
+def test_an_address_space_too_small_is_over_the_limit(tmp_path, spec):
+    np.save(tmp_path / "in.npy", np.zeros((300, 300, 300), np.float32))
+    code = (
+        "import resource, sys; import numpy, conv3d_cli.pipeline, conv3d_cli.volumes;"
+        "size = int(open('/proc/self/statm').read().split()[0]) * 4096 + (150 << 20);"
+        "resource.setrlimit(resource.RLIMIT_AS, (size, size));"
+        "from conv3d_cli.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    )
+    words = ["apply", tmp_path / "in.npy", tmp_path / "out.npy", "--spec", spec(), "-q"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 5, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out.npy").exists()
+
+
+def test_run_returns_and_does_not_leave_the_process():
+    assert run(["info", "--json"]) == 0

@@ -1,0 +1,83 @@
+"""``conv3d plan``: everything about a run but the run."""
+
+from __future__ import annotations
+
+import jsonschema
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from conv3d_cli.report import report_schema
+from conv3d_cli.volumes import source
+
+MRI = ROOT / "sample_data" / "mni152_t1_2mm.nii.gz"
+
+
+def test_plan_and_run_agree(conv3d, tmp_path):
+    words = [MRI, "--spec", ROOT / "configs" / "downsample.yaml", "--json"]
+    plan = conv3d("plan", *words).document
+    run = conv3d("apply", MRI, tmp_path / "o.nii", *words[1:]).document
+    jsonschema.validate(plan, report_schema(), cls=jsonschema.Draft202012Validator)
+    told = {"seconds", "predicted_seconds"}
+    for planned, done in zip(plan["layers"], run["layers"], strict=True):
+        assert {k: v for k, v in planned.items() if k not in told} == {k: v for k, v in done.items() if k not in told}
+    for part in ("affine", "shape", "axes", "spacing"):
+        assert plan["output"][part] == run["output"][part]
+    assert run["memory"]["predicted_bytes"] == plan["memory"]["predicted_bytes"] > 0
+
+
+def test_plan_reads_no_voxel(conv3d, monkeypatch):
+    monkeypatch.setattr(source.Source, "read", lambda *args, **more: pytest.fail("voxels were read"))
+    told = conv3d("plan", MRI, "--spec", ROOT / "configs" / "features.yaml")
+    assert told.code == 0
+    assert "99x117x95x3 xyzc" in told.out
+    assert "predicted" in told.out
+
+
+def test_plan_of_a_shape(conv3d, spec):
+    told = conv3d("plan", "--shape", "2x28x28x28x1", "--spec", spec("filters: 2\nkernel_size: 3\n"), "--json")
+    assert told.document["output"]["shape"] == [2, 26, 26, 26, 2]
+    assert told.document["output"]["spacing"] is None
+
+
+def test_plan_shows_every_candidate_with_its_cost(conv3d, spec):
+    text = "filters: 1\nkernel_size: 25\npadding: same\n"
+    [layer] = conv3d("plan", "--shape", "100x100x100", "--spec", spec(text), "--json").document["layers"]
+    assert layer["method"] == "fft"
+    assert {c["method"] for c in layer["candidates"]} == {"direct", "fft", "reference"}
+    assert all(c["predicted_seconds"] > 0 for c in layer["candidates"] if c["refused"] is None)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ([], "plan: needs either a volume or --shape"),
+        ([MRI, "--shape", "3x3x3"], "plan: needs either a volume or --shape"),
+        (["--shape", "3x3"], "--shape: not a shape: got '3x3'"),
+        (["--shape", "3x3x-1"], "--shape: not a shape"),
+    ],
+)
+def test_words_that_contradict(conv3d, spec, words, text):
+    told = conv3d("plan", *words, "--spec", spec())
+    assert told.code == 2
+    assert text in told.err
+
+
+def test_a_plan_over_the_memory_limit(conv3d, spec):
+    told = conv3d("plan", "--shape", "512x512x512", "--spec", spec(), "--max-memory", "512M")
+    assert told.code == 5
+    assert "layer 'conv3d': memory: not enough for this convolution: got 512.0 MiB (--max-memory)" in told.err
+
+
+def test_a_softmax_over_space_is_told_of(conv3d, spec):
+    text = "filters: 2\nkernel_size: 1\ndata_format: channels_first\nactivation: softmax\n"
+    assert "the last spatial axis" in conv3d("plan", "--shape", "8x8x8", "--spec", spec(text)).err
+
+
+def test_a_plan_of_a_large_file_needs_only_its_header(conv3d, spec, tmp_path):
+    path = tmp_path / "huge.npy"
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (900, 900, 900)})
+        file.truncate(file.tell() + 900**3 * 4)
+    told = conv3d("plan", path, "--spec", spec(), "--json", "--max-memory", "64G")
+    assert told.document["input"]["shape"] == [900, 900, 900]
