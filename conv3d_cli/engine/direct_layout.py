@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.direct_costs import COSTS, Costs
+from conv3d_cli.engine.direct_costs import COSTS, MEMORY_THREADS, Costs
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 
 if TYPE_CHECKING:
@@ -141,11 +141,15 @@ def layout_of(problem: Problem, threads: int, isa: str, planar: bool = True) -> 
 
 
 def _channel_chunk(problem: Problem, lanes: int, room: int) -> int:
-    """Channels whose window of a small block fits into the cache, in chunks of equal size."""
+    """Channels whose window of a small block fits into the cache, in chunks of equal size.
+
+    With few filters there is little work to hide the packing behind, so the block has to be larger than its rim.
+    """
     channels = problem.channels // problem.groups
+    depth, height = (4, 8) if problem.filters // problem.groups >= 4 else (16, 16)
     small = (
-        min(4, problem.output_size[0]),
-        min(8, problem.output_size[1]),
+        min(depth, problem.output_size[0]),
+        min(height, problem.output_size[1]),
         min(4 * lanes, problem.output_size[2]),
     )
     window = prod(axis_of(problem, i, small[i], lanes if i == 2 else 1).extent for i in range(3))
@@ -229,7 +233,9 @@ def _finish(
     rounds = -(-items // used)
     memory = (problem.input_bytes + problem.output_bytes) * costs.byte
     seconds = (
-        max(per_item * rounds, 0.0) + memory / min(used, 2) + (costs.threads * used if used > 1 else 0.0)
+        max(per_item * rounds, 0.0)
+        + memory / min(used, MEMORY_THREADS)
+        + (costs.threads * used if used > 1 else 0.0)
     )
     return Layout(axes, channel_chunk, filter_chunk, slab, out, columns, items, seconds)
 

@@ -84,7 +84,7 @@ using Tile = void (*)(const TileArgs<T>&);
 constexpr int most_filters = wide_file ? 8 : 4;
 constexpr int most_rows = wide_file ? 8 : 4;
 constexpr int most_vectors = 3;
-constexpr int longest_column = 7;
+constexpr int longest_column = wide_file ? 7 : 5;
 
 template <class T, int F, int Y, int C>
 Tile<T> of_width(Index vectors) {
