@@ -154,9 +154,7 @@ NIFTI = (
     BadFile("nii extension flag cut", plain(GOOD[:350]), ("got 350 bytes", "expected 352")),
     BadFile("nii data cut", plain(GOOD[:-1]), ("got 1695 bytes", "expected 1696")),
     BadFile("nii longer than announced", plain(GOOD + b"x"), ("got 1697 bytes", "expected 1696")),
-    BadFile(
-        "nii claims 2 GB", plain(header_dims(3, 800, 800, 800)), ("got 1696 bytes", "expected 2048000352")
-    ),
+    BadFile("nii claims 2 GB", plain(header_dims(3, 800, 800, 800)), ("got 1696 bytes", "expected 2048000352")),
     BadFile("nii claims 20 GB", plain(header_dims(3, 1709, 1709, 1709)), ("got 1696 bytes",)),
     BadFile("nii claims 140 TB", plain(header_dims(3, 32767, 32767, 32767)), ("got 1696 bytes",)),
     BadFile("nii claims more than an address", plain(header_dims(7, *[32767] * 7)), ("dim", "2^63")),
@@ -200,18 +198,14 @@ NIFTI = (
     ),
     BadFile("nii2 vox_offset", plain(nifti2(_168=("q", -5))), ("vox_offset", "-5")),
     BadFile("pair without voxels", pair(GOOD_PAIR[:352], None), ("a.img", "No such file")),
-    BadFile(
-        "pair with cut voxels", pair(GOOD_PAIR[:352], IN_BYTES[:-4]), ("got 1340 bytes", "expected 1344")
-    ),
+    BadFile("pair with cut voxels", pair(GOOD_PAIR[:352], IN_BYTES[:-4]), ("got 1340 bytes", "expected 1344")),
     BadFile("pair with a single file's magic", pair(GOOD[:352], IN_BYTES), ("magic", "n+1")),
     BadFile("nii.gz cut", packed(GOOD, lambda c: bytes(c[: len(c) // 2])), ("cut",)),
     BadFile("nii.gz trailer cut", packed(GOOD, lambda c: bytes(c[:-3])), ("cut",)),
     BadFile("nii.gz empty", plain(b"", "a.nii.gz"), ("empty",)),
     BadFile("nii.gz not gzip", plain(GOOD, "a.nii.gz"), ("not gzip", "1f 8b")),
     BadFile("nii.gz bit flip", packed(GOOD, flip(600, 3)), ("damaged",)),
-    BadFile(
-        "nii.gz bad CRC", packed(GOOD, lambda c: bytes(c[:-8]) + b"abcd" + bytes(c[-4:])), ("CRC", "64636261")
-    ),
+    BadFile("nii.gz bad CRC", packed(GOOD, lambda c: bytes(c[:-8]) + b"abcd" + bytes(c[-4:])), ("CRC", "64636261")),
     BadFile("nii.gz bad length", packed(GOOD, lambda c: bytes(c[:-1]) + b"\x07"), ("length", "1696")),
     BadFile("nii.gz trailing junk", packed(GOOD, lambda c: bytes(c) + b"junk of sorts"), ("behind",)),
     BadFile("nii.gz trailing byte", packed(GOOD, lambda c: bytes(c) + b"\0"), ("cut",)),
@@ -233,14 +227,10 @@ NIFTI = (
 # .npy
 
 
-def npy(
-    text: str, data: bytes = bytes(64), version: tuple[int, int] = (1, 0), length: int | None = None
-) -> bytes:
+def npy(text: str, data: bytes = bytes(64), version: tuple[int, int] = (1, 0), length: int | None = None) -> bytes:
     head = text.encode("latin1")
     size = len(head) if length is None else length
-    return (
-        b"\x93NUMPY" + bytes(version) + struct.pack("<H" if version == (1, 0) else "<I", size) + head + data
-    )
+    return b"\x93NUMPY" + bytes(version) + struct.pack("<H" if version == (1, 0) else "<I", size) + head + data
 
 
 def npy_of(shape: str, descr: str = "'<f4'", data: bytes = bytes(64)) -> Callable[[Path], str]:
@@ -264,9 +254,7 @@ NPY = (
     BadFile("npy garbage", plain(b"not numpy at all", "a.npy"), ("magic",)),
     BadFile("npy version", plain(npy("{}", version=(9, 9)), "a.npy"), ("version", "9")),
     BadFile("npy header cut", saved(VOXELS, cut=40), ("got 40 bytes",)),
-    BadFile(
-        "npy header of 4 GB", plain(npy("{}", version=(2, 0), length=0xFFFFFFFF), "a.npy"), ("4294967295",)
-    ),
+    BadFile("npy header of 4 GB", plain(npy("{}", version=(2, 0), length=0xFFFFFFFF), "a.npy"), ("4294967295",)),
     BadFile("npy header no dictionary", plain(npy("[1, 2]"), "a.npy"), ("damaged",)),
     BadFile("npy header not Python", plain(npy("{'descr': "), "a.npy"), ("damaged",)),
     BadFile("npy header with a call", plain(npy("__import__('os').system('true')"), "a.npy"), ("damaged",)),
@@ -302,9 +290,7 @@ NPY = (
 # HDF5
 
 
-def hdf5(
-    fill: Callable[[h5py.File], object], name: str | None = "d", change: Callable[[bytearray], bytes] = bytes
-):
+def hdf5(fill: Callable[[h5py.File], object], name: str | None = "d", change: Callable[[bytearray], bytes] = bytes):
     def make(folder: Path) -> str:
         path = folder / "a.h5"
         with h5py.File(path, "w") as file:
@@ -376,9 +362,7 @@ def unknown_filter(file: h5py.File) -> None:
     properties.set_chunk(SHAPE)
     properties.set_filter(400, h5py.h5z.FLAG_OPTIONAL, ())
     space = h5py.h5s.create_simple(SHAPE)
-    h5py.h5d.create(file.id, b"d", h5py.h5t.NATIVE_FLOAT, space, properties).write_direct_chunk(
-        (0, 0, 0), bytes(1344)
-    )
+    h5py.h5d.create(file.id, b"d", h5py.h5t.NATIVE_FLOAT, space, properties).write_direct_chunk((0, 0, 0), bytes(1344))
 
 
 def two_volumes(file: h5py.File) -> None:

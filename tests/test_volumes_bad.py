@@ -50,9 +50,7 @@ def test_refused(bad, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize(
-    "bad", [b for b in badfiles.NIFTI if b.name.startswith("nii.gz")], ids=lambda bad: bad.name
-)
+@pytest.mark.parametrize("bad", [b for b in badfiles.NIFTI if b.name.startswith("nii.gz")], ids=lambda bad: bad.name)
 def test_both_engines_say_the_same(bad, tmp_path, monkeypatch):
     pytest.importorskip("isal")
     ref = bad.make(tmp_path)
@@ -121,8 +119,9 @@ def test_header_mutations_never_escape(tmp_path):
                     source.read(limit_bytes=1 << 28)
                 outcomes["read"] += 1
             except (VolumeError, OverLimit) as error:
-                assert "\n" not in str(error)
-                outcomes["refused"] += 1
+                said = str(error)
+                outcomes["refused"] += "\n" not in said
+    assert sum(outcomes.values()) == 800
     assert min(outcomes.values()) > 100
     print(f"header mutations: {outcomes}")
 

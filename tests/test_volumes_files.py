@@ -258,9 +258,7 @@ def test_element_size_follows_the_index_order(tmp_path):
     loaded = load_volume(str(path))
     assert (loaded.axes, loaded.geometry.spacing, loaded.geometry.unit) == ("zyx", (1, 2, 5), "um")
     assert load_volume(str(path), "xyz").geometry.spacing == (5, 2, 1)
-    moved = Volume(
-        loaded.array, "zyx", loaded.geometry.through((3, 1, 1), (0, 0, 0), "zyx"), "hdf5", loaded.meta
-    )
+    moved = Volume(loaded.array, "zyx", loaded.geometry.through((3, 1, 1), (0, 0, 0), "zyx"), "hdf5", loaded.meta)
     save_volume(moved, str(tmp_path / "b.h5"))
     with h5py.File(tmp_path / "b.h5") as file:
         assert file["d"].attrs["element_size_um"].tolist() == [15, 2, 1]
@@ -327,9 +325,7 @@ save_volume(load_volume("-"), "-")
 def test_streams(name, tmp_path):
     save_volume(volume(form="npy" if "npy" in name else "nifti"), str(tmp_path / name))
     content = (tmp_path / name).read_bytes()
-    done = subprocess.run(
-        [sys.executable, "-c", CAT], input=content, capture_output=True, cwd=ROOT, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", CAT], input=content, capture_output=True, cwd=ROOT, check=True)
     (tmp_path / name.removesuffix(".gz")).write_bytes(done.stdout)
     assert np.array_equal(load_volume(str(tmp_path / name.removesuffix(".gz"))).array, FLOATS)
 

@@ -87,11 +87,7 @@ def test_integers_round_clip_and_count(dtype, width):
     found = narrow(values)
     assert found.dtype == dtype
     assert found.tolist() == [exact(value, dtype) for value in values]
-    clipped = [
-        v
-        for v in values.tolist()
-        if not np.isnan(v) and (np.isinf(v) or not info.min <= round(v) <= info.max)
-    ]
+    clipped = [v for v in values.tolist() if not np.isnan(v) and (np.isinf(v) or not info.min <= round(v) <= info.max)]
     assert narrow.clipped == len(clipped)
     assert narrow.nans == 1
 
@@ -100,9 +96,7 @@ def test_integers_round_clip_and_count(dtype, width):
 @pytest.mark.parametrize("stored", [*INTEGERS, "bool"])
 def test_integers_to_integers(stored, dtype):
     source = (
-        np.array([0, 1])
-        if stored == "bool"
-        else np.array([np.iinfo(stored).min, 0, 1, np.iinfo(stored).max], stored)
+        np.array([0, 1]) if stored == "bool" else np.array([np.iinfo(stored).min, 0, 1, np.iinfo(stored).max], stored)
     )
     values = source.astype(stored)
     narrow = Narrow(np.dtype(dtype))

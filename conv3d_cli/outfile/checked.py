@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
+    """Turn an error of the system into an OutputError with the name of the file and the system's words."""
     try:
         yield
     except OutputError:
@@ -34,26 +35,32 @@ class CheckedFile(io.RawIOBase):
         self.at = self.extent = 0
 
     def fileno(self) -> int:
+        """Return the descriptor."""
         if self.descriptor is None:
             raise ValueError("the file is closed")
         return self.descriptor
 
     def readable(self) -> bool:
+        """Say that it can be read back, as HDF5 does."""
         return True
 
     def writable(self) -> bool:
+        """Say that it can be written."""
         return True
 
     def seekable(self) -> bool:
+        """Say that it has positions."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Read at the position."""
         with naming(self.name):
             got = os.readv(self.fileno(), [buffer])
         self.at += got
         return got
 
     def write(self, data: Any) -> int:
+        """Write at the position, as much as the system takes at once."""
         with naming(self.name):
             sent = os.write(self.fileno(), data)
         self.at += sent
@@ -61,14 +68,17 @@ class CheckedFile(io.RawIOBase):
         return sent
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move the position."""
         with naming(self.name):
             self.at = os.lseek(self.fileno(), offset, whence)
         return self.at
 
     def tell(self) -> int:
+        """Return the position."""
         return self.at
 
     def truncate(self, size: int | None = None) -> int:
+        """Set the length."""
         length = self.at if size is None else size
         with naming(self.name):
             os.ftruncate(self.fileno(), length)
@@ -76,6 +86,7 @@ class CheckedFile(io.RawIOBase):
         return length
 
     def close(self) -> None:
+        """Close the descriptor, once."""
         descriptor, self.descriptor = self.descriptor, None
         super().close()
         if descriptor is not None:

@@ -1,7 +1,7 @@
 """Names of outputs and of their temporary files: what may be written, and what a dead process has left behind."""
 
 # pathlib's wrappers hide which system call fails, and the fault sweep strikes each of them by its os name.
-# ruff: noqa: PTH100, PTH105, PTH108, PTH112, PTH114, PTH116, PTH118, PTH120, PTH208
+# ruff: noqa: PTH108, PTH112, PTH114, PTH116, PTH118, PTH120, PTH208
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ try:
 except ImportError:  # no such locks here: the process id alone tells whether a temporary file is stale
     fcntl = None  # type: ignore[assignment]
 
+__all__ = ["Name", "check_target", "fcntl", "hidden", "remove_stale"]
+
 Name: TypeAlias = "str | os.PathLike[str]"
 
 LONGEST_NAME = 255
@@ -35,23 +37,17 @@ def check_target(path: Name, overwrite: bool = False) -> str:
         except FileNotFoundError:
             found = None
         if found is None and os.path.islink(name):
-            raise OutputError(
-                f"{quoted(name)}: cannot be written: it is a symlink to a file that does not exist"
-            )
+            raise OutputError(f"{quoted(name)}: cannot be written: it is a symlink to a file that does not exist")
         target = os.path.realpath(name)
         folder = os.path.dirname(target)
         if found is None and not os.path.isdir(folder):
             raise OutputError(f"{quoted(name)}: cannot be written: there is no folder {quoted(folder)}")
     if found is not None and not stat.S_ISREG(found.st_mode):
-        raise OutputError(
-            f"{quoted(name)}: cannot be written: it is a {_kind(found.st_mode)}, expected a regular file"
-        )
+        raise OutputError(f"{quoted(name)}: cannot be written: it is a {_kind(found.st_mode)}, expected a regular file")
     if found is not None and not overwrite:
         raise OutputError(f"{quoted(name)}: exists already, and overwriting was not asked for")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(
-            f"{quoted(name)}: cannot be written: no permission to create files in {quoted(folder)}"
-        )
+        raise OutputError(f"{quoted(name)}: cannot be written: no permission to create files in {quoted(folder)}")
     return target
 
 
@@ -67,6 +63,7 @@ def _prefix(base: str) -> str:
 
 
 def hidden(folder: str, base: str, serial: int) -> str:
+    """Return the path of a temporary file beside its target, with its name, this host and this process."""
     return os.path.join(folder, f"{_prefix(base)}{_host()}-{os.getpid()}-{serial}.part")
 
 

@@ -1,7 +1,7 @@
 """One output on its way from a temporary file to its name, and back if anything fails."""
 
 # pathlib's wrappers hide which system call fails, and the fault sweep strikes each of them by its os name.
-# ruff: noqa: PTH100, PTH105, PTH108, PTH112, PTH114, PTH116, PTH118, PTH120, PTH208
+# ruff: noqa: PTH105, PTH108, PTH116
 
 from __future__ import annotations
 
@@ -37,11 +37,10 @@ class Pending:
         remove_stale(self.folder, base)
 
     def open(self) -> None:
+        """Create the temporary file, with the mode that its target has or would have."""
         with naming(self.name):
             # 0o666 less the umask: the mode that a plain open gives.
-            flags = (
-                os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-            )
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
             descriptor = os.open(self.temporary, flags, 0o666)
             self.raw = CheckedFile(descriptor, self.name)
             self.file = cast("BinaryIO", io.BufferedRandom(self.raw, BUFFER))
@@ -69,6 +68,7 @@ class Pending:
         self.file.close()
 
     def commit(self, keep_old: bool) -> None:
+        """Give the file its name; with ``keep_old`` what was there can still come back."""
         with naming(self.name):
             if self.overwrite and keep_old:
                 with suppress(FileNotFoundError):
@@ -84,9 +84,7 @@ class Pending:
         try:
             os.link(self.temporary, self.target)
         except FileExistsError:
-            raise OutputError(
-                f"{quoted(self.name)}: exists already, and overwriting was not asked for"
-            ) from None
+            raise OutputError(f"{quoted(self.name)}: exists already, and overwriting was not asked for") from None
         except OSError as error:
             if error.errno not in NO_HARD_LINKS:
                 raise
@@ -100,9 +98,7 @@ class Pending:
         try:
             os.close(os.open(self.target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         except FileExistsError:
-            raise OutputError(
-                f"{quoted(self.name)}: exists already, and overwriting was not asked for"
-            ) from None
+            raise OutputError(f"{quoted(self.name)}: exists already, and overwriting was not asked for") from None
         try:
             os.replace(self.temporary, self.target)
         except BaseException:
@@ -111,12 +107,14 @@ class Pending:
         self.committed = True
 
     def settle(self) -> None:
+        """Forget what was there, and bring the name to the disk."""
         with naming(self.name):
             with suppress(FileNotFoundError):
                 os.unlink(self.backup)
             _sync_folder(self.folder)
 
     def discard(self) -> None:
+        """Undo what was done, as far as that is possible, without an error of its own."""
         if self.raw is not None:
             with suppress(OSError):
                 self.file.close()

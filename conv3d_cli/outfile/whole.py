@@ -86,6 +86,4 @@ def standard_output() -> Iterator[BinaryIO]:
 def check_not_a_terminal() -> None:
     """Raise UsageError if the standard output is a terminal, which binary data would upset."""
     if sys.stdout is not None and sys.stdout.isatty():
-        raise UsageError(
-            "'standard output': is a terminal, and a volume is binary: send it to a pipe or a file"
-        )
+        raise UsageError("'standard output': is a terminal, and a volume is binary: send it to a pipe or a file")

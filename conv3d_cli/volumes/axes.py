@@ -10,7 +10,7 @@ NIFTI = {3: "xyz", 4: "xyzt", 5: "xyztc"}
 
 
 def resolve_axes(
-    format: str,
+    format: str,  # noqa: A002
     rank: int,
     axes: str | None = None,
     data_format: str = "channels_last",
@@ -35,13 +35,9 @@ def resolve_axes(
             raise UsageError(f"axes: {letter!r} stands {axes.count(letter)} times in {axes!r}, expected once")
     for letter in "ct":
         if axes.count(letter) > 1:
-            raise UsageError(
-                f"axes: {letter!r} stands {axes.count(letter)} times in {axes!r}, expected at most once"
-            )
+            raise UsageError(f"axes: {letter!r} stands {axes.count(letter)} times in {axes!r}, expected at most once")
     if len(axes) != rank:
-        raise UsageError(
-            f"axes: {axes!r} names {len(axes)} axes, expected {rank}, one for each axis of the volume"
-        )
+        raise UsageError(f"axes: {axes!r} names {len(axes)} axes, expected {rank}, one for each axis of the volume")
     if format == "nifti" and not axes.startswith("xyz"):
         raise UsageError(f"axes: got {axes!r}, expected 'xyz' in front: NIfTI's first three axes are space")
     return axes
@@ -56,14 +52,12 @@ def spatial(axes: str) -> str:
     return "".join(letter for letter in axes if letter in "xyz")
 
 
-def _default(format: str, rank: int, data_format: str) -> str:
+def _default(format: str, rank: int, data_format: str) -> str:  # noqa: A002
     if rank < 3:
         raise UsageError(f"axes: the volume has {rank} axes, expected at least 3, those of space")
     if format == "nifti":
         if rank not in NIFTI:
-            raise UsageError(
-                f"axes: a NIfTI volume of {rank} axes has no default: name them, such as --axes xyztcb"
-            )
+            raise UsageError(f"axes: a NIfTI volume of {rank} axes has no default: name them, such as --axes xyztcb")
         return NIFTI[rank]
     if rank == 3:
         return "zyx"

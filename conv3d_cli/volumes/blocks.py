@@ -31,7 +31,8 @@ def blocks(array: NDArray[Any], size: int = BLOCK) -> Iterator[NDArray[Any]]:
     rows = max(1, size // prod(array.shape[split + 1 :]))
     for index in itertools.product(*map(range, array.shape[:split])):
         for start in range(0, array.shape[split], rows):
-            yield array[(*index, slice(start, start + rows))]
+            where: tuple[Any, ...] = (*index, slice(start, start + rows))
+            yield array[where]
 
 
 def storage_order(array: NDArray[Any]) -> tuple[int, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from conv3d_cli.errors import UsageError, VolumeError, quoted
@@ -12,7 +12,7 @@ from conv3d_cli.volumes import hdf5, hdf5_out, nifti, npy, writers
 from conv3d_cli.volumes.gzipped import MAGIC as GZIP
 from conv3d_cli.volumes.gzipped import GzipStream
 from conv3d_cli.volumes.narrow import FLOATS, INTEGERS, Narrow
-from conv3d_cli.volumes.stream import PlainStream, reading
+from conv3d_cli.volumes.stream import PlainStream, open_raw, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,9 +107,7 @@ def output_format(ref: str, volume_format: str | None = None) -> Format:
         return STREAMS[volume_format or "npy"]
     found = format_of(ref)
     if found is None:
-        raise UsageError(
-            f"output: the suffix of {quoted(ref)} means no format, expected one of {_suffixes()}"
-        )
+        raise UsageError(f"output: the suffix of {quoted(ref)} means no format, expected one of {_suffixes()}")
     return found
 
 
@@ -119,15 +117,14 @@ def open_volume(ref: str) -> Source:
     ``scan.h5:/path`` names a dataset. VolumeError for everything that is wrong with the file.
     """
     if ref == STREAM:
+        if sys.stdin is None:
+            raise VolumeError("'standard input': cannot be read: it is closed")
         return _sniff(sys.stdin.buffer, "standard input")
     found = format_of(ref)
     if found is not None:
         return found.open(ref)
-    with reading(ref):
-        file = open(ref, "rb")
-        if not os.path.isfile(ref):
-            return _sniff(file, ref)
-        file.close()
+    if not Path(ref).is_file():
+        return _closing(open_raw(ref), lambda file: _sniff(file, ref))
     raise VolumeError(f"{quoted(ref)}: the suffix means no format, expected one of {_suffixes()}")
 
 

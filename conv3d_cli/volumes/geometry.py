@@ -32,9 +32,7 @@ class Geometry:
     def __post_init__(self) -> None:
         affine = np.array(self.affine, dtype=np.float64)
         if affine.shape != (4, 4) or self.unit not in MICROMETRES:
-            raise ValueError(
-                f"geometry: got an affine of shape {affine.shape} in {self.unit!r}, expected (4, 4)"
-            )
+            raise ValueError(f"geometry: got an affine of shape {affine.shape} in {self.unit!r}, expected (4, 4)")
         affine.flags.writeable = False
         object.__setattr__(self, "affine", affine)
 

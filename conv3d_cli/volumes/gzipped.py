@@ -6,7 +6,7 @@ The frame (RFC 1952) is read here and only the deflate data is left to the libra
 from __future__ import annotations
 
 import zlib
-from typing import Any, BinaryIO
+from typing import Any, cast, BinaryIO
 
 from conv3d_cli.errors import VolumeError, quoted
 from conv3d_cli.volumes.stream import ByteStream, size_of
@@ -28,7 +28,8 @@ def engine() -> tuple[Any, type[Exception]]:
         from isal import isal_zlib
     except ImportError:
         return zlib, zlib.error
-    return isal_zlib, isal_zlib.error
+    # Its stubs call the class an instance.
+    return isal_zlib, cast("type[Exception]", isal_zlib.error)
 
 
 class GzipStream(ByteStream):
@@ -106,13 +107,9 @@ class GzipStream(ByteStream):
         trailer = self._take(8)
         crc, length = int.from_bytes(trailer[:4], "little"), int.from_bytes(trailer[4:], "little")
         if crc != self._crc:
-            raise self._bad(
-                f"is damaged: the gzip CRC does not match: got {self._crc:08x}, expected {crc:08x}"
-            )
+            raise self._bad(f"is damaged: the gzip CRC does not match: got {self._crc:08x}, expected {crc:08x}")
         if length != self._length & 0xFFFFFFFF:
-            raise self._bad(
-                f"is damaged: the gzip length does not match: got {self._length}, expected {length}"
-            )
+            raise self._bad(f"is damaged: the gzip length does not match: got {self._length}, expected {length}")
 
     def _text(self) -> bytes:
         text = bytearray()
@@ -139,11 +136,7 @@ class GzipStream(ByteStream):
         return self._pulled - len(self._pending)
 
     def _cut(self) -> VolumeError:
-        expected = (
-            f"at byte {self.at}"
-            if self.expected is None
-            else f"got {self.at} bytes, expected {self.expected}"
-        )
+        expected = f"at byte {self.at}" if self.expected is None else f"got {self.at} bytes, expected {self.expected}"
         return self._bad(f"the gzip data is cut after {self._pulled} compressed bytes: {expected}")
 
     def _bad(self, words: str) -> VolumeError:

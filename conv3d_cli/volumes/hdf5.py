@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from conv3d_cli.volumes.axes import spatial
 from conv3d_cli.volumes.geometry import Geometry
 from conv3d_cli.volumes.hdf5_checks import check_dataset, find, listing
 from conv3d_cli.volumes.source import Source, convert
-from conv3d_cli.volumes.stream import one_line, reading
+from conv3d_cli.volumes.stream import one_line, open_raw, reading
 
 if TYPE_CHECKING:
     import h5py
@@ -53,7 +54,7 @@ class Hdf5Source(Source):
         try:
             with reading(ref):
                 self._dataset: h5py.Dataset = find(ref, self._file, name)
-                check_dataset(ref, self._file, self._dataset, os.stat(path).st_size)
+                check_dataset(ref, self._file, self._dataset, Path(path).stat().st_size)
                 dataset = self._dataset
                 super().__init__(ref, "hdf5", dataset.shape, dataset.dtype, meta={"dataset": dataset.name})
                 self._sizes = self._element_size()
@@ -94,9 +95,7 @@ class Hdf5Source(Source):
 
     def _fill(self, result: NDArray[Any]) -> None:
         block = self._block()
-        corners = itertools.product(
-            *(range(0, size, step) for size, step in zip(self.shape, block, strict=True))
-        )
+        corners = itertools.product(*(range(0, size, step) for size, step in zip(self.shape, block, strict=True)))
         with reading(self.ref):
             try:
                 for corner in corners:
@@ -127,12 +126,9 @@ def _open(ref: str, path: str) -> h5py.File:
 
     with reading(ref):
         # Opening it first gives the system's plain words for a missing file or a folder.
-        with open(path, "rb"):
-            pass
+        open_raw(path).close()
         try:
             # A network drive without locks is no reason to refuse; a writer that holds one is.
             return h5py.File(path, "r", locking="best-effort")
         except OSError as error:
-            raise VolumeError(
-                f"{quoted(ref)}: is no HDF5 file that can be read: {one_line(error)}"
-            ) from error
+            raise VolumeError(f"{quoted(ref)}: is no HDF5 file that can be read: {one_line(error)}") from error

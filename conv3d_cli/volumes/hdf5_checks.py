@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -55,8 +56,7 @@ def listing(file: h5py.File) -> str:
     """Return the datasets of a file with shape and dtype, for an error message."""
     found = datasets(file)
     rows = [
-        f"{one_line(d.name, 80)} {'x'.join(map(str, d.shape or ())) or 'scalar'} {one_line(d.dtype, 40)}"
-        for d in found
+        f"{one_line(d.name, 80)} {'x'.join(map(str, d.shape or ())) or 'scalar'} {one_line(d.dtype, 40)}" for d in found
     ]
     if not rows:
         return "there is no dataset in it"
@@ -107,11 +107,9 @@ def _follow(ref: str, file: h5py.File, name: str) -> Any:
     jumps = 0
     while parts:
         part = parts.pop(0)
-        link = here.get(part, getlink=True) if isinstance(here, h5py.Group) and part in here.keys() else None
+        link = here.get(part, getlink=True) if isinstance(here, h5py.Group) else None
         if link is None:
-            raise VolumeError(
-                f"{quoted(ref)}: there is no {quoted(part)} in {quoted(here.name)}; {listing(file)}"
-            )
+            raise VolumeError(f"{quoted(ref)}: there is no {quoted(part)} in {quoted(here.name)}; {listing(file)}")
         if isinstance(link, h5py.ExternalLink):
             raise VolumeError(
                 f"{quoted(ref)}: {quoted(part)} is an external link to {quoted(link.filename)}: name that file itself;"
@@ -137,9 +135,7 @@ def _problem(dataset: h5py.Dataset, file_size: int) -> str:
     if dataset.shape is None:
         return "is empty: it has no dataspace"
     if h5py.check_string_dtype(dataset.dtype) or h5py.check_vlen_dtype(dataset.dtype):
-        return (
-            f"holds text or lists of varying length, expected real numbers: got {one_line(dataset.dtype, 60)}"
-        )
+        return f"holds text or lists of varying length, expected real numbers: got {one_line(dataset.dtype, 60)}"
     if not real(dataset.dtype):
         return f"holds {one_line(dataset.dtype, 60)}, expected real numbers of at most 64 bits"
     if not dataset.shape:
@@ -181,7 +177,7 @@ def _missing_filter(filters: list[int]) -> str:
     missing = [number for number in filters if not h5py.h5z.filter_avail(number)]
     if missing:
         try:
-            import hdf5plugin
+            import_module("hdf5plugin")  # which registers its filters
         except ImportError:
             return f"needs the HDF5 filter {missing[0]}: pip install 'conv3d-cli[hdf5plugin]' may bring it"
     if any(not h5py.h5z.filter_avail(number) for number in missing):

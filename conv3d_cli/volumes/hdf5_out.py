@@ -12,6 +12,7 @@ from conv3d_cli.errors import OutputError, UsageError, quoted
 from conv3d_cli.volumes.axes import spatial
 from conv3d_cli.volumes.geometry import MICROMETRES
 from conv3d_cli.volumes.hdf5 import SIZE_ATTRIBUTE, split_ref
+from conv3d_cli.volumes.signals import deferred
 from conv3d_cli.volumes.stream import one_line
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ DEFAULT_DATASET = "/data"
 
 
 class CalmFile:
-    """A file as HDF5 sees it, in which no write ever fails.
+    """A file as HDF5 sees it: no write in it ever fails, and signals wait (``deferred``).
 
     HDF5 ends the process when it cannot write back what it holds while it closes. So the first error is kept here,
-    later bytes stay in memory (little: nothing but HDF5's own caches is written then), and ``error`` says what happened.
+    later bytes stay in memory (little: nothing but HDF5's own caches is written then), and ``error`` says why.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -107,8 +108,13 @@ def write_hdf5(volume: Volume, file: BinaryIO, narrow: Narrow, ref: str) -> None
     calm = CalmFile(file)
     name = dataset_name(volume, ref)
     try:
-        with h5py.File(calm, "w", track_order=False) as out:
+        with deferred():
+            out = h5py.File(calm, "w", track_order=False)
+        try:
             _fill(out, name, volume, narrow, calm)
+        finally:
+            with deferred():
+                out.close()
     except (OSError, RuntimeError, ValueError) as error:
         if calm.error is None:
             raise OutputError(f"{quoted(ref)}: cannot be written: {one_line(error)}") from error
@@ -120,9 +126,7 @@ def dataset_name(volume: Volume, ref: str) -> str:
     """Return the dataset of ``out.h5:/path``, else the one that the volume came from, else /data."""
     _, name = split_ref(ref)
     if name is None:
-        return (
-            str(volume.meta.get("dataset", DEFAULT_DATASET)) if volume.format == "hdf5" else DEFAULT_DATASET
-        )
+        return str(volume.meta.get("dataset", DEFAULT_DATASET)) if volume.format == "hdf5" else DEFAULT_DATASET
     if not name.strip("/"):
         raise UsageError(f"output: {quoted(ref)} names no dataset, expected for example 'out.h5:/data'")
     return name
@@ -131,27 +135,21 @@ def dataset_name(volume: Volume, ref: str) -> str:
 def _fill(out: Any, name: str, volume: Volume, narrow: Narrow, calm: CalmFile) -> None:
     array = volume.array
     chunk = _chunk(array.shape, narrow.dtype.itemsize)
-    dataset = out.create_dataset(
-        name,
-        array.shape,
-        narrow.dtype,
-        chunks=chunk,
-        compression="gzip",
-        compression_opts=LEVEL,
-        shuffle=True,
-        track_times=False,
-    )
+    packing = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True, "track_times": False}
+    with deferred():
+        dataset = out.create_dataset(name, array.shape, narrow.dtype, chunks=chunk, **packing)
     if volume.geometry is not None:
         scale = MICROMETRES[volume.geometry.unit]
         sizes = dict(zip("xyz", volume.geometry.spacing, strict=True))
-        dataset.attrs[SIZE_ATTRIBUTE] = np.array([sizes[axis] * scale for axis in spatial(volume.axes)])
-    for corner in itertools.product(
-        *(range(0, size, step) for size, step in zip(array.shape, chunk, strict=True))
-    ):
+        with deferred():
+            dataset.attrs[SIZE_ATTRIBUTE] = np.array([sizes[axis] * scale for axis in spatial(volume.axes)])
+    for corner in itertools.product(*(range(0, size, step) for size, step in zip(array.shape, chunk, strict=True))):
         if calm.error is not None:
             return
         where = tuple(slice(a, a + n) for a, n in zip(corner, chunk, strict=True))
-        dataset[where] = narrow(array[where])
+        piece = narrow(array[where])
+        with deferred():
+            dataset[where] = piece
 
 
 def _chunk(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uin
 FLOATS = ("float32", "float64", "float16")
 
 
-def storage_dtype(name: str, allowed: tuple[str, ...], format: str) -> np.dtype[Any]:
+def storage_dtype(name: str, allowed: tuple[str, ...], form: str) -> np.dtype[Any]:
     """Return the dtype of a name that a format can store; UsageError lists those it can.
 
     >>> storage_dtype("int16", INTEGERS, "nifti")
@@ -23,9 +23,7 @@ def storage_dtype(name: str, allowed: tuple[str, ...], format: str) -> np.dtype[
     """
     if name not in allowed:
         known = ", ".join(allowed)
-        raise UsageError(
-            f"dtype: {format} cannot store {name!r}, expected one of {known}{nearest(name, allowed)}"
-        )
+        raise UsageError(f"dtype: {form} cannot store {name!r}, expected one of {known}{nearest(name, allowed)}")
     return np.dtype(name)
 
 
@@ -57,12 +55,8 @@ class Narrow:
 
     def _to_float(self, values: NDArray[Any]) -> NDArray[Any]:
         with np.errstate(over="ignore", invalid="ignore"):
-            narrow = values.astype(self.dtype, order="C")
-        if (
-            values.dtype.kind == "f"
-            and self.dtype.itemsize < values.dtype.itemsize
-            and not np.isfinite(narrow).all()
-        ):
+            narrow = self._cast(values)
+        if values.dtype.kind == "f" and self.dtype.itemsize < values.dtype.itemsize and not np.isfinite(narrow).all():
             self.clipped += int(np.count_nonzero(np.isfinite(values) & ~np.isfinite(narrow)))
         elif self.dtype.itemsize == 2:
             self.clipped += int(np.count_nonzero(~np.isfinite(narrow)))
@@ -75,19 +69,23 @@ class Narrow:
         # Powers of two, hence exact in every float, which the greatest integer itself is not.
         low, beyond = float(info.min), float(2 ** (info.bits - (info.min < 0)))
         if rounded.min() >= low and rounded.max() < beyond:  # False for NaN
-            return rounded.astype(self.dtype, order="C")
+            return self._cast(rounded)
         nan, under, over = np.isnan(rounded), rounded < low, rounded >= beyond
         self.nans += int(np.count_nonzero(nan))
         self.clipped += int(np.count_nonzero(under)) + int(np.count_nonzero(over))
         rounded[nan | under | over] = 0
-        narrow = rounded.astype(self.dtype, order="C")
+        narrow = self._cast(rounded)
         narrow[under], narrow[over] = info.min, info.max
         return narrow
 
     def _clip(self, values: NDArray[Any]) -> NDArray[Any]:
         if values.dtype.kind == "b":
-            return values.astype(self.dtype, order="C")
+            return self._cast(values)
         own, info = np.iinfo(values.dtype), np.iinfo(self.dtype)
         low, high = max(own.min, info.min), min(own.max, info.max)
         self.clipped += int(np.count_nonzero((values < low) | (values > high)))
-        return np.clip(values, low, high).astype(self.dtype, order="C")
+        return self._cast(np.clip(values, low, high))
+
+    def _cast(self, values: NDArray[Any]) -> NDArray[Any]:
+        cast: NDArray[Any] = values.astype(self.dtype, order="C")
+        return cast

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import VolumeError, quoted
 from conv3d_cli.volumes.gzipped import GzipStream
 from conv3d_cli.volumes.nifti_header import DATA_FROM, SIZES, Header, parse, version_of
 from conv3d_cli.volumes.source import Source, fill
-from conv3d_cli.volumes.stream import ByteStream, PlainStream, reading
+from conv3d_cli.volumes.stream import ByteStream, PlainStream, open_raw, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,8 +93,7 @@ def pair_names(ref: str) -> tuple[str, str]:
 
 def open_bytes(name: str) -> ByteStream:
     """Return the bytes of a file, inflated if its name ends in .gz."""
-    with reading(name):
-        raw: BinaryIO = open(name, "rb", buffering=0)  # type: ignore[assignment]
+    raw = open_raw(name)
     return GzipStream(raw, name) if name.lower().endswith(".gz") else PlainStream(raw, name)
 
 

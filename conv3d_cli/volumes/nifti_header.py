@@ -73,9 +73,8 @@ def version_of(name: str, start: bytes) -> tuple[int, str]:
         (size,) = struct.unpack(order + "i", start)
         if size in VERSIONS:
             return VERSIONS[size], order
-    raise VolumeError(
-        f"{quoted(name)}: is not NIfTI: sizeof_hdr is {int.from_bytes(start, 'little', signed=True)}, expected 348 or 540"
-    )
+    got = int.from_bytes(start, "little", signed=True)
+    raise VolumeError(f"{quoted(name)}: is not NIfTI: sizeof_hdr is {got}, expected 348 or 540")
 
 
 def parse(name: str, block: bytes, pair: bool) -> Header:
@@ -85,14 +84,12 @@ def parse(name: str, block: bytes, pair: bool) -> Header:
         from nibabel import Nifti1Header, Nifti2Header
         from nibabel.spatialimages import HeaderDataError
 
-        kind = Nifti1Header if version == 1 else Nifti2Header
+        kind: Any = Nifti1Header if version == 1 else Nifti2Header
         header = kind(block, endianness=order, check=False)
     notes: list[str] = [] if order == "<" else ["the byte order is big-endian"]
 
     def bad(field: str, got: object, expected: str) -> VolumeError:
-        return VolumeError(
-            f"{quoted(name)}: the header's {field} cannot be right: got {got}, expected {expected}"
-        )
+        return VolumeError(f"{quoted(name)}: the header's {field} cannot be right: got {got}, expected {expected}")
 
     magic = block[344:348] if version == 1 else block[4:12]
     wanted = (PAIR if pair else SINGLE)[version]
@@ -134,7 +131,7 @@ def _offset(value: float, version: int, pair: bool, bad: Bad) -> int:
 
 
 def _scale(slope: float, intercept: float, notes: list[str], bad: Bad) -> tuple[float, float] | None:
-    """A slope of 0 means unscaled by the standard; one that is not finite can mean nothing else."""
+    """Return slope and intercept; a slope of 0 means unscaled, and one that is not finite can mean nothing else."""
     if slope == 0 or not math.isfinite(slope):
         if slope != 0:
             notes.append(f"scl_slope is {slope}: the voxels are taken as unscaled")
@@ -148,7 +145,7 @@ def _scale(slope: float, intercept: float, notes: list[str], bad: Bad) -> tuple[
 
 
 def _geometry(header: Any, shape: tuple[int, ...], notes: list[str]) -> tuple[Geometry, dict[str, Any]]:
-    """Return the geometry that nibabel's rules give: sform, else qform, else the spacing alone; and what to carry on."""
+    """Return the geometry of nibabel's rules: sform, else qform, else the spacing alone; and what to carry on."""
     _mend_spacing(header, min(3, len(shape)), notes)
     unit = UNITS.get(int(header["xyzt_units"]) & 7, "unknown")
     codes = {form: int(header[f"{form}_code"]) for form in ("sform", "qform")}

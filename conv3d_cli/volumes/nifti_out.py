@@ -28,7 +28,8 @@ def header_bytes(volume: Volume, dtype: np.dtype[Any], pair: bool) -> bytes:
     if len(shape) > MOST_AXES:
         raise UsageError(f"output: NIfTI holds at most {MOST_AXES} axes: got {len(shape)}")
     version = 2 if max(shape) > LARGEST_DIM_1 else int(meta.get("version", 1))
-    header = (Nifti1Header if version == 1 else Nifti2Header)(endianness="<")
+    kind: Any = Nifti1Header if version == 1 else Nifti2Header
+    header = kind(endianness="<")
     header.set_data_dtype(dtype)
     header.set_data_shape(shape)
     header["magic"] = (PAIR if pair else SINGLE)[version]

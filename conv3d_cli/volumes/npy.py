@@ -76,16 +76,14 @@ def _check(ref: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     if not shape:
         raise VolumeError(f"{quoted(ref)}: holds a single number: got shape (), expected at least 3 axes")
     if any(isinstance(n, bool) or n < 1 for n in shape):
-        raise VolumeError(
-            f"{quoted(ref)}: the shape is not usable: got {shape}, expected sizes of at least 1"
-        )
+        raise VolumeError(f"{quoted(ref)}: the shape is not usable: got {shape}, expected sizes of at least 1")
 
 
 def header(shape: tuple[int, ...], dtype: np.dtype[Any], fortran: bool) -> bytes:
-    """Return the bytes in front of the data, of format version 1.0.
+    r"""Return the bytes in front of the data, of format version 1.0.
 
     >>> header((2, 3), np.dtype("<f4"), False)[:6]
-    b'\\x93NUMPY'
+    b'\x93NUMPY'
     """
     out = io.BytesIO()
     fields = {

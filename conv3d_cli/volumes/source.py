@@ -34,7 +34,7 @@ class Source:
     def __init__(
         self,
         ref: str,
-        format: str,
+        format: str,  # noqa: A002
         shape: Sequence[int],
         dtype: np.dtype[Any],
         order: str = "C",
@@ -50,6 +50,7 @@ class Source:
         self.geometry = geometry
         self.meta = meta or {}
         self.notes = list(notes)
+        self._consumed = False
 
     @property
     def nbytes_stored(self) -> int:
@@ -69,7 +70,10 @@ class Source:
         wanted = np.dtype(dtype)
         if wanted.kind not in REAL_KINDS or wanted.itemsize > WIDEST or not wanted.isnative:
             raise TypeError(f"read: got dtype {dtype!r}, expected a real native one such as 'float32'")
+        if self._consumed:
+            raise RuntimeError(f"read: the voxels of {quoted(self.ref)} were read already")
         result = self._allocate(wanted, limit_bytes)
+        self._consumed = True
         self._fill(result)
         return result
 
@@ -111,9 +115,7 @@ def real(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in REAL_KINDS and dtype.itemsize <= WIDEST
 
 
-def fill(
-    flat: NDArray[Any], stream: ByteStream, stored: np.dtype[Any], scale: tuple[float, float] | None
-) -> None:
+def fill(flat: NDArray[Any], stream: ByteStream, stored: np.dtype[Any], scale: tuple[float, float] | None) -> None:
     """Read ``flat.size`` stored values into a contiguous array, piece by piece, as ``value * slope + intercept``."""
     if scale is None and stored == flat.dtype and stored.kind != "b":
         stream.readinto(flat.view(np.uint8))

@@ -7,7 +7,8 @@ import stat
 import tokenize
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from conv3d_cli.errors import Conv3dError, OverLimit, VolumeError, quoted
 
@@ -39,9 +40,7 @@ def reading(name: str, *others: type[Exception]) -> Iterator[None]:
     except Conv3dError:
         raise
     except MemoryError as error:
-        raise OverLimit(
-            f"{quoted(name)}: cannot be read: there is not enough memory{_tail(error)}"
-        ) from error
+        raise OverLimit(f"{quoted(name)}: cannot be read: there is not enough memory{_tail(error)}") from error
     except OSError as error:
         words = error.strerror or one_line(error)
         raise VolumeError(f"{quoted(name)}: cannot be read: {words}") from error
@@ -74,9 +73,7 @@ class ByteStream:
             got = self._some(view[offset : offset + PIECE])
             if got == 0:
                 expected = start + len(view) if self.expected is None else self.expected
-                raise VolumeError(
-                    f"{quoted(self.name)}: data is cut: got {self.at} bytes, expected {expected}"
-                )
+                raise VolumeError(f"{quoted(self.name)}: data is cut: got {self.at} bytes, expected {expected}")
             self.at += got
 
     def read(self, count: int) -> bytes:
@@ -100,9 +97,7 @@ class ByteStream:
     def finish(self) -> None:
         """Check that the data ends here."""
         if self._some(memoryview(bytearray(1))):
-            raise VolumeError(
-                f"{quoted(self.name)}: holds more than its header announces: expected {self.at} bytes"
-            )
+            raise VolumeError(f"{quoted(self.name)}: holds more than its header announces: expected {self.at} bytes")
 
     def close(self) -> None:
         """Close the file."""
@@ -142,7 +137,13 @@ class PlainStream(ByteStream):
             return count
         # readinto is missing from BinaryIO's protocol, yet every binary file has it.
         with reading(self.name):
-            return self.raw.readinto(view) or 0  # type: ignore[attr-defined,no-any-return]
+            return self.raw.readinto(view) or 0  # type: ignore[attr-defined]
+
+
+def open_raw(name: str) -> BinaryIO:
+    """Return a file opened for reading without a buffer of its own."""
+    with reading(name):
+        return cast("BinaryIO", Path(name).open("rb", buffering=0))
 
 
 def size_of(file: BinaryIO) -> int | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Values:
-    """Least, greatest and mean of the finite values (NaN if there are none), and the count and first place of others."""
+    """Least, greatest and mean of the finite values, or NaN, and the count and first place of the others."""
 
     min: float
     max: float

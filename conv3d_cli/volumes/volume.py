@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import OutputError, quoted
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class Volume:
     """Voxels with the meaning of their axes: one letter each of x y z (space), c (channels), t (time), b (batch).
 
-    ``geometry`` maps voxels to the world, if that is known; ``format`` and ``meta`` are what the file had.
+    ``geometry`` maps voxels to the world, if that is known; ``format``, ``meta`` and
+    ``notes`` are those of its file.
     """
 
     array: NDArray[Any]
@@ -35,6 +36,7 @@ class Volume:
     geometry: Geometry | None = None
     format: str = "npy"
     meta: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.axes = resolve_axes("", self.array.ndim, self.axes)
@@ -44,7 +46,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Saved:
-    """What was written: bytes of voxels, values clipped to the dtype's range, NaN that became 0, and the axes' order."""
+    """What was written: bytes of voxels, values clipped to the dtype's range, NaN that became 0, the axes' order."""
 
     bytes: int
     clipped: int
@@ -67,7 +69,7 @@ def load_volume(
     with open_volume(ref) as source:
         letters = resolve_axes(source.format, len(source.shape), axes, data_format)
         array = source.read(dtype, limit_bytes)
-        return Volume(array, letters, source.geometry_for(letters), source.format, source.meta)
+        return Volume(array, letters, source.geometry_for(letters), source.format, source.meta, tuple(source.notes))
 
 
 def save_volume(volume: Volume, ref: str, dtype: str = "float32", overwrite: bool = False) -> Saved:
@@ -101,9 +103,7 @@ def save_volume(volume: Volume, ref: str, dtype: str = "float32", overwrite: boo
     return Saved(stored, narrow.clipped, narrow.nans, axes, tuple(_lost(ordered, form)))
 
 
-def check_output(
-    ref: str, overwrite: bool = False, inputs: Sequence[str] = (), dtype: str | None = None
-) -> None:
+def check_output(ref: str, overwrite: bool = False, inputs: Sequence[str] = (), dtype: str | None = None) -> None:
     """Refuse, before any work, every output that is already known to fail.
 
     OutputError if it exists, is an input under any name, or its folder cannot take it; UsageError for a suffix that
@@ -118,11 +118,9 @@ def check_output(
     for path in files_of(ref):
         for taken in (name for given in inputs if given != STREAM for name in files_of(given)):
             if _same(path, taken):
-                raise OutputError(
-                    f"{quoted(path)}: is an input of this run too, {quoted(taken)}, and would be lost"
-                )
+                raise OutputError(f"{quoted(path)}: is an input of this run too, {quoted(taken)}, and would be lost")
         check_target(path, overwrite)
-    if form.name == "hdf5" and os.path.lexists(path_of(ref)):
+    if form.name == "hdf5" and Path(path_of(ref)).exists():
         _check_alone(ref)
 
 
@@ -154,13 +152,13 @@ def _transposed(array: NDArray[Any], old: str, new: str) -> NDArray[Any]:
 
 def _same(one: str, other: str) -> bool:
     try:
-        return os.path.samefile(one, other)
+        return Path(one).samefile(other)
     except OSError:
-        return os.path.abspath(one) == os.path.abspath(other)
+        return Path(one).resolve() == Path(other).resolve()
 
 
 def _check_alone(ref: str) -> None:
-    """Replacing a file for one dataset must not take others with it that nobody spoke of."""
+    """Refuse to replace a file for one dataset where others that nobody spoke of would go with it."""
     import h5py
 
     from conv3d_cli.volumes.hdf5_checks import datasets
