@@ -256,3 +256,9 @@ def test_schema_has_every_name():
         entry for entry in schema[1:] if "VarianceScaling" in entry["properties"]["class_name"]["enum"]
     )
     assert scaling["properties"]["config"]["properties"]["mode"]["enum"] == ["fan_in", "fan_out", "fan_avg"]
+
+
+def test_kernel_and_bias_have_numbers_of_their_own():
+    layer = Conv3D(6, 1, kernel_initializer="normal", bias_initializer="normal")
+    layer.build(1)
+    assert not np.array_equal(layer.kernel.reshape(-1), layer.bias)

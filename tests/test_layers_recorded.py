@@ -47,7 +47,9 @@ def assert_near(got, recorded, case):
     assert got.shape == recorded.shape
     assert got.flags.c_contiguous
     terms = kernel[..., 0].size
-    limit = 2 * allowed("direct", config["dtype"], magnitude, terms)
+    # Where the native kernel is missing a float64 transform may be taken, which rounds by all that is in its block.
+    largest = np.abs(x).max() * np.abs(kernel).sum(axis=(0, 1, 2, 3)).max()
+    limit = 2 * allowed("direct", config["dtype"], magnitude, terms) + 64 * np.finfo(np.float64).eps * largest
     if config["activation"] == "softmax":
         limit = np.broadcast_to(limit.max(axis=-1, keepdims=True), limit.shape)
     if config["activation"]:

@@ -40,6 +40,9 @@ def relu(
     if (alpha, max_value, threshold) == (0.0, None, 0.0):
         np.maximum(x, 0, out=out)
         return
+    if 0 < alpha <= 1 and max_value is None and threshold == 0:
+        np.maximum(x, alpha * x, out=out)
+        return
     below = x <= threshold
     slope = alpha * (x - threshold) if alpha else 0.0
     if max_value is None:
