@@ -221,6 +221,7 @@ NIFTI = (
         ("longer",),
     ),
     BadFile("nii.gz bomb", packed(GOOD + bytes(600_000_000)), ("more than its header announces",)),
+    BadFile("nii that is gzip", plain(gzip.compress(GOOD)), ("is gzip data", ".gz")),
     BadFile("nii.gz of a npy", packed(b"\x93NUMPY" + bytes(600)), ("sizeof_hdr",)),
 )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import resource
 import signal
@@ -27,6 +28,7 @@ import pytest
 from conv3d_cli import outfile
 from conv3d_cli.errors import OutputError, UsageError
 from conv3d_cli.volumes import Volume, load_volume, save_volume
+from conv3d_cli.volumes.hdf5_out import CalmFile
 from conv3d_cli.volumes.signals import deferred
 
 ROOT = Path(__file__).parent.parent
@@ -205,7 +207,7 @@ except Conv3dError as error:
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.nii", "a.nii.gz", "a.hdr", "a.h5"])
-@pytest.mark.parametrize("room", [0, 3000, 1 << 20, (1 << 20) + 12_345, 2_500_000])
+@pytest.mark.parametrize("room", [0, 3000, (1 << 20) + 12_345, 2_500_000])
 def test_a_file_size_limit(name, room, tmp_path):
     """A limit on file size strikes like a full disk, in the middle of HDF5's own writes too."""
     target = tmp_path / ("a.img" if name == "a.hdr" else name)
@@ -302,7 +304,7 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
-@pytest.mark.parametrize("delay", [0.1, 0.35, 0.6])
+@pytest.mark.parametrize("delay", [0.2, 0.6])
 def test_a_signal_in_the_middle_of_hdf5(name, delay, tmp_path):
     """HDF5 calls back into Python, where a handler's exception would reach a library that cannot take it."""
     target = tmp_path / "out.h5"
@@ -318,6 +320,31 @@ def test_a_signal_in_the_middle_of_hdf5(name, delay, tmp_path):
     assert said == b""
     assert [p.name for p in tmp_path.iterdir()] == ["out.h5"]
     assert target.read_bytes() == OLD or load_volume(str(target)).array.shape == (512, 128, 128)
+
+
+class Full(io.BytesIO):
+    """A file that takes 10 bytes."""
+
+    def write(self, data):
+        if self.tell() + len(data) > 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_hdf5_reads_back_what_a_full_disk_did_not_take():
+    calm = CalmFile(Full())
+    expected = bytearray(40)
+    for at, data in ((0, b"01234567"), (6, b"abcdef"), (20, b"late"), (22, b"later"), (2, b"XY")):
+        calm.seek(at)
+        assert calm.write(data) == len(data)
+        expected[at : at + len(data)] = data
+    assert calm.error.errno == errno.ENOSPC
+    for at, count in ((0, 40), (5, 10), (21, 3), (30, 4)):
+        calm.seek(at)
+        assert calm.read(count) == expected[at : at + count]
+        assert calm.tell() == at + count
+    assert calm.seek(-3, 2) == 27 - 3
+    assert calm.truncate(50) == 50
 
 
 def test_deferred_signals_come_after_the_block():

@@ -519,6 +519,38 @@ def test_integers_of_an_output(tmp_path):
     assert (saved.clipped, saved.nans) == (3, 1)
 
 
+def test_nothing_heavy_is_imported_before_it_is_needed():
+    code = "import sys, conv3d_cli.volumes; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert not {"h5py", "nibabel", "isal", "scipy", "hdf5plugin"} & set(done.stdout.split())
+
+
+def test_the_voxels_of_a_source_are_read_once(tmp_path):
+    save_volume(volume(), str(tmp_path / "a.nii"))
+    with open_volume(str(tmp_path / "a.nii")) as source:
+        source.read()
+        with pytest.raises(RuntimeError, match="read already"):
+            source.read()
+    with open_volume(str(tmp_path / "a.nii")) as source, pytest.raises(TypeError, match="complex64"):
+        source.read("complex64")
+
+
+def test_what_a_source_noted_comes_with_the_volume(tmp_path):
+    (tmp_path / "a.nii").write_bytes(badfiles.nifti(order=">"))
+    assert load_volume(str(tmp_path / "a.nii")).notes[0] == "the byte order is big-endian"
+
+
+def test_both_engines_write_what_the_other_reads(tmp_path, monkeypatch):
+    for missing in (False, True):
+        if missing:
+            monkeypatch.setitem(sys.modules, "isal", None)
+        for suffix in (".nii.gz", ".h5"):
+            save_volume(volume(form="hdf5"), str(tmp_path / f"{missing}{suffix}"))
+    monkeypatch.undo()
+    for path in tmp_path.iterdir():
+        assert np.array_equal(load_volume(str(path)).array, FLOATS)
+
+
 def test_a_volume_knows_its_axes():
     with pytest.raises(UsageError, match="names 3 axes"):
         Volume(np.zeros((2, 2)), "xyz")

@@ -6,7 +6,7 @@ The frame (RFC 1952) is read here and only the deflate data is left to the libra
 from __future__ import annotations
 
 import zlib
-from typing import Any, cast, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from conv3d_cli.errors import VolumeError, quoted
 from conv3d_cli.volumes.stream import ByteStream, size_of
@@ -19,7 +19,8 @@ OUTPUT = 1 << 20
 LARGEST_RATIO = 1032
 LONGEST_FIELD = 1 << 16
 FHCRC, FEXTRA, FNAME, FCOMMENT, RESERVED = 2, 4, 8, 16, 0xE0
-RAW_DEFLATE, GZIP = -15, 31
+#: The window sizes that tell zlib which frame is around the deflate data.
+RAW_DEFLATE, ZLIB, GZIP = -15, 15, 31
 
 
 def engine() -> tuple[Any, type[Exception]]:

@@ -11,11 +11,14 @@ import numpy as np
 from conv3d_cli.errors import OutputError, UsageError, quoted
 from conv3d_cli.volumes.axes import spatial
 from conv3d_cli.volumes.geometry import MICROMETRES
+from conv3d_cli.volumes.gzipped import ZLIB, engine
 from conv3d_cli.volumes.hdf5 import SIZE_ATTRIBUTE, split_ref
 from conv3d_cli.volumes.signals import deferred
 from conv3d_cli.volumes.stream import one_line
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from conv3d_cli.volumes.narrow import Narrow
     from conv3d_cli.volumes.volume import Volume
 
@@ -147,9 +150,21 @@ def _fill(out: Any, name: str, volume: Volume, narrow: Narrow, calm: CalmFile) -
         if calm.error is not None:
             return
         where = tuple(slice(a, a + n) for a, n in zip(corner, chunk, strict=True))
-        piece = narrow(array[where])
+        packed = _packed(narrow(array[where]), chunk)
         with deferred():
-            dataset[where] = piece
+            dataset.id.write_direct_chunk(corner, packed)
+
+
+def _packed(piece: NDArray[Any], chunk: tuple[int, ...]) -> bytes:
+    """Shuffle and deflate a chunk as HDF5's filters do; isal is several times faster than the zlib in HDF5."""
+    whole = piece
+    if piece.shape != chunk:
+        whole = np.zeros(chunk, piece.dtype)
+        whole[tuple(slice(n) for n in piece.shape)] = piece
+    planes = np.ascontiguousarray(whole.reshape(-1, 1).view(np.uint8).T)
+    deflate = engine()[0].compressobj(level=LEVEL, wbits=ZLIB)
+    packed: bytes = deflate.compress(planes) + deflate.flush()
+    return packed
 
 
 def _chunk(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

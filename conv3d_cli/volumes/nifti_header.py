@@ -15,6 +15,7 @@ import numpy as np
 
 from conv3d_cli.errors import VolumeError, quoted
 from conv3d_cli.volumes.geometry import Geometry
+from conv3d_cli.volumes.gzipped import MAGIC as GZIP
 from conv3d_cli.volumes.stream import reading
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def version_of(name: str, start: bytes) -> tuple[int, str]:
         (size,) = struct.unpack(order + "i", start)
         if size in VERSIONS:
             return VERSIONS[size], order
+    if start.startswith(GZIP):
+        raise VolumeError(f"{quoted(name)}: is gzip data: expected a name that ends in .gz")
     got = int.from_bytes(start, "little", signed=True)
     raise VolumeError(f"{quoted(name)}: is not NIfTI: sizeof_hdr is {got}, expected 348 or 540")
 
