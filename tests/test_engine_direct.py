@@ -122,6 +122,7 @@ TABLE = {
     "many channels, in several chunks": [
         Problem((5, 5, 20), (3, 3, 3), padding=((1, 1),) * 3, channels=700, filters=f) for f in (1, 10)
     ],
+    "many channels, and columns in two passes": [Problem((3, 21, 20), (2, 9, 2), channels=500)],
     "many filters": [Problem((3, 3, 3), (2, 2, 2), filters=2048)],
     "depthwise": [Problem((7, 8, 33), (3, 3, 3), channels=24, filters=24, groups=24)],
     "depthwise with a multiplier": [Problem((7, 8, 20), (3, 3, 3), channels=5, filters=15, groups=5)],
@@ -257,9 +258,10 @@ def test_each_slot_of_a_slab_holds_the_position_that_its_tap_reads(problem, bloc
             for position, start, length in axis.bands
             for i in range(length)
         }
+        read = {}
         for tap, slot in enumerate(axis.slots):
-            for o in range(block):
-                assert held[slot + o] == o * axis.stride + tap * problem.dilation[index]
+            read |= {slot + o: o * axis.stride + tap * problem.dilation[index] for o in range(block)}
+        assert read == held, "each entry is read by a tap, and is the position that the tap means"
 
 
 def test_scratch_is_bounded_and_the_prediction_grows_with_the_work():
