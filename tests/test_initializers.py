@@ -262,3 +262,13 @@ def test_kernel_and_bias_have_numbers_of_their_own():
     layer = Conv3D(6, 1, kernel_initializer="normal", bias_initializer="normal")
     layer.build(1)
     assert not np.array_equal(layer.kernel.reshape(-1), layer.bias)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_pieces_do_not_show(dtype, monkeypatch):
+    stream = Stream(5)
+    whole = [draw(5000, dtype) for draw in (stream.uniform, stream.normal, stream.truncated_normal)]
+    monkeypatch.setattr("conv3d_cli.layers.philox.PIECE", 37)
+    pieces = [draw(5000, dtype) for draw in (stream.uniform, stream.normal, stream.truncated_normal)]
+    for one, other in zip(whole, pieces, strict=True):
+        np.testing.assert_array_equal(one, other)

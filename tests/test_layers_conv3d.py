@@ -8,8 +8,9 @@ from layerchecks import assert_layer_close
 from oracle import same_pads
 
 from conv3d_cli.engine import Problem
-from conv3d_cli.errors import LayerError, ShapeError
+from conv3d_cli.errors import LayerError, OverLimit, ShapeError
 from conv3d_cli.layers import Conv3D
+from conv3d_cli.layers.conv3d import MAKING
 
 
 def built(*args, channels=2, seed=3, **kwargs):
@@ -327,6 +328,32 @@ def test_build_again_for_other_channels():
     layer = built(2, 3, channels=2)
     layer.build((1, 5, 5, 5, 3))
     assert layer.channels == 3
+
+
+def test_weights_beyond_the_memory(monkeypatch):
+    with pytest.raises(
+        OverLimit, match=r"^conv3d: not enough memory to make the kernel: got \d+ bytes .*expected"
+    ):
+        Conv3D(10**12, 1000).build(1)
+    monkeypatch.setenv("CONV3D_MAX_MEMORY", "1M")
+    with pytest.raises(
+        OverLimit, match=r"got 1048576 bytes \(--max-memory\), expected at least 12000000 for shape"
+    ):
+        Conv3D(1000, 10).build(1)
+
+
+def test_making_weights_takes_the_memory_that_is_counted():
+    import tracemalloc
+
+    layers = [
+        Conv3D(300, 10, kernel_initializer=name, use_bias=False) for name in ("he_uniform", "he_normal")
+    ]
+    for layer in layers:
+        tracemalloc.start()
+        layer.build(1)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < MAKING * layer.kernel.nbytes + 2**23
 
 
 def test_seed_must_be_whole():

@@ -1,9 +1,9 @@
 """What to compute: the layer Conv3D, networks of them, and the tables of their arguments.
 
 ``arguments`` holds the arguments and their checks, ``activations`` and ``initializers`` one table each of
-named functions; a new row in a table is a new function that every spec can name. ``kinds`` says what values
-an argument may have, ``named`` how a name is looked up, ``philox`` draws Keras's random numbers,
-``operation`` is the convolution without a layer.
+named functions; a new row in a table is a new function that every spec can name. ``functions`` computes the
+activations, ``philox`` draws Keras's random numbers, ``kinds`` says what values an argument may have, ``named``
+how a name is looked up, ``geometry`` has the shape rules, ``operation`` is the convolution without a layer.
 """
 
 from conv3d_cli.layers.conv3d import Conv3D

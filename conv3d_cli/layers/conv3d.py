@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from conv3d_cli.engine import Limits, convolve_array
-from conv3d_cli.errors import LayerError, ShapeError
+from conv3d_cli.errors import LayerError, OverLimit, ShapeError
 from conv3d_cli.layers.activations import Activation
 from conv3d_cli.layers.arguments import normalised
 from conv3d_cli.layers.geometry import LayerGeometry, Shape
 from conv3d_cli.layers.initializers import Initializer, stream_seed
-from conv3d_cli.layers.kinds import COUNT, SEED, cast_to, real_array
+from conv3d_cli.layers.kinds import SEED, cast_to, real_array
 from conv3d_cli.shapes import Triple
 
 Array: TypeAlias = NDArray[Any]
@@ -41,6 +42,9 @@ UNSET = (
     "bias_constraint",
 )
 """Arguments that a configuration has, and that can only be None."""
+
+MAKING = 3
+"""Arrays of a kernel's size that exist while it is drawn and scaled."""
 
 
 class Conv3D(LayerGeometry):
@@ -122,7 +126,7 @@ class Conv3D(LayerGeometry):
 
         Without ``input_shape``, ``batch_input_shape`` is taken. Initializers without a seed draw from one
         that is derived from ``seed``, the layer's name and the weight's. Raises ShapeError if the layer
-        cannot take such an input.
+        cannot take such an input, OverLimit for weights that memory does not hold.
 
         >>> layer = Conv3D(8, 3)
         >>> layer.build((None, 64, 64, 64, 2), seed=1)
@@ -130,7 +134,8 @@ class Conv3D(LayerGeometry):
         (3, 3, 3, 2, 8)
         """
         seed = SEED.read("seed", seed)
-        shape = self.kernel_shape(self._channels_to_build(input_shape))
+        shape = self.kernel_shape(self.channels_to_build(input_shape))
+        self._check_memory(shape)
         kernel = self.kernel_initializer.seeded(stream_seed(seed, self.name, "kernel"))
         bias = self.bias_initializer.seeded(stream_seed(seed, self.name, "bias"))
         self.kernel = kernel(shape, self.dtype)
@@ -235,19 +240,11 @@ class Conv3D(LayerGeometry):
             raise found[0]
         return cls(**config)
 
-    def _channels_to_build(self, given: int | Sequence[int | None] | None) -> int:
-        if given is None:
-            given = self.batch_input_shape
-        if given is None:
-            raise ShapeError(f"{self.name}: number of channels not known: got no input shape, expected one")
-        if isinstance(given, (int, np.integer)):
-            channels = int(COUNT.read(f"{self.name}: channels", given))
-            if self.declared_channels not in (None, channels):
-                raise ShapeError(
-                    f"{self.name}: wrong number of channels: got {channels}, expected {self.declared_channels}"
-                )
-            return channels
-        known = self.split_shape(given, None)[2]
-        if known is None:
-            raise ShapeError(f"{self.name}: number of channels not known: got {tuple(given)}, expected it")
-        return known
+    def _check_memory(self, shape: tuple[int, ...]) -> None:
+        limits = Limits.detect()
+        needed = MAKING * prod(shape) * np.dtype(self.dtype).itemsize
+        if needed > limits.memory:
+            raise OverLimit(
+                f"{self.name}: not enough memory to make the kernel: got {limits.memory} bytes "
+                f"({limits.memory_source}), expected at least {needed} for shape {shape}"
+            )

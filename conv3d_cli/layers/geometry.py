@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias, cast
 
+import numpy as np
+
 from conv3d_cli.engine.problem import Problem, Real
 from conv3d_cli.errors import ShapeError
+from conv3d_cli.layers.kinds import COUNT
 from conv3d_cli.shapes import NO_PADS, Pads, Triple, effective, output_size, same_padding, voxels
 
 Shape: TypeAlias = tuple[int | None, ...]
@@ -135,6 +138,24 @@ class LayerGeometry:
                     f"got {found} in {shape}, expected {expected}"
                 )
         return shape[:-4], shape[-4:-1] if self.channels_last else shape[-3:], found
+
+    def channels_to_build(self, given: int | Sequence[int | None] | None) -> int:
+        """Return the channels to make weights for: given as such or by an input shape, else the declared ones."""
+        if given is None:
+            given = self.batch_input_shape
+        if given is None:
+            raise ShapeError(f"{self.name}: number of channels not known: got no input shape, expected one")
+        if isinstance(given, (int, np.integer)):
+            channels = int(COUNT.read(f"{self.name}: channels", given))
+            if self.declared_channels not in (None, channels):
+                raise ShapeError(
+                    f"{self.name}: wrong number of channels: got {channels}, expected {self.declared_channels}"
+                )
+            return channels
+        known = self.split_shape(given, None)[2]
+        if known is None:
+            raise ShapeError(f"{self.name}: number of channels not known: got {tuple(given)}, expected it")
+        return known
 
     def _check_groups(self, channels: int, shape: Shape | None) -> None:
         if channels < 1 or channels % self.groups:

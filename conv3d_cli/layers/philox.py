@@ -8,6 +8,7 @@ last bit of a logarithm or a sine.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi
 from typing import TypeAlias
@@ -29,6 +30,9 @@ SMALLEST_UNIFORM = 1e-7
 TRUNCATION = 2.0
 RESERVED = 256
 """Samples set aside for each output of a truncated distribution."""
+
+PIECE = 1 << 14
+"""Blocks drawn at a time: their temporaries take about 150 bytes a block."""
 
 PER_BLOCK = {"float32": 4, "float64": 2}
 """Numbers that one block of four words makes."""
@@ -63,33 +67,42 @@ class Stream:
 
     def uniform(self, count: int, dtype: str) -> Floats:
         """Return ``count`` numbers in [0, 1)."""
-        blocks = -(-count // PER_BLOCK[dtype])
-        return _unit(self._words(np.arange(blocks, dtype=np.uint64)), dtype).reshape(-1)[:count]
+        return self._drawn(count, dtype, _unit)
 
     def normal(self, count: int, dtype: str) -> Floats:
         """Return ``count`` numbers of mean 0 and standard deviation 1, by the method of Box and Muller."""
-        blocks = -(-count // PER_BLOCK[dtype])
-        return _box_muller(self._words(np.arange(blocks, dtype=np.uint64)), dtype).reshape(-1)[:count]
+        return self._drawn(count, dtype, _box_muller)
 
     def truncated_normal(self, count: int, dtype: str) -> Floats:
         """Return ``count`` standard normal numbers, those of absolute value 2 and more drawn again."""
-        per_group = PER_BLOCK[dtype]
-        groups = -(-count // per_group)
-        result = np.empty((groups, per_group), dtype)
-        pending = np.arange(groups, dtype=np.uint64)
-        tried = 2 * per_group
+        groups = -(-count // PER_BLOCK[dtype])
+        result = np.empty((groups, PER_BLOCK[dtype]), dtype)
+        for first in range(0, groups, PIECE):
+            self._fill_truncated(result[first : first + PIECE], first)
+        return result.reshape(-1)[:count]
+
+    def _drawn(self, count: int, dtype: str, numbers: Callable[[Words, str], Floats]) -> Floats:
+        blocks = -(-count // PER_BLOCK[dtype])
+        result = np.empty((blocks, PER_BLOCK[dtype]), dtype)
+        for first in range(0, blocks, PIECE):
+            piece = result[first : first + PIECE]
+            piece[...] = numbers(self._words(np.arange(first, first + len(piece), dtype=np.uint64)), dtype)
+        return result.reshape(-1)[:count]
+
+    def _fill_truncated(self, result: Floats, first: int) -> None:
+        """Fill groups, numbered from ``first``, with the first numbers of each that are not cut off."""
+        per_group, dtype = result.shape[1], str(result.dtype)
+        pending, tried = np.arange(len(result)), 2
         while pending.size:
-            first = pending * np.uint64(RESERVED * per_group // 4)
-            offsets = np.arange(tried // per_group, dtype=np.uint64)
-            blocks = np.add.outer(first, offsets, dtype=np.uint64).reshape(-1)
-            drawn = _box_muller(self._words(blocks), dtype).reshape(pending.size, tried)
+            starts = ((pending + first) * (RESERVED * per_group // 4)).astype(np.uint64)
+            blocks = np.add.outer(starts, np.arange(tried, dtype=np.uint64), dtype=np.uint64)
+            drawn = _box_muller(self._words(blocks.reshape(-1)), dtype).reshape(pending.size, -1)
             kept = np.abs(drawn) < TRUNCATION
             enough = kept.sum(axis=1) >= per_group
             order = np.argsort(~kept[enough], axis=1, kind="stable")[:, :per_group]
             result[pending[enough]] = np.take_along_axis(drawn[enough], order, axis=1)
             pending = pending[~enough]
             tried *= 2
-        return result.reshape(-1)[:count]
 
     def _words(self, blocks: NDArray[np.uint64]) -> Words:
         seed = self.seed & 0xFFFFFFFFFFFFFFFF
