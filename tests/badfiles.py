@@ -140,6 +140,17 @@ def pair(header: bytes, voxels: bytes | None) -> Callable[[Path], str]:
     return make
 
 
+def with_header_crc(change: int) -> Callable[[bytearray], bytes]:
+    """A gzip file whose header has a name, a comment, an extra field and a CRC of its own."""
+
+    def make(content: bytearray) -> bytes:
+        header = bytes(content[:3]) + b"\x1f" + bytes(content[4:10]) + b"\2\0xy" + b"name\0" + b"comment\0"
+        crc = (zlib.crc32(header) & 0xFFFF) ^ change
+        return header + crc.to_bytes(2, "little") + bytes(content[10:])
+
+    return make
+
+
 GOOD = nifti()
 GOOD_PAIR = nifti(magic=b"ni1\0", offset=0.0)
 NAN = float("nan")
@@ -214,6 +225,7 @@ NIFTI = (
         packed(GOOD, lambda c: bytes(c) + gzip.compress(b"x")),
         ("more than",),
     ),
+    BadFile("nii.gz header CRC", packed(GOOD, with_header_crc(4)), ("CRC of its gzip header",)),
     BadFile("nii.gz method", packed(GOOD, flip(2, 0)), ("method",)),
     BadFile(
         "nii.gz header name without end",
@@ -447,7 +459,8 @@ ODD_FILES: tuple[tuple[str, Callable[[Path], str], np.ndarray, str], ...] = (
     ("nii slope 0", plain(nifti(slope=0.0, inter=5.0)), VOXELS, ""),
     ("nii slope NaN", plain(nifti(slope=NAN, inter=5.0)), VOXELS, "unscaled"),
     ("nii slope and intercept", plain(nifti(slope=2.0, inter=1.0)), VOXELS * 2 + 1, "scaled"),
-    ("nii pixdim 0", plain(nifti(pixdim=(1.0, 0, 2, 2, 1, 1, 1, 1))), VOXELS, "pixdim[1]"),
+    ("nii pixdim 0", plain(nifti(pixdim=(1.0, 0, 2, 2, 1, 1, 1, 1))), VOXELS, "pixdim[1] is 0, taken as 1"),
+    ("nii pixdim -3", plain(nifti(pixdim=(1.0, 2, -3, 2, 1, 1, 1, 1))), VOXELS, "pixdim[2] is -3, taken as 3"),
     ("nii pixdim NaN", plain(nifti(pixdim=(1.0, NAN, 2, 2, 1, 1, 1, 1))), VOXELS, "pixdim[1]"),
     ("nii no sform or qform", plain(GOOD), VOXELS, "spacing alone"),
     ("nii singular sform", plain(nifti(sform=np.zeros((4, 4)))), VOXELS, "sform is singular"),
@@ -463,6 +476,7 @@ ODD_FILES: tuple[tuple[str, Callable[[Path], str], np.ndarray, str], ...] = (
     ("nii2", plain(nifti2()), VOXELS, ""),
     ("nii upper case", plain(GOOD, "A.NII"), VOXELS, ""),
     ("nii extension", plain(GOOD[:348] + b"\1" + GOOD[349:]), VOXELS, "extensions"),
+    ("nii.gz every header field", packed(GOOD, with_header_crc(0)), VOXELS, ""),
     (
         "nii.gz two members",
         plain(gzip.compress(GOOD[:500]) + gzip.compress(GOOD[500:]), "a.nii.gz"),

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import badfiles
 import h5py
@@ -314,6 +313,12 @@ def test_the_only_volume_is_found(tmp_path):
     assert np.array_equal(load_volume(str(tmp_path / "a.h5")).array, FLOATS)
 
 
+class Stdin:
+    def __init__(self, content=b"", terminal=False):
+        self.buffer = io.BytesIO(content)
+        self.isatty = lambda: terminal
+
+
 CAT = """
 import sys
 from conv3d_cli.volumes import load_volume, save_volume
@@ -337,20 +342,65 @@ def test_streams(name, tmp_path):
         (b"\x93NUMPY", "data is cut"),
         (badfiles.GOOD[:-1], "got 1695 bytes, expected 1696"),
         (badfiles.GOOD + b"x", "more than its header announces"),
+        (
+            badfiles.npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2, 4)}", bytes(65)),
+            "more than its header",
+        ),
         (b"PK\3\4" + bytes(900), "not NIfTI"),
     ],
 )
 def test_bad_streams(content, words, monkeypatch):
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    stdin = Stdin(content)
+    monkeypatch.setattr("sys.stdin", stdin)
     with pytest.raises(VolumeError) as caught, open_volume("-") as source:
         source.read()
     assert words in str(caught.value)
     assert str(caught.value).startswith("'standard input': ")
+    assert not stdin.buffer.closed
+
+
+def test_a_standard_input_that_brings_nothing(monkeypatch):
+    monkeypatch.setattr("sys.stdin", Stdin(terminal=True))
+    with pytest.raises(UsageError, match="is a terminal"):
+        open_volume("-")
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(VolumeError, match="is closed"):
+        open_volume("-")
+
+
+def test_a_stream_in_the_middle_of_a_file(tmp_path):
+    """What stands in front of it was read by another program."""
+    save_volume(volume(form="npy"), str(tmp_path / "a.npy"))
+    (tmp_path / "both").write_bytes(b"front" + (tmp_path / "a.npy").read_bytes())
+    with (tmp_path / "both").open("rb") as file:
+        os.lseek(file.fileno(), 5, os.SEEK_SET)
+        done = subprocess.run([sys.executable, "-c", CAT], stdin=file, capture_output=True, cwd=ROOT, check=True)
+    assert done.stdout == (tmp_path / "a.npy").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("axes", "suffix", "needs"),
+    [
+        ("xyz", ".nii", None),
+        ("xyzt", ".nii", None),
+        ("xyzc", ".nii", "xyzc"),
+        ("xyzc", ".npy", None),
+        ("cxyz", ".npy", None),
+        ("xyzt", ".npy", "xyzt"),
+        ("xyz", ".h5", None),
+        ("xyzt", ".h5", "tzyx"),
+    ],
+)
+def test_axes_that_a_reader_has_to_name_are_noted(axes, suffix, needs, tmp_path):
+    saved = save_volume(Volume(np.zeros((2, 3, 4, 5)[: len(axes)]), axes, format="nifti"), str(tmp_path / f"a{suffix}"))
+    assert saved.notes == (
+        (f"the meaning of the axes is not stored: reading it needs --axes {needs}",) if needs else ()
+    )
 
 
 def test_a_stream_that_claims_more_than_there_is_memory(monkeypatch):
     content = badfiles.header_dims(3, 32767, 32767, 32767)
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    monkeypatch.setattr("sys.stdin", Stdin(content))
     with pytest.raises(OverLimit, match="needs 14072"), open_volume("-") as source:
         source.read(limit_bytes=1 << 32)
 

@@ -119,6 +119,8 @@ def open_volume(ref: str) -> Source:
     if ref == STREAM:
         if sys.stdin is None:
             raise VolumeError("'standard input': cannot be read: it is closed")
+        if sys.stdin.isatty():
+            raise UsageError("'standard input': is a terminal: expected a .npy or .nii stream from a pipe or a file")
         return _sniff(sys.stdin.buffer, "standard input")
     found = format_of(ref)
     if found is not None:

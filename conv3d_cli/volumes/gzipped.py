@@ -9,7 +9,7 @@ import zlib
 from typing import Any, BinaryIO, cast
 
 from conv3d_cli.errors import VolumeError, quoted
-from conv3d_cli.volumes.stream import ByteStream, size_of
+from conv3d_cli.volumes.stream import ByteStream, close_raw, size_of
 
 MAGIC = b"\x1f\x8b"
 LEVEL = 1
@@ -37,7 +37,7 @@ class GzipStream(ByteStream):
     """The content of a gzip file: members one after the other, and nothing behind the last."""
 
     def __init__(self, raw: BinaryIO, name: str, head: bytes = b"") -> None:
-        size = size_of(raw)
+        size = size_of(raw, len(head))
         super().__init__(name, None if size is None else size * LARGEST_RATIO)
         self.raw = raw
         self.size = size
@@ -50,7 +50,7 @@ class GzipStream(ByteStream):
 
     def close(self) -> None:
         """Close the file."""
-        self.raw.close()
+        close_raw(self.raw)
 
     def _some(self, view: memoryview) -> int:
         while self._member is not None or self._begin():

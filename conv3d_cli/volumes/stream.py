@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tokenize
 import zlib
 from contextlib import contextmanager
@@ -114,7 +115,7 @@ class PlainStream(ByteStream):
     """The bytes of a file as they stand, or of a pipe, whose size nobody knows."""
 
     def __init__(self, raw: BinaryIO, name: str, head: bytes = b"") -> None:
-        super().__init__(name, size_of(raw))
+        super().__init__(name, size_of(raw, len(head)))
         self.raw = raw
         self._head = head
 
@@ -128,7 +129,7 @@ class PlainStream(ByteStream):
 
     def close(self) -> None:
         """Close the file."""
-        self.raw.close()
+        close_raw(self.raw)
 
     def _some(self, view: memoryview) -> int:
         if self._head:
@@ -146,13 +147,19 @@ def open_raw(name: str) -> BinaryIO:
         return cast("BinaryIO", Path(name).open("rb", buffering=0))
 
 
-def size_of(file: BinaryIO) -> int | None:
-    """Return the size of a regular file, None for a pipe or what is no file of the system."""
+def close_raw(file: BinaryIO) -> None:
+    """Close a file, unless it is the standard input, which is not ours."""
+    if sys.stdin is None or file is not sys.stdin.buffer:
+        file.close()
+
+
+def size_of(file: BinaryIO, taken: int = 0) -> int | None:
+    """Return the bytes of a regular file from ``taken`` before its position; None for what has no known size."""
     try:
         found = os.fstat(file.fileno())
+        return found.st_size - file.tell() + taken if stat.S_ISREG(found.st_mode) else None
     except (OSError, ValueError):
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _tail(error: MemoryError) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import OutputError, quoted
 from conv3d_cli.outfile import check_not_a_terminal, check_target, replacing, replacing_all, standard_output
-from conv3d_cli.volumes.axes import resolve_axes
+from conv3d_cli.volumes.axes import NIFTI, resolve_axes
 from conv3d_cli.volumes.formats import STREAM, Format, format_of, open_volume, output_format, path_of
 from conv3d_cli.volumes.narrow import Narrow, storage_dtype
 from conv3d_cli.volumes.nifti import pair_names
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from conv3d_cli.volumes.geometry import Geometry
+
+
+SPACE = str.maketrans("xyz", "sss")
 
 
 @dataclass
@@ -178,7 +181,19 @@ def _check_alone(ref: str) -> None:
 
 
 def _lost(volume: Volume, form: Format) -> list[str]:
-    if volume.geometry is None or form.name == "nifti":
-        return []
-    what = "geometry" if form.name == "npy" else "orientation and origin"
-    return [f"{form.name} does not hold {what}"]
+    """Return what a reader of the file will not find in it."""
+    notes = []
+    if volume.geometry is not None and form.name != "nifti":
+        notes.append(f"{form.name} does not hold {'geometry' if form.name == 'npy' else 'orientation and origin'}")
+    if not _is_default(volume.axes, form.name):
+        notes.append(f"the meaning of the axes is not stored: reading it needs --axes {volume.axes}")
+    return notes
+
+
+def _is_default(axes: str, form: str) -> bool:
+    """Return whether the format's own default for some data_format gives these axes."""
+    if form == "nifti":
+        return axes == NIFTI.get(len(axes))
+    defaults = {resolve_axes(form, len(axes), None, data) for data in ("channels_last", "channels_first")}
+    # Without a geometry it does not matter which spatial axis has which letter.
+    return axes in defaults or (form == "npy" and axes.translate(SPACE) in {d.translate(SPACE) for d in defaults})
