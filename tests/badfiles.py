@@ -1,12 +1,14 @@
 """Volumes that must be refused: how each is made, the exit code, and what the one line must say.
 
-``make(folder)`` returns the reference to open. What has to stay open meanwhile is in HELD; ``release()`` closes it.
+``make(folder)`` returns the reference to open. Processes that hold a file are in HELD; ``release()`` ends them.
 """
 
 from __future__ import annotations
 
 import gzip
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ import numpy as np
 
 SHAPE = (6, 7, 8)
 VOXELS = np.arange(336, dtype="<f4").reshape(SHAPE, order="F")
-HELD: list[h5py.File] = []
+HELD: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class BadFile:
 
 def release() -> None:
     while HELD:
-        HELD.pop().close()
+        HELD.pop().communicate()
 
 
 # NIfTI
@@ -386,12 +388,21 @@ def dataset(*args: object, **kwargs: object) -> Callable[[h5py.File], object]:
     return lambda file: file.create_dataset("d", *args, **kwargs)
 
 
+WRITER = """
+import sys, h5py
+with h5py.File(sys.argv[1], "w", locking=True) as file:
+    file["d"] = [[[1.0]]]
+    file.flush()
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
 def in_the_hands_of_a_writer(folder: Path) -> str:
     path = folder / "a.h5"
-    file = h5py.File(path, "w", locking=True)
-    file["d"] = VOXELS
-    file.flush()
-    HELD.append(file)
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    HELD.append(writer)
+    assert writer.stdout.readline() == b"writing\n"
     return f"{path}:/d"
 
 
