@@ -24,9 +24,9 @@ struct Free {
 };
 
 std::unique_ptr<void, Free> allocate(std::size_t bytes) {
-    std::unique_ptr<void, Free> memory(std::aligned_alloc(line, (bytes + line - 1) / line * line));
-    if (!memory) throw std::bad_alloc();
-    return memory;
+    void* memory = nullptr;
+    if (posix_memalign(&memory, line, bytes) != 0) throw std::bad_alloc();
+    return std::unique_ptr<void, Free>(memory);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // Copies between arrays of any strides and the contiguous rows that the tiles work on.
 #pragma once
 
-#include "simd.hpp"
+#include "transpose.hpp"
 
 namespace conv3d {
 namespace CONV3D_UNIT {
@@ -48,8 +48,11 @@ template <class T>
 inline void copy_strips(T* to, Index to_row, const T* from, Index from_row, Index step, Index rows, Index count) {
     for (Index begin = 0; begin < count; begin += strip) {
         const Index end = least(begin + strip, count);
-        for (Index r = 0; r < rows; ++r)
-            for (Index i = begin; i < end; ++i) to[r * to_row + i] = from[r * from_row + i * step];
+        if (from_row == 1)
+            transpose(to + begin, to_row, from + begin * step, step, end - begin, rows);
+        else
+            for (Index r = 0; r < rows; ++r)
+                for (Index i = begin; i < end; ++i) to[r * to_row + i] = from[r * from_row + i * step];
     }
 }
 
@@ -136,7 +139,9 @@ void unpack_block(const Task& task, const Block& block, const T* kept, Index fil
             T* row = out + z * to[2] + y * to[3];
             for (Index begin = 0; begin < block.count[2]; begin += strip) {
                 const Index end = least(begin + strip, block.count[2]);
-                if (magnitude(to[1]) < magnitude(to[4])) {
+                if (to[1] == 1) {
+                    transpose(row + begin * to[4], to[4], from + begin, task.out_volume, filters, end - begin);
+                } else if (magnitude(to[1]) < magnitude(to[4])) {
                     for (Index x = begin; x < end; ++x)
                         for (Index f = 0; f < filters; ++f) row[f * to[1] + x * to[4]] = from[f * task.out_volume + x];
                 } else {
