@@ -9,8 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from conv3d_cli.layers import Conv3D, Network
-    from conv3d_cli.layers.operation import convolve
+    from conv3d_cli.layers import Conv3D, Convolution3D, Network, convolve
     from conv3d_cli.volumes import Volume, load_volume, save_volume
 
 __version__ = "0.1.0"
@@ -20,7 +19,7 @@ _HOMES = {
     "Convolution3D": "conv3d_cli.layers",
     "Network": "conv3d_cli.layers",
     "Volume": "conv3d_cli.volumes",
-    "convolve": "conv3d_cli.layers.operation",
+    "convolve": "conv3d_cli.layers",
     "load_volume": "conv3d_cli.volumes",
     "save_volume": "conv3d_cli.volumes",
 }

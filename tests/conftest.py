@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parent.parent
+import conv3d_cli
 
-sys.path.insert(0, str(Path(__file__).parent))
+
+
+# Processes that tests start use the same package as the tests do: the installed one, not the folder they start in.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(conv3d_cli.__file__).parent.parent), str(Path(__file__).parent)])
+os.environ["PYTHONSAFEPATH"] = "1"
+for variable in ("CONV3D_ISA", "CONV3D_MAX_MEMORY", "CONV3D_SEED", "CONV3D_THREADS", "SLURM_CPUS_PER_TASK"):
+    os.environ.pop(variable, None)
+
+
+@pytest.fixture(autouse=True)
+def no_keras_json(monkeypatch, tmp_path_factory):
+    """Keep the settings of the person who runs the tests out of them."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.getbasetemp()))
 
 
 @dataclass(frozen=True)

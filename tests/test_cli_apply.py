@@ -16,7 +16,7 @@ import jsonschema
 import nibabel
 import numpy as np
 import pytest
-from conftest import ROOT
+from support import ROOT
 from oracle import oracle_layer
 from tolerances import assert_close
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jsonschema
 import pytest
 import yaml
-from conftest import ROOT
+from support import ROOT
 
 from conv3d_cli.engine import METHODS, isa
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 from conv3d_cli import __version__
 from conv3d_cli.cli.main import COMMANDS, cli, run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jsonschema
 import numpy as np
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 from conv3d_cli.report import report_schema
 from conv3d_cli.volumes import source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from conftest import ROOT
+from support import ROOT
 
 SPEC = """
 layers:

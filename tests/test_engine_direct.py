@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from conv3d_cli.engine import direct, isa
 from conv3d_cli.engine.direct_layout import axis_of, layout_of
 from conv3d_cli.engine.problem import Problem
-from tests.oracle import oracle
-from tests.tolerances import assert_close
+from oracle import oracle
+from tolerances import assert_close
 
 pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
 

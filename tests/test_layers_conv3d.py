@@ -105,12 +105,12 @@ def test_inputs_that_are_no_array():
             return np.array(x, dtype)
 
     np.testing.assert_array_equal(layer(Holder()), layer(x))
-    with pytest.raises(LayerError, match=r"conv3d: input: not real numbers: got complex128"):
+    with pytest.raises(LayerError, match=r"layer 'conv3d': input: not real numbers: got complex128"):
         layer(np.zeros((1, 2, 2, 2, 1), complex))
-    with pytest.raises(LayerError, match=r"conv3d: input: not real numbers: got <U1"):
+    with pytest.raises(LayerError, match=r"layer 'conv3d': input: not real numbers: got <U1"):
         layer("x")
     with pytest.raises(
-        LayerError, match=r"conv3d: input: not an array: got \[\[1\], \[1, 2\]\], expected a regular array"
+        LayerError, match=r"layer 'conv3d': input: not an array: got \[\[1\], \[1, 2\]\], expected a regular array"
     ):
         layer([[1], [1, 2]])
 
@@ -212,26 +212,26 @@ SHAPE_ERRORS = [
     (
         {},
         (4, 4, 4, 1),
-        r"^conv3d: input has too few dimensions: got 4 in \(4, 4, 4, 1\), expected at least 5 dimensions$",
+        r"^layer 'conv3d': input has too few dimensions: got 4 in \(4, 4, 4, 1\), expected at least 5 dimensions$",
     ),
     ({}, (), r"got 0 in \(\), expected at least 5 dimensions"),
     (
         {"groups": 2},
         (1, 4, 4, 4, 3),
-        r"^conv3d: the input's channels do not divide into groups: got 3 channels in \(1, 4, 4, 4, 3\), "
+        r"^layer 'conv3d': the input's channels do not divide into groups: got 3 channels in \(1, 4, 4, 4, 3\), "
         r"expected a multiple of groups 2$",
     ),
     ({}, (1, 4, 4, 4, 0), r"got 0 channels in \(1, 4, 4, 4, 0\)"),
     (
         {"kernel_size": 6},
         (1, 4, 9, 9, 1),
-        r"^conv3d: kernel larger than the input along axis 1: got 4 voxels, effective kernel 6, stride 1, "
+        r"^layer 'conv3d': kernel larger than the input along axis 1: got 4 voxels, effective kernel 6, stride 1, "
         r"in \(1, 4, 9, 9, 1\), expected at least 5 voxels$",
     ),
     (
         {"dilation_rate": (1, 1, 3), "data_format": "channels_first", "name": "a"},
         (2, 1, 1, 9, 9, 5),
-        r"^a: kernel larger than the input along axis 5: got 5 voxels, effective kernel 7",
+        r"^layer 'a': kernel larger than the input along axis 5: got 5 voxels, effective kernel 7",
     ),
     (
         {"kernel_size": 8, "strides": 2},
@@ -241,7 +241,7 @@ SHAPE_ERRORS = [
     (
         {"batch_input_shape": (None, 9, 9, 9, 2)},
         (1, 9, 9, 9, 3),
-        r"^conv3d: wrong number of channels on axis -1 of the input: got 3 in \(1, 9, 9, 9, 3\), expected 2$",
+        r"^layer 'conv3d': wrong number of channels on axis -1 of the input: got 3 in \(1, 9, 9, 9, 3\), expected 2$",
     ),
 ]
 
@@ -332,7 +332,7 @@ def test_build_again_for_other_channels():
 
 def test_weights_beyond_the_memory(monkeypatch):
     with pytest.raises(
-        OverLimit, match=r"^conv3d: not enough memory to make the kernel: got \d+ bytes .*expected"
+        OverLimit, match=r"^layer 'conv3d': not enough memory to make the kernel: got \d+ bytes .*expected"
     ):
         Conv3D(10**12, 1000).build(1)
     monkeypatch.setenv("CONV3D_MAX_MEMORY", "1M")
@@ -385,14 +385,14 @@ def test_weights():
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
-        ([], "edge: wrong number of weights: got 0, expected kernel and bias"),
+        ([], "layer 'edge': wrong number of weights: got 0, expected kernel and bias"),
         ([np.zeros((3, 3, 3, 1, 2))], "got 1, expected kernel and bias"),
         (
             [np.zeros((3, 3, 3, 2, 1)), np.zeros(2)],
-            r"edge: kernel: wrong shape: got \(3, 3, 3, 2, 1\), expected \(3, 3, 3, 1, 2\)",
+            r"layer 'edge': kernel: wrong shape: got \(3, 3, 3, 2, 1\), expected \(3, 3, 3, 1, 2\)",
         ),
-        ([np.zeros((3, 3, 3, 1, 2)), np.zeros(1)], r"edge: bias: wrong shape: got \(1,\), expected \(2,\)"),
-        ([np.zeros((3, 3, 3, 1, 2), complex), np.zeros(2)], "edge: kernel: not real numbers: got complex128"),
+        ([np.zeros((3, 3, 3, 1, 2)), np.zeros(1)], r"layer 'edge': bias: wrong shape: got \(1,\), expected \(2,\)"),
+        ([np.zeros((3, 3, 3, 1, 2), complex), np.zeros(2)], "layer 'edge': kernel: not real numbers: got complex128"),
     ],
 )
 def test_weights_refused(weights, words):
@@ -404,9 +404,9 @@ def test_weights_refused(weights, words):
 
 
 def test_weights_before_build():
-    with pytest.raises(LayerError, match="conv3d: has no weights yet: got 2 arrays, expected build first"):
+    with pytest.raises(LayerError, match="layer 'conv3d': has no weights yet: got 2 arrays, expected build first"):
         Conv3D(2, 3).set_weights([1, 2])
-    with pytest.raises(LayerError, match="conv3d: has no weights yet"):
+    with pytest.raises(LayerError, match="layer 'conv3d': has no weights yet"):
         Conv3D(2, 3).count_params()
     assert Conv3D(2, 3).get_weights() == []
 

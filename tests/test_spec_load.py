@@ -15,7 +15,7 @@ import yaml
 from conv3d_cli.errors import SpecError
 from conv3d_cli.spec import json_schema, load_spec
 from conv3d_cli.spec.problems import MOST_SHOWN
-from tests.badspecs import BAD_SPECS, GOOD
+from badspecs import BAD_SPECS, GOOD
 
 SCHEMA = jsonschema.Draft202012Validator(json_schema())
 BOTH = "{filters: 2, kernel_size: 3}"

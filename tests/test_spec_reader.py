@@ -14,7 +14,7 @@ from conv3d_cli.errors import SpecError
 from conv3d_cli.spec.problems import Problems
 from conv3d_cli.spec.reader import MOST_BYTES, MOST_DEPTH, parse, read_bytes
 from conv3d_cli.spec.scalars import EXPLAINED, NEVER, Trap, number
-from tests.badspecs import BAD_SPECS
+from badspecs import BAD_SPECS
 
 
 def read(text):

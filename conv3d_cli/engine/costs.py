@@ -10,7 +10,10 @@ from math import log2
 from conv3d_cli.engine.problem import ITEMSIZE
 
 FFT_FLOPS = {"float32": 10.0e9, "float64": 6.0e9}
-"""Real-to-complex transforms, counted as 2.5 n log2 n."""
+"""Real-to-complex transforms of tiles that stay in cache, counted as 2.5 n log2 n."""
+
+CACHED_TILE, BEYOND_CACHE = 4 << 20, 0.45
+"""Bytes of a tile beyond which every stage slows down, and to what share of its speed."""
 
 SPECTRUM_BYTES_PER_SECOND = 9.0e9
 """Multiplying and adding spectra, which do not fit in cache."""
@@ -23,6 +26,9 @@ TILE_CALL = 40e-6
 
 THREAD_GAIN = 0.85
 """Share of a further thread that shared memory bandwidth leaves."""
+
+WORKER_GAIN = 0.4
+"""The same where threads share a single transform, between whose passes they wait."""
 
 REFERENCE_TAP = 1.6e-9
 """One tap of one channel for one voxel, float64, shift and add."""
@@ -38,25 +44,29 @@ THREADS_START = 1.5e-4
 """Starting threads and waiting for the last."""
 
 
-def speedup(threads: int) -> float:
+def speedup(threads: int, gain: float = THREAD_GAIN) -> float:
     """Return how many times faster several threads are than one.
 
     >>> speedup(1)
     1.0
     """
-    return 1 + (threads - 1) * THREAD_GAIN
+    return 1 + (threads - 1) * gain
 
 
 def transform_seconds(points: int, transform: str) -> float:
     """Return the time of one real transform of so many points."""
-    return 2.5 * points * log2(max(points, 2)) / FFT_FLOPS[transform] + TILE_CALL
+    return 2.5 * points * log2(max(points, 2)) / (FFT_FLOPS[transform] * _pace(points, transform)) + TILE_CALL
 
 
 def spectrum_seconds(points: int, transform: str) -> float:
     """Return the time to multiply two spectra of real tiles of so many points and add the product to a third."""
-    return 3 * points * ITEMSIZE[transform] / SPECTRUM_BYTES_PER_SECOND
+    return 3 * points * ITEMSIZE[transform] / (SPECTRUM_BYTES_PER_SECOND * _pace(points, transform))
 
 
 def move_seconds(points: int, transform: str) -> float:
     """Return the time to copy so many voxels into a tile or out of it."""
-    return points * ITEMSIZE[transform] / MOVE_BYTES_PER_SECOND
+    return points * ITEMSIZE[transform] / (MOVE_BYTES_PER_SECOND * _pace(points, transform))
+
+
+def _pace(points: int, transform: str) -> float:
+    return 1.0 if points * ITEMSIZE[transform] <= CACHED_TILE else BEYOND_CACHE

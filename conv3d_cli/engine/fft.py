@@ -35,7 +35,7 @@ LARGEST = {"float32": 1e37, "float64": 1e307}
 def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
     """Return the fastest tiling that fits in ``memory`` bytes (else the leanest), and the whole volume at once."""
     whole = _whole(problem)
-    tiles = {tile for length in TILE_LENGTHS if (tile := _tile(problem, length)) != whole}
+    tiles = sorted({tile for length in TILE_LENGTHS if (tile := _tile(problem, length)) != whole})
     transforms: tuple[Real, ...] = ("float64",) if problem.dtype == "float64" else ("float32", "float64")
     tiled = [_candidate(problem, tile, transform, threads) for tile in tiles for transform in transforms]
     allowed = [c for c in tiled if c.keeps(accuracy)]
@@ -211,15 +211,17 @@ def _candidate(problem: Problem, tile: Triple, transform: Real, threads: int) ->
         one + costs.move_seconds(points, transform)
     ) + filters * channels * costs.spectrum_seconds(points, transform)
     pieces = count * problem.batch * problem.groups
-    rounds = ceil(pieces / threads) if pieces >= threads else pieces / costs.speedup(threads)
-    gain = threads / costs.speedup(threads) if pieces >= threads else 1.0
+    if pieces >= threads:
+        rounds = ceil(pieces / threads) * threads / costs.speedup(threads)
+    else:
+        rounds = pieces / costs.speedup(threads, costs.WORKER_GAIN)
     spectrum = voxels((*tile[:2], tile[2] // 2 + 1)) * 2 * ITEMSIZE[transform]
     real = points * ITEMSIZE[transform]
     per_tile = channels * (real + spectrum) + 4 * spectrum + 2 * real
     is_whole = tile == _whole(problem)
     return Candidate(
         "fft",
-        seconds=filters * problem.channels * one + rounds * gain * tile_seconds + costs.THREADS_START,
+        seconds=filters * problem.channels * one + rounds * tile_seconds + costs.THREADS_START,
         scratch_bytes=filters * channels * spectrum + per_tile * min(threads, max(pieces, 1)),
         error=1e-6 if transform == "float32" else 1e-7,
         local=transform == "float64",

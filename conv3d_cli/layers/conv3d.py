@@ -160,22 +160,22 @@ class Conv3D(LayerGeometry):
         >>> layer.build(1)
         >>> layer.set_weights([np.ones((1, 1, 1, 1, 2)), [1]])
         Traceback (most recent call last):
-        conv3d_cli.errors.ShapeError: conv3d: bias: wrong shape: got (1,), expected (2,)
+        conv3d_cli.errors.ShapeError: layer 'conv3d': bias: wrong shape: got (1,), expected (2,)
         """
         if not self.built:
             raise LayerError(
-                f"{self.name}: has no weights yet: got {len(weights)} arrays, expected build first"
+                f"layer {self.name!r}: has no weights yet: got {len(weights)} arrays, expected build first"
             )
         expected = dict(zip(("kernel", "bias"), self.weights, strict=False))
         if len(weights) != len(expected):
             raise ShapeError(
-                f"{self.name}: wrong number of weights: got {len(weights)}, expected {' and '.join(expected)}"
+                f"layer {self.name!r}: wrong number of weights: got {len(weights)}, expected {' and '.join(expected)}"
             )
         given = {}
         for (name, old), value in zip(expected.items(), weights, strict=True):
-            array = real_array(value, f"{self.name}: {name}")
+            array = real_array(value, f"layer {self.name!r}: {name}")
             if array.shape != old.shape:
-                raise ShapeError(f"{self.name}: {name}: wrong shape: got {array.shape}, expected {old.shape}")
+                raise ShapeError(f"layer {self.name!r}: {name}: wrong shape: got {array.shape}, expected {old.shape}")
             given[name] = cast_to(array, self.dtype, copy=True)
         self.kernel, self.bias = given["kernel"], given.get("bias")
 
@@ -188,7 +188,7 @@ class Conv3D(LayerGeometry):
         440
         """
         if not self.built:
-            raise LayerError(f"{self.name}: has no weights yet: got no input shape, expected build first")
+            raise LayerError(f"layer {self.name!r}: has no weights yet: got no input shape, expected build first")
         return sum(w.size for w in self.weights)
 
     def __call__(self, inputs: ArrayLike) -> Array:
@@ -202,7 +202,7 @@ class Conv3D(LayerGeometry):
         >>> float(layer(np.zeros((1, 1, 2, 2, 2), np.uint8)).max())
         0.5
         """
-        x = real_array(inputs, f"{self.name}: input")
+        x = real_array(inputs, f"layer {self.name!r}: input")
         problem = self.problem(x.shape)
         if self.kernel is None:
             self.build(x.shape)
@@ -245,6 +245,6 @@ class Conv3D(LayerGeometry):
         needed = MAKING * prod(shape) * np.dtype(self.dtype).itemsize
         if needed > limits.memory:
             raise OverLimit(
-                f"{self.name}: not enough memory to make the kernel: got {limits.memory} bytes "
+                f"layer {self.name!r}: not enough memory to make the kernel: got {limits.memory} bytes "
                 f"({limits.memory_source}), expected at least {needed} for shape {shape}"
             )

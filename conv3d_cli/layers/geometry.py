@@ -98,7 +98,7 @@ class LayerGeometry:
         batch, size, channels = self.split_shape(input_shape, self.channels)
         if channels is None or None in batch or None in size:
             raise ShapeError(
-                f"{self.name}: input shape not known: got {tuple(input_shape)}, expected whole numbers"
+                f"layer {self.name!r}: input shape not known: got {tuple(input_shape)}, expected whole numbers"
             )
         known = cast("Triple", size)
         return Problem(
@@ -125,7 +125,7 @@ class LayerGeometry:
         shape = tuple(shape)
         if len(shape) < 5:
             raise ShapeError(
-                f"{self.name}: input has too few dimensions: got {len(shape)} in {shape}, "
+                f"layer {self.name!r}: input has too few dimensions: got {len(shape)} in {shape}, "
                 "expected at least 5 dimensions"
             )
         axis = -1 if self.channels_last else -4
@@ -134,7 +134,7 @@ class LayerGeometry:
             self._check_groups(found, shape)
             if expected is not None and found != expected:
                 raise ShapeError(
-                    f"{self.name}: wrong number of channels on axis {axis} of the input: "
+                    f"layer {self.name!r}: wrong number of channels on axis {axis} of the input: "
                     f"got {found} in {shape}, expected {expected}"
                 )
         return shape[:-4], shape[-4:-1] if self.channels_last else shape[-3:], found
@@ -144,24 +144,24 @@ class LayerGeometry:
         if given is None:
             given = self.batch_input_shape
         if given is None:
-            raise ShapeError(f"{self.name}: number of channels not known: got no input shape, expected one")
+            raise ShapeError(f"layer {self.name!r}: number of channels not known: got no input shape, expected one")
         if isinstance(given, (int, np.integer)):
-            channels = int(COUNT.read(f"{self.name}: channels", given))
+            channels = int(COUNT.read(f"layer {self.name!r}: channels", given))
             if self.declared_channels not in (None, channels):
                 raise ShapeError(
-                    f"{self.name}: wrong number of channels: got {channels}, expected {self.declared_channels}"
+                    f"layer {self.name!r}: wrong number of channels: got {channels}, expected {self.declared_channels}"
                 )
             return channels
         known = self.split_shape(given, None)[2]
         if known is None:
-            raise ShapeError(f"{self.name}: number of channels not known: got {tuple(given)}, expected it")
+            raise ShapeError(f"layer {self.name!r}: number of channels not known: got {tuple(given)}, expected it")
         return known
 
     def _check_groups(self, channels: int, shape: Shape | None) -> None:
         if channels < 1 or channels % self.groups:
             where = "" if shape is None else f" in {shape}"
             raise ShapeError(
-                f"{self.name}: the input's channels do not divide into groups: "
+                f"layer {self.name!r}: the input's channels do not divide into groups: "
                 f"got {channels} channels{where}, expected a multiple of groups {self.groups}"
             )
 
@@ -174,7 +174,7 @@ class LayerGeometry:
         if outputs < 0:
             axis = len(shape) - (4 if self.channels_last else 3) + i
             raise ShapeError(
-                f"{self.name}: kernel larger than the input along axis {axis}: "
+                f"layer {self.name!r}: kernel larger than the input along axis {axis}: "
                 f"got {size} voxels, effective kernel {effective(k, d)}, stride {s}, in {tuple(shape)}, "
                 f"expected at least {effective(k, d) - s} voxels"
             )
