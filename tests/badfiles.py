@@ -500,6 +500,12 @@ ODD_FILES: tuple[tuple[str, Callable[[Path], str], np.ndarray, str], ...] = (
     ("npy C", saved(np.ascontiguousarray(VOXELS)), VOXELS, ""),
     ("npy big-endian", saved(big_endian(VOXELS)), VOXELS, "big-endian"),
     ("npy float16", saved(VOXELS.astype("f2")), VOXELS, ""),
+    (
+        "npy bool of other bytes",
+        plain(npy("{'descr': '|b1', 'fortran_order': False, 'shape': (1, 2, 2)}", b"\0\1\2\xff"), "a.npy"),
+        np.array([[[False, True], [True, True]]]),
+        "",
+    ),
     ("npy bool", saved(VOXELS > 9), VOXELS > 9, ""),
     (
         "npy format 2.0",

@@ -41,7 +41,8 @@ def test_refused(bad, tmp_path):
             read(ref, bad.max_memory)
     finally:
         badfiles.release()
-    message = str(caught.value)
+    # The folder has the row's name, which must not count as words of the message.
+    message = str(caught.value).replace(str(tmp_path), "")
     assert caught.value.exit_code == bad.code
     assert "\n" not in message
     assert len(message) < 1000

@@ -221,6 +221,20 @@ def test_a_qform_to_another_world_moves_with_the_voxels(tmp_path):
     assert np.allclose(header.get_qform(), Geometry(scanner).through(strides, shift).affine, atol=1e-4)
 
 
+def test_a_sheared_geometry_has_no_qform(tmp_path):
+    image = nib.Nifti1Image(FLOATS, None)
+    image.header.set_sform(AFFINE, 1)
+    image.header.set_qform(AFFINE, 1)
+    nib.save(image, tmp_path / "a.nii")
+    loaded = load_volume(str(tmp_path / "a.nii"))
+    loaded.geometry = Geometry(SHEARED)
+    save_volume(loaded, str(tmp_path / "b.nii"))
+    header = nib.load(tmp_path / "b.nii").header
+    assert (header["sform_code"], header["qform_code"]) == (1, 0)
+    assert np.allclose(header.get_sform(), SHEARED)
+    assert np.allclose(header.get_zooms(), Geometry(SHEARED).spacing)
+
+
 def test_without_forms_the_fallback_is_nibabels(tmp_path):
     path = tmp_path / "a.nii"
     path.write_bytes(badfiles.nifti(pixdim=(1.0, 2, 3, 4, 1, 1, 1, 1)))

@@ -93,6 +93,17 @@ def test_integers_round_clip_and_count(dtype, width):
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("width", [32, 64])
+def test_the_first_value_beyond_an_integer_type(dtype, width):
+    info = np.iinfo(dtype)
+    beyond = np.array([float(2 ** (info.bits - (info.min < 0)))], f"f{width // 8}")
+    narrow = Narrow(np.dtype(dtype))
+    assert narrow(beyond).tolist() == [info.max]
+    assert narrow(np.array([info.min], beyond.dtype)).tolist() == [info.min]
+    assert (narrow.clipped, narrow.nans) == (1, 0)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.parametrize("stored", [*INTEGERS, "bool"])
 def test_integers_to_integers(stored, dtype):
     source = (
