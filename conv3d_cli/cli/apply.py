@@ -59,7 +59,7 @@ def apply(**words: Any) -> None:
                 log.info("%s: %s", quoted(words["source"]), note)
             facts = {"path": words["source"], "format": volume.format, "dtype": str(volume.dtype)}
             facts["notes"] = list(volume.notes)
-            plan, context = prepare(volume, words, facts, {"path": target, "dtype": words["dtype"]})
+            plan, context = prepare(volume, words, facts, {"path": target, "dtype": words["dtype"]}, weigh=True)
             document = plan_document(plan, context) if words["dry_run"] else _run(plan, context, volume, words)
     show(document, words, stream_output=target == "-")
 
@@ -131,8 +131,6 @@ def _save(plan: RunPlan, outcome: Outcome, volume: Source, words: dict[str, Any]
         log.warning("%s: %d voxels clipped to the range of %s", quoted(words["target"]), saved.clipped, words["dtype"])
     if saved.nans:
         log.warning("%s: %d NaN voxels became 0", quoted(words["target"]), saved.nans)
-    for note in saved.notes:
-        log.warning("%s: %s", quoted(words["target"]), note)
     return {
         "axes": saved.axes,
         "bytes": saved.bytes,

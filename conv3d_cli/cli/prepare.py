@@ -17,7 +17,7 @@ from conv3d_cli.outfile import check_target
 from conv3d_cli.pipeline import Options, RunPlan, plan_run
 from conv3d_cli.report import Context, render
 from conv3d_cli.spec import load_spec
-from conv3d_cli.weights import assign, read_weights
+from conv3d_cli.weights import assign, check, read_weights
 
 if TYPE_CHECKING:
     from conv3d_cli.pipeline.plan import Header
@@ -40,8 +40,10 @@ class BareShape:
         return None
 
 
-def prepare(header: Header, words: Words, source: Words, output: Words) -> tuple[RunPlan, Context]:
-    """Return the plan of a run and what its report says around it; weights are loaded, voxels are not.
+def prepare(header: Header, words: Words, source: Words, output: Words, *, weigh: bool) -> tuple[RunPlan, Context]:
+    """Return the plan of a run and what its report says around it; no voxel is read.
+
+    With ``weigh`` the layers get their weights, otherwise a weights file is only checked against them.
 
     Raises SpecError, WeightsError, LayerError, UsageError, MethodError or OverLimit, each with its exit code.
     """
@@ -53,8 +55,8 @@ def prepare(header: Header, words: Words, source: Words, output: Words) -> tuple
         words["accuracy"],
         words["compute_dtype"],
     )
-    plan = plan_run(header, spec.network, options, words["seed"])
-    facts, warnings = _weights(spec, words, plan)
+    plan = plan_run(header, spec.network, options)
+    facts, warnings = _weights(spec, words, plan, weigh)
     context = Context(
         command=command_line(),
         input=source,
@@ -68,17 +70,23 @@ def prepare(header: Header, words: Words, source: Words, output: Words) -> tuple
     return plan, context
 
 
-def _weights(spec: Spec, words: Words, plan: RunPlan) -> tuple[Words, list[str]]:
-    """Load the weights that a file gives, and return what the report says of them."""
-    path = words["weights_path"] or spec.weights
+def _weights(spec: Spec, words: Words, plan: RunPlan, weigh: bool) -> tuple[Words, list[str]]:
+    """Give the layers their weights, from a file or from their initializers, and return what the report says of it."""
+    path, channels = words["weights_path"] or spec.weights, plan.source.channels
     if path is None:
+        if weigh:
+            spec.network.build(channels, seed=words["seed"])
         facts = {"path": None, "sha256": None, "seed": words["seed"], "notes": []}
         return facts, [
             f"{quoted(spec.path)}: no weights are given: they come from the layers' initializers, "
             f"with seed {words['seed']} where a layer sets none"
         ]
     weights = read_weights(path)
-    notes = assign(spec.network, weights, plan.source.channels)
+    notes: list[str] = []
+    if weigh:
+        notes = assign(spec.network, weights, channels)
+    else:
+        check(spec.network, weights, channels)
     return {"path": path, "sha256": weights.sha256, "seed": None, "notes": notes}, []
 
 

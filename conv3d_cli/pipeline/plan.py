@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import prod
 from typing import TYPE_CHECKING, Protocol
 
 from conv3d_cli import engine
@@ -11,7 +10,7 @@ from conv3d_cli.engine.problem import ITEMSIZE, Real
 from conv3d_cli.errors import OverLimit, ShapeError
 from conv3d_cli.limits import Limits
 from conv3d_cli.pipeline.arrange import Arrangement
-from conv3d_cli.shapes import Pads, ReceptiveField, Triple, centre_shift
+from conv3d_cli.shapes import Pads, ReceptiveField, Triple, centre_shift, voxels
 from conv3d_cli.volumes.axes import resolve_axes
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class Step:
     @property
     def parameters(self) -> int:
         """Number of weights."""
-        return self.layer.count_params()
+        return voxels(self.plan.asked.kernel_shape) + self.layer.filters * self.layer.use_bias
 
 
 @dataclass(frozen=True)
@@ -108,8 +107,8 @@ class RunPlan:
         )
 
 
-def plan_run(header: Header, network: Network, options: Options, seed: int = 0) -> RunPlan:
-    """Return the plan of ``network`` over the volume that ``header`` describes; the network is built, nothing read.
+def plan_run(header: Header, network: Network, options: Options) -> RunPlan:
+    """Return the plan of ``network`` over the volume that ``header`` describes; nothing is read, nothing is made.
 
     Raises ShapeError where a layer and its input do not fit, UsageError for bad axes, OverLimit where the arrays of a
     step exceed ``options.limits.memory``.
@@ -117,8 +116,6 @@ def plan_run(header: Header, network: Network, options: Options, seed: int = 0) 
     layers = list(network)
     axes = resolve_axes(header.format, len(header.shape), options.axes, layers[0].data_format)
     place = Arrangement(axes, tuple(header.shape), header.order)
-    if not network.built:
-        network.build(layer_shape(layers[0], place), seed=seed)
     dtype = options.compute_dtype or ("float64" if any(layer.dtype == "float64" for layer in layers) else "float32")
     steps: list[Step] = []
     field, first = ReceptiveField(), header.geometry_for(axes)
@@ -127,7 +124,13 @@ def plan_run(header: Header, network: Network, options: Options, seed: int = 0) 
         step = _step(layer, place, field, geometry, dtype, options)
         steps.append(step)
         place, field, geometry = step.target, step.receptive_field, step.geometry
-    peak = max(_bytes(s.source, dtype) + _bytes(s.target, dtype) + s.plan.scratch_bytes for s in steps)
+    arrays = max(_bytes(s.source, dtype) + _bytes(s.target, dtype) + s.plan.scratch_bytes for s in steps)
+    peak = arrays + sum(step.parameters for step in steps) * ITEMSIZE[dtype]
+    if peak > options.limits.memory:
+        raise OverLimit(
+            f"memory: not enough for this run: got {options.limits.memory} bytes ({options.limits.memory_source}), "
+            f"expected at least {peak}"
+        )
     return RunPlan(tuple(steps), dtype, peak, options, first)
 
 
@@ -177,4 +180,4 @@ def _smallest(layer: Conv3D) -> Triple:
 
 
 def _bytes(place: Arrangement, dtype: Real) -> int:
-    return prod(place.shape) * ITEMSIZE[dtype]
+    return voxels(place.shape) * ITEMSIZE[dtype]

@@ -126,7 +126,8 @@ def _volume(role: str, volume: Document) -> str:
 
 
 def _footer(document: Document) -> list[str]:
-    lines = [f"{layer['name']}: {layer['method']}, {layer['why']}" for layer in document["layers"]]
+    lines = [f"note: {note}" for note in document["output"].get("notes", ())]
+    lines += [f"{layer['name']}: {layer['method']}, {layer['why']}" for layer in document["layers"]]
     machine = f"{document['threads']} threads, {document['instruction_set']}, {document['compute_dtype']}"
     seconds, memory = document["seconds"], document["memory"]
     if document["report"] == "conv3d-plan":
