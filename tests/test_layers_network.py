@@ -55,7 +55,7 @@ def test_build(given):
 
 def test_a_shape_that_fails_later_computes_nothing():
     network = Network([Conv3D(4, 3), Conv3D(2, 9, name="late")])
-    with pytest.raises(ShapeError, match=r"^late: kernel larger than the input"):
+    with pytest.raises(ShapeError, match=r"^layer 'late': kernel larger than the input"):
         network(np.zeros((1, 5, 5, 5, 1)))
     assert not network.built
 
