@@ -27,6 +27,7 @@ import pytest
 
 from conv3d_cli import outfile
 from conv3d_cli.errors import OutputError, UsageError
+from conv3d_cli.outfile import names, pending
 from conv3d_cli.volumes import Volume, load_volume, save_volume
 from conv3d_cli.volumes.hdf5_out import CalmFile
 from conv3d_cli.volumes.signals import deferred
@@ -91,7 +92,7 @@ class Faults:
 def sweep(write, target_name, folder, overwrite, read):
     """Strike every call in turn; return (struck, survived, the calls struck)."""
     struck = survived = 0
-    names = []
+    calls = []
     while True:
         place = folder / f"{struck}"
         place.mkdir()
@@ -108,9 +109,9 @@ def sweep(write, target_name, folder, overwrite, read):
             except OSError:
                 error = "bare"
         if not faults.done:
-            return struck, survived, names
+            return struck, survived, calls
         struck += 1
-        names += faults.done
+        calls += faults.done
         content = target.read_bytes() if target.exists() else None
         nothing = content == (OLD if overwrite else None)
         whole = content is not None and not nothing and read(target)
@@ -141,9 +142,9 @@ WRITERS = {
 @pytest.mark.parametrize("kind", WRITERS)
 def test_every_fault_at_every_call(kind, overwrite, tmp_path):
     write, name, read = WRITERS[kind]
-    struck, survived, names = sweep(write, name, tmp_path, overwrite, read)
-    assert {"open", "write", "fstat", "fsync", "close"} <= set(names)
-    assert ("replace" if overwrite else "link") in names
+    struck, survived, calls = sweep(write, name, tmp_path, overwrite, read)
+    assert {"open", "write", "fstat", "fsync", "close"} <= set(calls)
+    assert ("replace" if overwrite else "link") in calls
     assert survived == struck
     print(f"faults survived, {kind}, {'overwrite' if overwrite else 'new'}: {survived}/{struck}")
 
@@ -358,7 +359,11 @@ def test_deferred_signals_come_after_the_block():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_living_writer_keeps_its_temporary_file(tmp_path):
+@pytest.mark.parametrize("locks", [True, False])
+def test_a_living_writer_keeps_its_temporary_file(locks, tmp_path, monkeypatch):
+    if not locks:
+        for module in (names, pending):
+            monkeypatch.setattr(module, "fcntl", None)
     target = tmp_path / "out"
     with outfile.replacing(target, True) as first:
         first.write(b"first")
