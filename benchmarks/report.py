@@ -53,8 +53,8 @@ def markdown(document: dict) -> str:
         "# Benchmarks",
         "",
         "Written by `python -m benchmarks`. The best of several rounds in milliseconds, in brackets the median;",
-        "float32, `same` padding, memory for the output included. The runners take turns, every result is checked. Ratio:",
-        "the fastest peer's best by ours. GFLOP/s: ours, two operations for each multiply-add.",
+        "float32, `same` padding, memory for the output included. The runners take turns, each result is checked.",
+        "Ratio: the fastest peer's best by ours. GFLOP/s: ours, two operations for each multiply-add.",
         "",
         f"{about['processor']}, {about['processors']} processors, {about['instruction_set']}, "
         f"Python {about['python']}; "
