@@ -28,6 +28,7 @@ def machine() -> dict[str, object]:
         "instruction_set": isa.active(),
         "system": platform.platform(),
         "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 1),
     }
 
 
@@ -57,7 +58,7 @@ def markdown(document: dict) -> str:
         "Ratio: the fastest peer's best by ours. GFLOP/s: ours, two operations for each multiply-add.",
         "",
         f"{about['processor']}, {about['processors']} processors, {about['instruction_set']}, "
-        f"Python {about['python']}; "
+        f"Python {about['python']}, load {about['load']} at the end; "
         + ", ".join(f"{name} {version}".strip() for name, version in names.items()),
     ]
     for table in document["tables"]:
