@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import io
 import os
 import resource
@@ -20,7 +21,8 @@ import threading
 import time
 from pathlib import Path
 
-import h5py  # noqa: F401 - its import calls the system too, and is not what the sweep is about
+# Their import calls the system too, and is not what the sweep is about.
+import h5py
 import nibabel  # noqa: F401
 import numpy as np
 import pytest
@@ -346,6 +348,21 @@ def test_hdf5_reads_back_what_a_full_disk_did_not_take():
         assert calm.tell() == at + count
     assert calm.seek(-3, 2) == 27 - 3
     assert calm.truncate(50) == 50
+
+
+def test_a_signal_while_hdf5_opens_its_file(tmp_path, monkeypatch):
+    real = h5py.File
+
+    def interrupted(*args, **kwargs):
+        file = real(*args, **kwargs)
+        signal.raise_signal(signal.SIGINT)
+        return file
+
+    monkeypatch.setattr(h5py, "File", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_volume(Volume(VOXELS, "zyx", format="hdf5"), str(tmp_path / "a.h5"))
+    gc.collect()  # an HDF5 file that was left open would complain here
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_deferred_signals_come_after_the_block():

@@ -111,13 +111,16 @@ def write_hdf5(volume: Volume, file: BinaryIO, narrow: Narrow, ref: str) -> None
     calm = CalmFile(file)
     name = dataset_name(volume, ref)
     try:
-        with deferred():
-            out = h5py.File(calm, "w", track_order=False)
+        out = None
         try:
+            # A signal that waited is raised at the end of its block, when the file is already there to be closed.
+            with deferred():
+                out = h5py.File(calm, "w", track_order=False)
             _fill(out, name, volume, narrow, calm)
         finally:
-            with deferred():
-                out.close()
+            if out is not None:
+                with deferred():
+                    out.close()
     except (OSError, RuntimeError, ValueError) as error:
         if calm.error is None:
             raise OutputError(f"{quoted(ref)}: cannot be written: {one_line(error)}") from error
