@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import oracle
+from tolerances import assert_close
 
 from conv3d_cli.engine import direct, isa
 from conv3d_cli.engine.direct_layout import axis_of, layout_of
 from conv3d_cli.engine.problem import Problem
-from oracle import oracle
-from tolerances import assert_close
 
 pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
 
