@@ -56,6 +56,4 @@ def check(case: Case, x: np.ndarray, kernel: np.ndarray, name: str, result: np.n
         seen = x[0, group][np.ix_(range(channels), *[a[i] for a, i in zip(at, inside, strict=True)])]
         products = np.moveaxis(seen, 0, -1).astype(np.float64) * kernel[np.ix_(*inside)][..., f]
         error = abs(float(result[(0, f, *o)]) - products.sum())
-        assert error <= TOLERANCE * abs(products).sum(), (
-            f"{name}: wrong at {(f, *o)} of {case.name}: off by {error}"
-        )
+        assert error <= TOLERANCE * abs(products).sum(), f"{name}: wrong at {(f, *o)} of {case.name}: off by {error}"

@@ -18,9 +18,7 @@ def machine() -> dict[str, object]:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
-        ]
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
     return {
         "processor": model,
@@ -65,10 +63,7 @@ def markdown(document: dict) -> str:
         lines += ["", f"## {table['threads']} thread{'s' * (table['threads'] > 1)}", ""]
         lines += ["| case | " + " | ".join(names) + " | GFLOP/s | ratio |", "|---" * (len(names) + 3) + "|"]
         for r in table["rows"]:
-            cells = [
-                f"{r['best_ms'][n]:.2f} ({r['median_ms'][n]:.2f})" if n in r["median_ms"] else ""
-                for n in names
-            ]
+            cells = [f"{r['best_ms'][n]:.2f} ({r['median_ms'][n]:.2f})" if n in r["median_ms"] else "" for n in names]
             ratio = "" if r["ratio"] is None else f"{r['ratio']:.2f}"
             lines.append("| " + " | ".join([r["case"], *cells, f"{r['gflops']:.0f}", ratio]) + " |")
         ratios = [r["ratio"] for r in table["rows"] if r["ratio"]]

@@ -48,9 +48,7 @@ def _torch(case, x, kernel, threads):
         with torch.inference_mode():
             given = padded(source, (before, after) * 3) if padded else source
             border = 0 if padded else before
-            result = torch.nn.functional.conv3d(
-                given, weight, None, case.stride, border, case.dilation, case.groups
-            )
+            result = torch.nn.functional.conv3d(given, weight, None, case.stride, border, case.dilation, case.groups)
         return result.numpy()
 
     return call
@@ -83,9 +81,7 @@ def _onnxruntime(case, x, kernel, threads):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, {"x": x})[0]
 
 

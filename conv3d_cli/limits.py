@@ -7,11 +7,14 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from conv3d_cli.errors import UsageError
 
 CGROUP = Path("/sys/fs/cgroup")
+CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
+USUAL_CACHE = 1 << 20
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 NO_LIMIT = 1 << 62
 
@@ -69,6 +72,15 @@ def processors() -> int:
     if len(quota) == 2:
         usable = min(usable, max(1, -(-quota[0] // quota[1])))
     return usable
+
+
+@lru_cache(maxsize=1)
+def second_level_cache() -> int:
+    """Return the size of one core's second-level cache, in bytes; 1 MiB where the system does not tell."""
+    try:
+        return parse_bytes(CACHE.read_text())
+    except (OSError, UsageError):
+        return USUAL_CACHE
 
 
 def memory_bounds() -> dict[str, int]:

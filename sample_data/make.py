@@ -70,9 +70,7 @@ def cells(out: Path) -> None:
     """Write two channels of round cells, 0 the nuclei and 1 the shells around them, with photon noise."""
     rng = np.random.default_rng(12)
     shape = (16, 64, 64)
-    grid = np.stack(
-        np.meshgrid(*(np.arange(n) * d for n, d in zip(shape, CELL_SIZE_UM, strict=True)), indexing="ij")
-    )
+    grid = np.stack(np.meshgrid(*(np.arange(n) * d for n, d in zip(shape, CELL_SIZE_UM, strict=True)), indexing="ij"))
     nuclei, shells = np.zeros(shape), np.zeros(shape)
     for centre in rng.uniform((4, 3, 3), (28, 29, 29), (14, 3)):
         distance = np.sqrt(((grid - centre[:, None, None, None]) ** 2).sum(axis=0))
@@ -95,9 +93,7 @@ def phantom(out: Path) -> None:
     """Write a CT-like body of thick slices in Hounsfield units, with lungs, a spine and a nodule."""
     rng = np.random.default_rng(13)
     shape = (20, 48, 48)
-    z, y, x = np.meshgrid(
-        *(np.arange(n) * d for n, d in zip(shape, CT_SPACING_MM, strict=True)), indexing="ij"
-    )
+    z, y, x = np.meshgrid(*(np.arange(n) * d for n, d in zip(shape, CT_SPACING_MM, strict=True)), indexing="ij")
     values = np.full(shape, -1000.0)
     values[((x - 35) / 33) ** 2 + ((y - 35) / 26) ** 2 < 1] = 40
     for centre in (20, 50):
@@ -129,9 +125,7 @@ def save_nifti(
     if slope is not None:
         image.header.set_slope_inter(slope, 0.0)
     raw = bytearray(image.to_bytes())
-    if (
-        slope is not None
-    ):  # nibabel keeps no slope beside data that is stored already; bytes 112 and 116 are the fields
+    if slope is not None:  # nibabel keeps no slope beside data that is stored already; bytes 112 and 116 are the fields
         raw[112:120] = np.array([slope, 0.0], "<f4").tobytes()
     with path.open("wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as stream:
         stream.write(raw)

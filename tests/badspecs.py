@@ -71,12 +71,8 @@ KEYS = (
         ("2:1", "unknown|did you mean 'kernel_size'"),
         schema=True,
     ),
-    bad(
-        "unknown key without a like", GOOD + "qqq: 1\n", ("3:1", "unknown|'qqq'|filters|strides"), schema=True
-    ),
-    bad(
-        "misspelt weights", GOOD + "weigths: a.npz\n", ("3:1", "unknown|did you mean 'weights'"), schema=True
-    ),
+    bad("unknown key without a like", GOOD + "qqq: 1\n", ("3:1", "unknown|'qqq'|filters|strides"), schema=True),
+    bad("misspelt weights", GOOD + "weigths: a.npz\n", ("3:1", "unknown|did you mean 'weights'"), schema=True),
     bad("misspelt layers", "layer:\n  - filters: 2\n", ("1:1", "unknown|did you mean 'layers'"), schema=True),
     bad(
         "a layer's key beside layers",
@@ -94,9 +90,7 @@ KEYS = (
 
 TRAPS = (
     bad("octal", "filters: 010\nkernel_size: 3\n", ("1:10", "filters|010|the number 8|write 8, or 10")),
-    bad(
-        "octal in a list", "filters: 1\nkernel_size: [3, 3, 011]\n", ("2:21", "kernel_size|011|the number 9")
-    ),
+    bad("octal in a list", "filters: 1\nkernel_size: [3, 3, 011]\n", ("2:21", "kernel_size|011|the number 9")),
     bad("sexagesimal", "filters: 3:00\nkernel_size: 3\n", ("1:10", "3:00|the number 180")),
     bad("sexagesimal name", GOOD + "name: 12:30\n", ("3:7", "12:30|the number 750|in quotes")),
     bad("underscore", "filters: 1_000\nkernel_size: 3\n", ("1:10", "1_000|the number 1000|write 1000")),
@@ -139,9 +133,7 @@ TRAPS = (
 LAYERS = (
     bad("no layer", "keras: 2\n", ("1:1", "no layer"), schema=True),
     bad("an empty list of layers", "layers: []\n", ("1:9", "empty list"), schema=True),
-    bad(
-        "layers that are a mapping", "layers:\n  filters: 2\n", ("2:3", "layers|must be a list"), schema=True
-    ),
+    bad("layers that are a mapping", "layers:\n  filters: 2\n", ("2:3", "layers|must be a list"), schema=True),
     bad("a layer that is a word", "layers:\n  - edges\n", ("2:5", "mapping|'edges'"), schema=True),
     bad("keras 3", "keras: 3\n" + GOOD, ("1:8", "keras|only 2|3"), schema=True),
     bad("keras as text", 'keras: "2"\n' + GOOD, ("1:8", "keras|only 2|'2'"), schema=True),
@@ -214,8 +206,7 @@ NETWORKS = (
     ),
     bad(
         "mixed data_format",
-        "layers:\n  - {filters: 2, kernel_size: 3, data_format: channels_first}\n"
-        "  - {filters: 2, kernel_size: 3}\n",
+        "layers:\n  - {filters: 2, kernel_size: 3, data_format: channels_first}\n  - {filters: 2, kernel_size: 3}\n",
         ("3:5", "data_format|channels_first|2:5"),
     ),
     bad(
@@ -225,14 +216,12 @@ NETWORKS = (
     ),
     bad(
         "declared channels that do not come in",
-        "layers:\n  - {filters: 3, kernel_size: 3}\n"
-        "  - {filters: 4, kernel_size: 3, input_shape: [9, 9, 9, 2]}\n",
+        "layers:\n  - {filters: 3, kernel_size: 3}\n  - {filters: 4, kernel_size: 3, input_shape: [9, 9, 9, 2]}\n",
         ("3:47", "input_shape|got 2|expected 3|2:5"),
     ),
     bad(
         "several at once",
-        "keras: 3\nlayers:\n  - filters: 0\n    kernel_size: 010\n"
-        "  - kernel_size: 3\n    filtres: 2\nwieghts: a\n",
+        "keras: 3\nlayers:\n  - filters: 0\n    kernel_size: 010\n  - kernel_size: 3\n    filtres: 2\nwieghts: a\n",
         *[
             ("1:8", "keras"),
             ("3:14", "filters|0"),

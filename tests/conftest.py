@@ -14,8 +14,6 @@ import pytest
 
 import conv3d_cli
 
-
-
 # Processes that tests start use the same package as the tests do: the installed one, not the folder they start in.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(conv3d_cli.__file__).parent.parent), str(Path(__file__).parent)])
 os.environ["PYTHONSAFEPATH"] = "1"

@@ -25,7 +25,5 @@ def assert_layer_close(layer, x, y):
     method = choose(layer.problem(x.shape), Limits.detect()).method
     if method == "fft":
         # A transform rounds by all that is in its block, also by what no output sees.
-        magnitude = np.maximum(
-            magnitude, np.abs(x).max(initial=0) * np.abs(layer.kernel).sum(axis=(0, 1, 2, 3)).max()
-        )
+        magnitude = np.maximum(magnitude, np.abs(x).max(initial=0) * np.abs(layer.kernel).sum(axis=(0, 1, 2, 3)).max())
     assert_close(method, layer.dtype, y, want, magnitude, layer.kernel[..., 0].size)

@@ -54,9 +54,7 @@ def test_values_of_tensorflow(i, dtype, recorded):
     x = cases.GRID.astype(dtype)
     got, want = activation(x), recorded[f"activation/{i}/{dtype}"]
     assert got.dtype == np.dtype(dtype)
-    faults = [
-        KERAS_FAULTS.get((activation.name, value), np.zeros_like)(w) for value, w in zip(x, want, strict=True)
-    ]
+    faults = [KERAS_FAULTS.get((activation.name, value), np.zeros_like)(w) for value, w in zip(x, want, strict=True)]
     lost = np.array(faults, dtype=bool)
     size = np.abs(x) if activation.name in GATED else np.full_like(x, 0.25)
     tolerance = ROUNDED.get((activation.name, dtype), TOLERANCE[dtype])
@@ -205,9 +203,7 @@ def test_written_form_keeps_arguments():
 
 def test_axis():
     assert Activation.of("softmax").axis == -1
-    with pytest.raises(
-        ShapeError, match=r"softmax: axis: not an axis of the output: got 5, expected -5 to 4"
-    ):
+    with pytest.raises(ShapeError, match=r"softmax: axis: not an axis of the output: got 5, expected -5 to 4"):
         Activation.of({"class_name": "softmax", "config": {"axis": 5}})(np.zeros((1, 1, 1, 1, 1)))
 
 

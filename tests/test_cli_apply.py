@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import stat
@@ -16,8 +17,8 @@ import jsonschema
 import nibabel
 import numpy as np
 import pytest
-from support import ROOT
 from oracle import oracle_layer
+from support import ROOT
 from tolerances import assert_close
 
 from conv3d_cli import load_volume
@@ -94,8 +95,6 @@ layers:
 
 
 def test_the_hash_is_that_of_the_file(conv3d, spec, volume, tmp_path):
-    import hashlib
-
     source, report = volume(), tmp_path / "r.json"
     conv3d("apply", source, tmp_path / "o.npy", "--spec", spec(), "--report", report)
     assert read_report(report)["input"]["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
@@ -194,13 +193,20 @@ def test_compute_dtype_and_method_are_followed(conv3d, spec, volume, tmp_path):
     assert np.load(tmp_path / "o.npy").dtype == np.float64
 
 
+def test_another_format_may_order_the_axes_in_its_own_way(conv3d, spec, volume, tmp_path):
+    told = conv3d("apply", volume(8, 9, 10), tmp_path / "o.nii", "--spec", spec(), "--json").document["output"]
+    assert (told["axes"], told["shape"]) == ("xyz", [10, 9, 8])
+    assert nibabel.load(tmp_path / "o.nii").shape == (10, 9, 8)
+
+
 def test_streams_go_through_pipes(spec, tmp_path):
-    source = ROOT / "sample_data" / "ct_phantom.npy"
-    words = [sys.executable, "-m", "conv3d_cli", "apply", "-", "-", "--spec", str(spec())]
+    source, report = ROOT / "sample_data" / "ct_phantom.npy", tmp_path / "r.json"
+    words = [sys.executable, "-m", "conv3d_cli", "apply", "-", "-", "--spec", str(spec()), "--report", str(report)]
     done = subprocess.run(words, input=source.read_bytes(), capture_output=True, cwd=ROOT, check=True)
     (tmp_path / "o.npy").write_bytes(done.stdout)
     assert np.load(tmp_path / "o.npy").shape == np.load(source).shape
     assert "layer" in done.stderr.decode()
+    assert read_report(report)["input"]["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def test_a_dry_run_writes_nothing(conv3d, spec, volume, tmp_path):
@@ -251,11 +257,11 @@ REFUSED = [
     (["OUT", "--spec", "SPEC", "--max-memory", "1K"], 5, "expected at least"),
     (["OUT", "--spec", "none.yaml"], 3, "none.yaml"),
     (["OUT.xyz", "--spec", "SPEC"], 2, "means no format, expected one of .nii"),
-    (["IN", "--spec", "SPEC", "--overwrite"], 4, "is an input of this run too"),
+    (["IN", "--spec", "SPEC", "--overwrite"], 4, "'in.npy' is the same file, which this run needs"),
     (["none/OUT", "--spec", "SPEC"], 4, "none"),
     (["SPEC", "--spec", "SPEC"], 2, "means no format"),
-    (["OUT", "--spec", "SPEC", "--report", "SPEC", "--overwrite"], 4, "is another file of this run too"),
-    (["OUT", "--spec", "SPEC", "--report", "OUT"], 4, "is another file of this run too"),
+    (["OUT", "--spec", "SPEC", "--report", "SPEC", "--overwrite"], 4, "is the same file, which this run needs"),
+    (["OUT", "--spec", "SPEC", "--report", "OUT"], 4, "is the same file, which this run needs"),
     (["-", "--spec", "SPEC", "--json"], 2, "both write to standard output"),
     (["OUT", "--spec", "SPEC", "--weights", "none.npz"], 3, "none.npz"),
     (["OUT", "--spec", "HUGE"], 3, "the output would be empty: got input 8x9x10, expected at least 9x9x9"),

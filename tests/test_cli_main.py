@@ -25,6 +25,14 @@ def process(*words: object, **more) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([*CONV3D, *map(str, words)], cwd=ROOT, capture_output=True, check=False, **more)
 
 
+def imported(*words: object) -> set[str]:
+    """Return the names of the packages that a command has imported in the end."""
+    code = "import sys; from conv3d_cli.cli.main import run; run(sys.argv[1:]); print(); print(*sys.modules)"
+    call = [sys.executable, "-c", code, *map(str, words)]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
 def commands() -> dict[str, click.Command]:
     context = click.Context(cli)
     found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
@@ -78,15 +86,11 @@ def test_usage_errors_are_one_line(conv3d, words, text):
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys; from conv3d_cli.cli.main import run; run(['--help']); print(*sorted(m.split('.')[0] for m in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert not set(HEAVY) & set(done.stdout.splitlines()[-1].split())
+    assert not set(HEAVY) & imported("--help")
 
 
-def test_a_plan_of_an_npy_imports_no_other_format(tmp_path, volume, spec):
-    code = f"import sys; from conv3d_cli.cli.main import run; run(['plan', {str(volume())!r}, '--spec', {str(spec())!r}, '-q']); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert not {"nibabel", "h5py", "scipy"} & {name.split(".")[0] for name in done.stdout.split()}
+def test_a_plan_of_an_npy_imports_no_other_format(volume, spec):
+    assert not {"nibabel", "h5py", "scipy"} & imported("plan", volume(), "--spec", spec(), "-q")
 
 
 def test_an_internal_error_is_told_as_one(conv3d, monkeypatch):
@@ -123,7 +127,7 @@ def test_a_closed_standard_output_is_no_success():
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device on this system")
 def test_a_full_standard_output_is_no_success():
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         done = subprocess.run([*CONV3D, "info"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 4
     assert done.stderr == b"Error: standard output: No space left on device\n"

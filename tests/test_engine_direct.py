@@ -253,11 +253,7 @@ def test_the_kernels_refuse_what_would_make_them_write_anywhere():
 def test_each_slot_of_a_slab_holds_the_position_that_its_tap_reads(problem, block):
     for index in range(3):
         axis = axis_of(problem, index, block, align=4)
-        held = {
-            start + i: position + i * axis.stride
-            for position, start, length in axis.bands
-            for i in range(length)
-        }
+        held = {start + i: position + i * axis.stride for position, start, length in axis.bands for i in range(length)}
         read = {}
         for tap, slot in enumerate(axis.slots):
             read |= {slot + o: o * axis.stride + tap * problem.dilation[index] for o in range(block)}
@@ -267,8 +263,6 @@ def test_each_slot_of_a_slab_holds_the_position_that_its_tap_reads(problem, bloc
 def test_scratch_is_bounded_and_the_prediction_grows_with_the_work():
     one = Problem((256, 256, 256), (3, 3, 3), padding=((1, 1),) * 3)
     assert 0 < direct.scratch_bytes(one, 2) < 8 << 20
-    assert (
-        direct.seconds(one, 1) > direct.seconds(one, 2) > direct.seconds(replace(one, size=(64, 64, 64)), 2)
-    )
+    assert direct.seconds(one, 1) > direct.seconds(one, 2) > direct.seconds(replace(one, size=(64, 64, 64)), 2)
     wide = replace(one, size=(64, 64, 64), channels=64, filters=64)
     assert direct.scratch_bytes(wide, 2) < 16 << 20

@@ -82,10 +82,7 @@ def test_every_row_is_recorded_or_refused():
 
 def test_moments():
     count = (200_000,)
-    draws = {
-        name: with_seed({"class_name": name}, 3)(count, "float64")
-        for name in ("RandomNormal", "RandomUniform")
-    }
+    draws = {name: with_seed({"class_name": name}, 3)(count, "float64") for name in ("RandomNormal", "RandomUniform")}
     assert abs(draws["RandomNormal"].std() - 0.05) < 5e-4
     assert abs(draws["RandomNormal"].mean()) < 5e-4
     assert abs(draws["RandomUniform"].std() - 0.1 / np.sqrt(12)) < 5e-4
@@ -252,9 +249,7 @@ def test_refused(value, kind, words):
 def test_schema_has_every_name():
     schema = INITIALIZERS.schema()["anyOf"]
     assert set(schema[0]["enum"]) == set(ROWS) | set(ALIASES)
-    scaling = next(
-        entry for entry in schema[1:] if "VarianceScaling" in entry["properties"]["class_name"]["enum"]
-    )
+    scaling = next(entry for entry in schema[1:] if "VarianceScaling" in entry["properties"]["class_name"]["enum"])
     assert scaling["properties"]["config"]["properties"]["mode"]["enum"] == ["fan_in", "fan_out", "fan_avg"]
 
 

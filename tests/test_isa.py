@@ -27,9 +27,7 @@ def test_the_variable_forces_each_that_runs():
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one():
-    with pytest.raises(
-        UsageError, match=r"^CONV3D_ISA: unknown instruction set: got 'x86-64-v33', expected"
-    ) as error:
+    with pytest.raises(UsageError, match=r"^CONV3D_ISA: unknown instruction set: got 'x86-64-v33', expected") as error:
         isa.active({"CONV3D_ISA": "x86-64-v33"})
     assert str(error.value).endswith("did you mean 'x86-64-v3'?")
 
@@ -65,7 +63,5 @@ def test_without_kernels_everything_says_so():
     done = subprocess.run([sys.executable, "-W", "error", "-c", BLOCKED], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     usage, method = done.stdout.splitlines()
-    assert usage.startswith(
-        "CONV3D_ISA: this machine or build cannot run it: got 'generic', expected one of none ("
-    )
+    assert usage.startswith("CONV3D_ISA: this machine or build cannot run it: got 'generic', expected one of none (")
     assert method.startswith("method: 'direct' cannot run: the native kernels were not built")

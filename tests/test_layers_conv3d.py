@@ -154,9 +154,7 @@ def test_activation_comes_after_the_bias():
         activation="relu",
     )
     assert layer(np.ones((1, 2, 2, 2, 1))).max() == 0
-    layer = Conv3D(
-        3, 1, data_format="channels_first", activation={"class_name": "softmax", "config": {"axis": 1}}
-    )
+    layer = Conv3D(3, 1, data_format="channels_first", activation={"class_name": "softmax", "config": {"axis": 1}})
     np.testing.assert_allclose(layer(numbers(2, 2, 4, 4, 5)).sum(axis=1), 1, rtol=1e-6)
 
 
@@ -336,18 +334,14 @@ def test_weights_beyond_the_memory(monkeypatch):
     ):
         Conv3D(10**12, 1000).build(1)
     monkeypatch.setenv("CONV3D_MAX_MEMORY", "1M")
-    with pytest.raises(
-        OverLimit, match=r"got 1048576 bytes \(--max-memory\), expected at least 12000000 for shape"
-    ):
+    with pytest.raises(OverLimit, match=r"got 1048576 bytes \(--max-memory\), expected at least 12000000 for shape"):
         Conv3D(1000, 10).build(1)
 
 
 def test_making_weights_takes_the_memory_that_is_counted():
     import tracemalloc
 
-    layers = [
-        Conv3D(300, 10, kernel_initializer=name, use_bias=False) for name in ("he_uniform", "he_normal")
-    ]
+    layers = [Conv3D(300, 10, kernel_initializer=name, use_bias=False) for name in ("he_uniform", "he_normal")]
     for layer in layers:
         tracemalloc.start()
         layer.build(1)

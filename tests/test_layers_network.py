@@ -10,9 +10,7 @@ from conv3d_cli.layers import Conv3D, Network
 
 
 def test_names():
-    network = Network(
-        [Conv3D(1, 1), Conv3D(1, 1, name="conv3d_1"), Conv3D(1, 1), Conv3D(1, 1, name="x"), Conv3D(1, 1)]
-    )
+    network = Network([Conv3D(1, 1), Conv3D(1, 1, name="conv3d_1"), Conv3D(1, 1), Conv3D(1, 1, name="x"), Conv3D(1, 1)])
     assert [layer.name for layer in network] == ["conv3d", "conv3d_1", "conv3d_2", "x", "conv3d_3"]
     assert network["conv3d_2"] is network[2]
     assert len(network) == 5

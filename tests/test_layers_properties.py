@@ -87,26 +87,20 @@ anything = st.recursive(
         st.floats(),
         st.text(max_size=6),
         st.binary(max_size=3),
-        st.sampled_from(
-            [np.float32, float, object(), np.nan, np.array([1.5, 2]), np.array("x"), {1, 2}, len, 1j]
-        ),
+        st.sampled_from([np.float32, float, object(), np.nan, np.array([1.5, 2]), np.array("x"), {1, 2}, len, 1j]),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.tuples(inner, inner, inner),
         st.dictionaries(st.sampled_from(["class_name", "config", "seed", "alpha", 3]), inner, max_size=3),
-        st.fixed_dictionaries(
-            {"class_name": st.sampled_from(["relu", "HeNormal", "Constant"]), "config": inner}
-        ),
+        st.fixed_dictionaries({"class_name": st.sampled_from(["relu", "HeNormal", "Constant"]), "config": inner}),
     ),
     max_leaves=6,
 )
 
 
 @settings(deadline=None, max_examples=400)
-@given(
-    st.dictionaries(st.one_of(st.sampled_from(list(ARGUMENTS)), st.text(max_size=5)), anything, max_size=5)
-)
+@given(st.dictionaries(st.one_of(st.sampled_from(list(ARGUMENTS)), st.text(max_size=5)), anything, max_size=5))
 def test_random_configurations_raise_nothing_else(config):
     config = {"filters": 2, "kernel_size": 3, **config}
     found = problems(config)

@@ -68,3 +68,14 @@ def test_the_address_space_limit_bounds_memory():
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "memory=1073741824, memory_source='address-space limit'" in told
+
+
+def test_the_second_level_cache(tmp_path, monkeypatch):
+    (tmp_path / "size").write_text("512K\n")
+    monkeypatch.setattr(limits, "CACHE", tmp_path / "size")
+    limits.second_level_cache.cache_clear()
+    assert limits.second_level_cache() == 512 << 10
+    monkeypatch.setattr(limits, "CACHE", tmp_path / "none")
+    limits.second_level_cache.cache_clear()
+    assert limits.second_level_cache() == 1 << 20
+    limits.second_level_cache.cache_clear()

@@ -24,10 +24,7 @@ def by_loops(x, kernel, bias, strides, padding, dilation, groups):
         total = bias[f]
         first = f // (filters // groups) * per_group
         for c, *tap in itertools.product(range(per_group), *(range(k) for k in taps)):
-            where = [
-                o * s - p[0] + t * d
-                for o, s, p, t, d in zip(at, strides, padding, tap, dilation, strict=True)
-            ]
+            where = [o * s - p[0] + t * d for o, s, p, t, d in zip(at, strides, padding, tap, dilation, strict=True)]
             if all(0 <= w < m for w, m in zip(where, x.shape[2:], strict=True)):
                 total += x[(n, first + c, *where)] * kernel[(*tap, c, f)]
         y[(n, f, *at)] = total
@@ -48,9 +45,7 @@ def test_oracle_is_the_definition(strides, padding, dilation, groups):
     x = state.standard_normal((2, 4, 5, 4, 6))
     kernel, bias = state.standard_normal((2, 1, 2, 4 // groups, 6)), state.standard_normal(6)
     y, magnitude = oracle(x, kernel, bias, strides, padding, dilation, groups)
-    np.testing.assert_allclose(
-        y, by_loops(x, kernel, bias, strides, padding, dilation, groups), rtol=0, atol=1e-13
-    )
+    np.testing.assert_allclose(y, by_loops(x, kernel, bias, strides, padding, dilation, groups), rtol=0, atol=1e-13)
     absolute = by_loops(abs(x), abs(kernel), abs(bias), strides, padding, dilation, groups)
     np.testing.assert_allclose(magnitude, absolute, rtol=1e-13)
 
@@ -101,9 +96,7 @@ def test_tolerances_see_what_is_wrong(method, dtype):
     for value in (np.nan, np.inf):
         spoilt = right.copy()
         spoilt[0, 1, 2, 3, 4] = value
-        with pytest.raises(
-            AssertionError, match=r"1 of 432 voxels beyond the tolerance; worst at \(0, 1, 2, 3, 4\)"
-        ):
+        with pytest.raises(AssertionError, match=r"1 of 432 voxels beyond the tolerance; worst at \(0, 1, 2, 3, 4\)"):
             assert_close(method, dtype, spoilt, want, magnitude, terms)
         spread = want.copy()
         spread[0, 1, 2, 3, 4] = value

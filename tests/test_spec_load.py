@@ -11,11 +11,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from badspecs import BAD_SPECS, GOOD
 
 from conv3d_cli.errors import SpecError
 from conv3d_cli.spec import json_schema, load_spec
 from conv3d_cli.spec.problems import MOST_SHOWN
-from badspecs import BAD_SPECS, GOOD
 
 SCHEMA = jsonschema.Draft202012Validator(json_schema())
 BOTH = "{filters: 2, kernel_size: 3}"

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 import yaml
+from badspecs import BAD_SPECS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from conv3d_cli.errors import SpecError
 from conv3d_cli.spec.problems import Problems
 from conv3d_cli.spec.reader import MOST_BYTES, MOST_DEPTH, parse, read_bytes
 from conv3d_cli.spec.scalars import EXPLAINED, NEVER, Trap, number
-from badspecs import BAD_SPECS
 
 
 def read(text):
@@ -54,8 +54,7 @@ def test_every_value_and_key_has_its_place():
         | st.floats(allow_nan=False)
         | st.text("ab1.:'# e-é", max_size=6),
         lambda inside: (
-            st.lists(inside, max_size=3)
-            | st.dictionaries(st.text("abc", min_size=1, max_size=3), inside, max_size=3)
+            st.lists(inside, max_size=3) | st.dictionaries(st.text("abc", min_size=1, max_size=3), inside, max_size=3)
         ),
         max_leaves=8,
     ),
@@ -176,10 +175,7 @@ def test_every_trap_is_stepped_into():
 
 def stepped_into(trap: Trap, word: str) -> bool:
     node = yaml.compose(f"a: {word}").value[0][1]
-    return (
-        trap.explain(node.tag, node.value, datetime.date(2001, 1, 1) if trap.tag == "timestamp" else 1)
-        is not None
-    )
+    return trap.explain(node.tag, node.value, datetime.date(2001, 1, 1) if trap.tag == "timestamp" else 1) is not None
 
 
 @settings(deadline=None)

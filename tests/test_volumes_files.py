@@ -534,7 +534,7 @@ def test_check_output(tmp_path):
     check_output(str(old), overwrite=True)
     for name, overwrite, inputs, kind, words in (
         (old, False, [], OutputError, "exists already"),
-        (old, True, [str(old)], OutputError, "is an input"),
+        (old, True, [str(old)], OutputError, "is the same file"),
         (tmp_path / "no" / "a.nii", False, [], OutputError, "there is no folder"),
         (tmp_path / "a.txt", False, [], UsageError, "suffix"),
         (tmp_path / "a", False, [], UsageError, "suffix"),
@@ -562,7 +562,7 @@ def test_an_input_under_another_name_is_refused(way, tmp_path):
         other = tmp_path / "a.img"
     else:
         other = tmp_path / "a.h5:/e"
-    with pytest.raises(OutputError, match="is an input") as caught:
+    with pytest.raises(OutputError, match="is the same file") as caught:
         check_output(str(other), True, [given])
     assert caught.value.exit_code == 4
 

@@ -96,16 +96,12 @@ def test_real_numbers_of_any_kind_are_cast(npz, dtype, order):
     assert layer.kernel.dtype == np.float64
     assert layer.kernel.flags.c_contiguous
     assert np.array_equal(layer.kernel, kernel.astype(np.float64))
-    assert notes == (
-        [] if dtype == "<f8" else [f"kernel: cast from {np.dtype(dtype).newbyteorder('=')} to float64"]
-    )
+    assert notes == ([] if dtype == "<f8" else [f"kernel: cast from {np.dtype(dtype).newbyteorder('=')} to float64"])
 
 
 def test_what_float32_cannot_hold_is_refused_and_nothing_is_assigned(npz):
     network = one()
-    with pytest.raises(
-        WeightsError, match=r"bias: 1 values are too large for float32: expected at most 3\.4e"
-    ):
+    with pytest.raises(WeightsError, match=r"bias: 1 values are too large for float32: expected at most 3\.4e"):
         assign(network, read_weights(npz({"kernel": KERNEL, "bias": np.array([0, 1e39])})), 1)
     assert not network.built
 
@@ -114,9 +110,7 @@ def test_weights_that_are_not_finite_are_noted(npz):
     kernel = KERNEL.copy()
     kernel[0, 0, 0] = np.nan, np.inf
     network = one(use_bias=False)
-    assert assign(network, read_weights(npz({"kernel": kernel})), 1) == [
-        "kernel: 2 of 54 weights are not finite"
-    ]
+    assert assign(network, read_weights(npz({"kernel": kernel})), 1) == ["kernel: 2 of 54 weights are not finite"]
     assert np.isnan(network["edges"].kernel[0, 0, 0, 0, 0])
 
 
@@ -141,9 +135,7 @@ def test_a_bias_that_the_layer_does_not_have_is_left_over(npz):
 
 def test_a_wrong_shape_says_what_it_may_be(npz):
     torch = np.zeros((8, 1, 3, 2, 3))
-    assert "PyTorch's layout" in refusal(
-        npz({"kernel": torch}), Network([Conv3D(8, (3, 2, 3), use_bias=False)])
-    )
+    assert "PyTorch's layout" in refusal(npz({"kernel": torch}), Network([Conv3D(8, (3, 2, 3), use_bias=False)]))
     path = npz({"kernel": np.zeros((3, 3, 3, 2, 2)), "bias": BIAS})
     assert refusal(path).endswith("; it is for 2 input channels, the input has 1")
 

@@ -38,9 +38,7 @@ TOLERANCES = {
     ("reference", "float32"): Tolerance(
         "local", 0.5, "summed in float64, so only the rounding of the result and of the bias's sum is left"
     ),
-    ("reference", "float64"): Tolerance(
-        "local", 4.0, "as direct: float64 sums in another order than the oracle's"
-    ),
+    ("reference", "float64"): Tolerance("local", 4.0, "as direct: float64 sums in another order than the oracle's"),
     ("fft", "float32"): Tolerance(
         "block",
         2.0,
@@ -86,9 +84,7 @@ def assert_close(method, dtype, got, want, magnitude, terms, voxels=None):
     bad = ~(error <= limit)
     if bad.any():
         worst = int(
-            np.nanargmax(
-                np.where(bad, np.where(np.isnan(error), np.inf, error / np.maximum(limit, 1e-300)), -1)
-            )
+            np.nanargmax(np.where(bad, np.where(np.isnan(error), np.inf, error / np.maximum(limit, 1e-300)), -1))
         )
         where = tuple(int(i[worst]) for i in np.nonzero(finite))
         raise AssertionError(

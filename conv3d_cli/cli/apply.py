@@ -75,15 +75,16 @@ def _one_output(words: dict[str, Any]) -> str:
 
 def _refuse_outputs(words: dict[str, Any]) -> None:
     """Find what can be known to fail before any work: outputs that exist, are inputs, or cannot be written."""
-    from conv3d_cli.cli.prepare import check_report
-    from conv3d_cli.volumes import check_output
+    from conv3d_cli.outfile import check_apart, check_target
+    from conv3d_cli.volumes import check_output, files_of
 
     if words["dry_run"]:
         return
-    inputs = [words[key] for key in ("source", "spec_path", "weights_path") if words[key] not in (None, "-")]
+    inputs = [words[key] for key in ("source", "spec_path", "weights_path") if words[key] is not None]
     check_output(words["target"], words["overwrite"], inputs, words["dtype"])
     if words["report_path"] is not None:
-        check_report(words["report_path"], words["overwrite"], [*inputs, words["target"]])
+        check_apart(words["report_path"], files_of(*inputs, words["target"]))
+        check_target(words["report_path"], words["overwrite"])
 
 
 def _run(plan: RunPlan, context: Any, volume: Source, words: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def _run(plan: RunPlan, context: Any, volume: Source, words: dict[str, Any]) -> 
     from conv3d_cli.outfile import replacing
     from conv3d_cli.pipeline import run
     from conv3d_cli.report import run_document
-    from conv3d_cli.volumes.digest import sha256_of
+    from conv3d_cli.volumes import sha256_of
 
     seconds: dict[str, float] = {}
 
@@ -114,7 +115,7 @@ def _run(plan: RunPlan, context: Any, volume: Source, words: dict[str, Any]) -> 
     seconds["write"] = perf_counter() - start
     document = run_document(plan, outcome, with_output(context, **written), seconds)
     if words["report_path"] is not None:
-        document["input"]["sha256"] = sha256_of(words["source"])
+        document["input"]["sha256"] = sha256_of(volume)
         with replacing(words["report_path"], overwrite=words["overwrite"]) as file:
             file.write(json_text(document).encode())
     return document
@@ -133,6 +134,7 @@ def _save(plan: RunPlan, outcome: Outcome, volume: Source, words: dict[str, Any]
         log.warning("%s: %d NaN voxels became 0", quoted(words["target"]), saved.nans)
     return {
         "axes": saved.axes,
+        "shape": list(saved.shape),
         "bytes": saved.bytes,
         "clipped": saved.clipped,
         "nan_to_zero": saved.nans,

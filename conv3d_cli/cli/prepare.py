@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.cli.talk import log
 from conv3d_cli.cli.words import command_line
-from conv3d_cli.errors import OutputError, quoted
+from conv3d_cli.errors import quoted
 from conv3d_cli.limits import Limits
-from conv3d_cli.outfile import check_target
 from conv3d_cli.pipeline import Options, RunPlan, plan_run
 from conv3d_cli.report import Context, render
 from conv3d_cli.spec import load_spec
@@ -93,23 +90,9 @@ def _weights(spec: Spec, words: Words, plan: RunPlan, weigh: bool) -> tuple[Word
 def _missing_kernels() -> list[str]:
     from conv3d_cli.engine import isa
 
-    if isa.native() is not None:
+    if isa.active() != isa.NUMPY:
         return []
     return [f"the slow NumPy path runs: {isa.why_missing()}"]
-
-
-def check_report(path: str, overwrite: bool, inputs: Sequence[str]) -> None:
-    """Refuse, before any work, a report or weights file that is already known to fail; OutputError says why."""
-    from conv3d_cli.volumes import files_of
-
-    for taken in (name for given in inputs if given != "-" for name in files_of(given)):
-        if Path(path).absolute() == Path(taken).absolute() or (
-            Path(path).exists() and Path(taken).exists() and Path(path).samefile(taken)
-        ):
-            raise OutputError(
-                f"{quoted(path)}: is another file of this run too, {quoted(taken)}, expected its own name"
-            )
-    check_target(path, overwrite)
 
 
 def with_output(context: Context, **facts: Any) -> Context:

@@ -35,11 +35,12 @@ def init(path: str, spec_path: str, channels: int, seed: int, overwrite: bool, a
     Example:
       conv3d weights init features.npz --spec features.yaml --seed 7
     """
-    from conv3d_cli.cli.prepare import check_report
+    from conv3d_cli.outfile import check_apart, check_target
     from conv3d_cli.spec import load_spec
     from conv3d_cli.weights import named_weights, write_weights
 
-    check_report(path, overwrite, [spec_path])
+    check_apart(path, [spec_path])
+    check_target(path, overwrite)
     network = load_spec(spec_path).network
     network.build(channels, seed=seed)
     write_weights(path, network, overwrite)

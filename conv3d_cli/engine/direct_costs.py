@@ -23,17 +23,9 @@ def _fma(column: float, one: float, two: float, four: float, eight: float) -> di
 
 
 COSTS = {
-    "x86-64-v4": Costs(
-        _fma(0.28e-9, 0.6e-9, 0.33e-9, 0.32e-9, 0.295e-9), 4e-9, 0.2e-9, 0.25e-9, 2e-6, 0.04e-9, 5e-5
-    ),
-    "x86-64-v3": Costs(
-        _fma(0.2e-9, 0.3e-9, 0.25e-9, 0.16e-9, 0.16e-9), 2.5e-9, 0.2e-9, 0.25e-9, 2e-6, 0.04e-9, 5e-5
-    ),
-    "x86-64-v2": Costs(
-        _fma(0.2e-9, 0.3e-9, 0.3e-9, 0.28e-9, 0.28e-9), 2e-9, 0.2e-9, 0.25e-9, 2e-6, 0.04e-9, 5e-5
-    ),
-    "generic": Costs(
-        _fma(0.2e-9, 0.3e-9, 0.3e-9, 0.28e-9, 0.28e-9), 2e-9, 0.2e-9, 0.25e-9, 2e-6, 0.04e-9, 5e-5
-    ),
+    "x86-64-v4": Costs(_fma(0.28e-9, 0.6e-9, 0.33e-9, 0.32e-9, 0.295e-9), 4e-9, 0.2e-9, 0.25e-9, 2e-6, 0.04e-9, 5e-5),
+    "x86-64-v3": Costs(_fma(0.2e-9, 0.3e-9, 0.25e-9, 0.16e-9, 0.16e-9), 2.5e-9, 0.2e-9, 0.25e-9, 2e-6, 0.04e-9, 5e-5),
+    "x86-64-v2": Costs(_fma(0.2e-9, 0.3e-9, 0.3e-9, 0.28e-9, 0.28e-9), 2e-9, 0.2e-9, 0.25e-9, 2e-6, 0.04e-9, 5e-5),
+    "generic": Costs(_fma(0.2e-9, 0.3e-9, 0.3e-9, 0.28e-9, 0.28e-9), 2e-9, 0.2e-9, 0.25e-9, 2e-6, 0.04e-9, 5e-5),
 }
 MEMORY_THREADS = 1.3  # how much faster than one thread two or more read and write memory

@@ -11,17 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.direct_costs import COSTS, MEMORY_THREADS, Costs
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
+from conv3d_cli.limits import second_level_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEFAULT_L2 = 1 << 20
 PAGE = 4096
 MAX_SPLITS = 64
 FAR = 2.0  # how much slower a tile is whose slab lies outside of the second-level cache
@@ -101,16 +100,6 @@ def axis_of(problem: Problem, index: int, block: int, align: int = 1) -> Axis:
     )
 
 
-@lru_cache(maxsize=1)
-def l2_bytes() -> int:
-    """Return the size of one core's second-level cache, in bytes."""
-    try:
-        text = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip()
-        return int(text.removesuffix("K")) * 1024
-    except (OSError, ValueError):
-        return DEFAULT_L2
-
-
 @lru_cache(maxsize=8)
 def tile_of(isa: str) -> Tile:
     """Return the register tile of an instruction set; a typical one where the kernels are not built."""
@@ -126,14 +115,12 @@ def layout_of(problem: Problem, threads: int, isa: str, planar: bool = True) -> 
     """
     tile = tile_of(isa)
     lanes = tile.vector_bytes // ITEMSIZE[problem.dtype]
-    room = l2_bytes() // 2 // ITEMSIZE[problem.dtype]
+    room = second_level_cache() // 2 // ITEMSIZE[problem.dtype]
     chunk = _channel_chunk(problem, lanes, room)
     best: Layout | None = None
     for filter_chunk in _filter_chunks(problem, tile, threads):
         for axes in _candidates(problem, tile, lanes, room // chunk, threads):
-            layout = _finish(
-                problem, tile, lanes, axes, chunk, filter_chunk, threads, room, planar, COSTS[isa]
-            )
+            layout = _finish(problem, tile, lanes, axes, chunk, filter_chunk, threads, room, planar, COSTS[isa])
             if best is None or layout.seconds < best.seconds:
                 best = layout
     assert best is not None
@@ -177,9 +164,7 @@ def _splits(outputs: int, unit: int) -> list[int]:
     return sorted(sizes, reverse=True)
 
 
-def _candidates(
-    problem: Problem, tile: Tile, lanes: int, room: int, threads: int
-) -> Iterator[tuple[Axis, Axis, Axis]]:
+def _candidates(problem: Problem, tile: Tile, lanes: int, room: int, threads: int) -> Iterator[tuple[Axis, Axis, Axis]]:
     """For each width and height of a block the depths that fill the cache, with blocks for all threads."""
     depth, height, width = problem.output_size
     rows = tile.rows // min(tile.filters, problem.filters // problem.groups) or 1
@@ -233,9 +218,7 @@ def _finish(
     rounds = -(-items // used)
     memory = (problem.input_bytes + problem.output_bytes) * costs.byte
     seconds = (
-        max(per_item * rounds, 0.0)
-        + memory / min(used, MEMORY_THREADS)
-        + (costs.threads * used if used > 1 else 0.0)
+        max(per_item * rounds, 0.0) + memory / min(used, MEMORY_THREADS) + (costs.threads * used if used > 1 else 0.0)
     )
     return Layout(axes, channel_chunk, filter_chunk, slab, out, columns, items, seconds)
 

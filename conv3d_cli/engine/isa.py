@@ -66,7 +66,5 @@ def active(environ: Mapping[str, str] = os.environ) -> str:
         )
     if asked not in names:
         found = ", ".join(names) or f"none ({why_missing()})"
-        raise UsageError(
-            f"{VARIABLE}: this machine or build cannot run it: got {asked!r}, expected one of {found}"
-        )
+        raise UsageError(f"{VARIABLE}: this machine or build cannot run it: got {asked!r}, expected one of {found}")
     return asked

@@ -33,7 +33,7 @@ class Method:
 
 
 def _direct_candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
-    if isa.native() is None:
+    if isa.active() == isa.NUMPY:
         return [Candidate("direct", refused=f"no compiled kernel: {isa.why_missing()}")]
     return [
         Candidate(

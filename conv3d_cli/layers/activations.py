@@ -41,17 +41,13 @@ ROWS: Mapping[str, Row] = {
     "softplus": Row(functions.softplus, "log(1 + e^x)"),
     "softsign": Row(functions.softsign, "x / (1 + |x|)"),
     "swish": Row(functions.swish, "x * sigmoid(x)"),
-    "gelu": Row(
-        functions.gelu, "x times the normal distribution function", {"approximate": Parameter(False, FLAG)}
-    ),
+    "gelu": Row(functions.gelu, "x times the normal distribution function", {"approximate": Parameter(False, FLAG)}),
     "tanh": Row(functions.tanh, "hyperbolic tangent"),
     "sigmoid": Row(functions.sigmoid, "1 / (1 + e^-x)"),
     "exponential": Row(functions.exponential, "e^x"),
     "hard_sigmoid": Row(functions.hard_sigmoid, "0.2 x + 0.5, clipped to 0 and 1"),
     "softmax": Row(functions.softmax, "e^x over its sum along an axis, by default the last", _AXIS),
-    "LeakyReLU": Row(
-        functions.relu, "x above 0, alpha * x below", {"alpha": Parameter(0.3, NUMBER)}, alone=False
-    ),
+    "LeakyReLU": Row(functions.relu, "x above 0, alpha * x below", {"alpha": Parameter(0.3, NUMBER)}, alone=False),
     "ReLU": Row(
         functions.relu_layer,
         "relu with a slope, a maximum and a threshold",
@@ -62,9 +58,7 @@ ROWS: Mapping[str, Row] = {
         },
         alone=False,
     ),
-    "ELU": Row(
-        functions.elu, "x above 0, alpha * (e^x - 1) below", {"alpha": Parameter(1.0, NUMBER)}, alone=False
-    ),
+    "ELU": Row(functions.elu, "x above 0, alpha * (e^x - 1) below", {"alpha": Parameter(1.0, NUMBER)}, alone=False),
     "ThresholdedReLU": Row(
         functions.thresholded_relu, "x above theta, else 0", {"theta": Parameter(1.0, NUMBER)}, alone=False
     ),
@@ -104,9 +98,7 @@ class Activation:
     def written(self) -> str | dict[str, Any]:
         """Return what a configuration says for this activation: the bare name where that is enough."""
         row = ROWS[self.name]
-        if row.alone and all(
-            self.config[key] == parameter.default for key, parameter in row.parameters.items()
-        ):
+        if row.alone and all(self.config[key] == parameter.default for key, parameter in row.parameters.items()):
             return self.name
         return {"class_name": self.name, "config": dict(self.config)}
 

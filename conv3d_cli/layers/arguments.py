@@ -45,9 +45,7 @@ def _of(name: str, kind: Kind, meaning: str, default: Any = REQUIRED) -> Argumen
 
 def _padding(value: Any) -> str:
     if isinstance(value, str) and value.lower() == "causal":
-        raise LayerError(
-            "padding: 'causal' is for Conv1D only: got 'causal', expected 'valid' or 'same'", "padding"
-        )
+        raise LayerError("padding: 'causal' is for Conv1D only: got 'causal', expected 'valid' or 'same'", "padding")
     return str(one_of("valid", "same").read("padding", value))
 
 
@@ -98,9 +96,7 @@ ARGUMENTS: Mapping[str, Argument] = {
         {"anyOf": [one_of(*FORMATS).schema, {"type": "null"}]},
         "where the channels are; None: as keras.json says, else channels_last",
     ),
-    "dilation_rate": _of(
-        "dilation_rate", TRIPLE, "voxels from one tap to the next along each axis", (1, 1, 1)
-    ),
+    "dilation_rate": _of("dilation_rate", TRIPLE, "voxels from one tap to the next along each axis", (1, 1, 1)),
     "groups": _of("groups", COUNT, "parts into which channels and filters are divided", 1),
     "activation": Argument(
         None,
@@ -109,9 +105,7 @@ ARGUMENTS: Mapping[str, Argument] = {
         "function of the output; None: none",
     ),
     "use_bias": _of("use_bias", FLAG, "whether a number for each filter is added", True),
-    "kernel_initializer": _initializer(
-        "kernel_initializer", "glorot_uniform", "values of a kernel that is not loaded"
-    ),
+    "kernel_initializer": _initializer("kernel_initializer", "glorot_uniform", "values of a kernel that is not loaded"),
     "bias_initializer": _initializer("bias_initializer", "zeros", "values of a bias that is not loaded"),
     "kernel_regularizer": _unset("kernel_regularizer", "loss of the kernel"),
     "bias_regularizer": _unset("bias_regularizer", "loss of the bias"),
@@ -144,9 +138,7 @@ def normalised(config: Mapping[str, Any], keras: int = 2) -> tuple[dict[str, Any
     """Return the canonical values of the arguments that are right, and the problems of the others."""
     found: list[Refusal] = []
     if keras not in DIALECTS:
-        found.append(
-            LayerError(f"keras: unknown dialect: got {shown(keras)}, expected {DIALECTS[0]}", "keras")
-        )
+        found.append(LayerError(f"keras: unknown dialect: got {shown(keras)}, expected {DIALECTS[0]}", "keras"))
     found.extend(_unknown(name) for name in config if name not in ARGUMENTS)
     values: dict[str, Any] = {}
     for name, argument in ARGUMENTS.items():
@@ -181,8 +173,7 @@ def _groups_divide(groups: int, filters: int) -> str | None:
     if filters % groups == 0:
         return None
     return (
-        f"groups: do not divide the filters: got {groups} groups and {filters} filters, "
-        f"expected a divisor of {filters}"
+        f"groups: do not divide the filters: got {groups} groups and {filters} filters, expected a divisor of {filters}"
     )
 
 
@@ -196,9 +187,7 @@ def _bias_can_be_made(initializer: Initializer, use_bias: bool) -> str | None:
     return f"bias_initializer: {refusal}" if refusal else None
 
 
-def _shapes_agree(
-    input_shape: tuple[int | None, ...] | None, batch: tuple[int | None, ...] | None
-) -> str | None:
+def _shapes_agree(input_shape: tuple[int | None, ...] | None, batch: tuple[int | None, ...] | None) -> str | None:
     if input_shape is None or batch is None or batch[-len(input_shape) :] == input_shape:
         return None
     return f"input_shape: not the end of batch_input_shape: got {input_shape}, expected the end of {batch}"

@@ -208,9 +208,7 @@ class Conv3D(LayerGeometry):
             self.build(x.shape)
         kernel = cast("Array", self.kernel)
         x = cast_to(x, self.dtype)
-        y = convolve_array(
-            problem, x, kernel, self.bias, channels_last=self.channels_last, limits=Limits.detect()
-        )
+        y = convolve_array(problem, x, kernel, self.bias, channels_last=self.channels_last, limits=Limits.detect())
         return self.activation(y, out=y)
 
     def get_config(self) -> dict[str, Any]:

@@ -24,9 +24,7 @@ def linear(x: Array, out: Array) -> None:
         np.copyto(out, x)
 
 
-def relu(
-    x: Array, out: Array, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0
-) -> None:
+def relu(x: Array, out: Array, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> None:
     """Write x above the threshold, at most ``max_value``, and ``alpha * (x - threshold)`` below it."""
     if (alpha, max_value, threshold) == (0.0, None, 0.0):
         np.maximum(x, 0, out=out)
@@ -133,9 +131,7 @@ def softmax(x: Array, out: Array, axis: int = -1) -> None:
     out /= out.sum(axis=axis, keepdims=True)
 
 
-def relu_layer(
-    x: Array, out: Array, max_value: float | None, negative_slope: float, threshold: float
-) -> None:
+def relu_layer(x: Array, out: Array, max_value: float | None, negative_slope: float, threshold: float) -> None:
     """Write the relu of the layer ReLU, whose slope has another name."""
     relu(x, out, negative_slope, max_value, threshold)
 

@@ -114,9 +114,7 @@ class LayerGeometry:
             dtype=cast("Real", self.dtype),
         )
 
-    def split_shape(
-        self, shape: Sequence[int | None], channels: int | None
-    ) -> tuple[Shape, Shape, int | None]:
+    def split_shape(self, shape: Sequence[int | None], channels: int | None) -> tuple[Shape, Shape, int | None]:
         """Return batch shape, size and channels of an input shape.
 
         Raises ShapeError for too few axes, for channels that groups do not divide, and for channels other

@@ -55,9 +55,7 @@ def truncated_normal(shape: Shape, dtype: str, seed: int, mean: float, stddev: f
     return _scaled(Stream(seed).truncated_normal(prod(shape), dtype), shape, mean, stddev)
 
 
-def variance_scaling(
-    shape: Shape, dtype: str, seed: int, scale: float, mode: str, distribution: str
-) -> Floats:
+def variance_scaling(shape: Shape, dtype: str, seed: int, scale: float, mode: str, distribution: str) -> Floats:
     """Return numbers of variance ``scale`` over the connections in, out, or their mean."""
     variance = scale / max(1.0, FANS[mode](*fans(shape)))
     return DISTRIBUTIONS[distribution](shape, dtype, seed, variance)
@@ -112,9 +110,7 @@ DISTRIBUTIONS: Mapping[str, Callable[[Shape, str, int, float], Floats]] = {
     "truncated_normal": lambda shape, dtype, seed, variance: truncated_normal(
         shape, dtype, seed, 0.0, sqrt(variance) / TRUNCATED_SIGMA
     ),
-    "untruncated_normal": lambda shape, dtype, seed, variance: normal(
-        shape, dtype, seed, 0.0, sqrt(variance)
-    ),
+    "untruncated_normal": lambda shape, dtype, seed, variance: normal(shape, dtype, seed, 0.0, sqrt(variance)),
     "uniform": _spread,
 }
 

@@ -25,8 +25,7 @@ def default_data_format() -> str:
     value = settings.get("image_data_format", FORMATS[0]) if isinstance(settings, dict) else FORMATS[0]
     if value not in FORMATS:
         raise LayerError(
-            f"data_format: unknown image_data_format in {quoted(path)}: "
-            f"got {value!r}, expected {' or '.join(FORMATS)}",
+            f"data_format: unknown image_data_format in {quoted(path)}: got {value!r}, expected {' or '.join(FORMATS)}",
             "data_format",
         )
     return str(value)

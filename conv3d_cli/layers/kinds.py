@@ -163,9 +163,7 @@ def _text(value: Any) -> str:
 
 def _numbers(value: Any) -> Any:
     """Return a number as float, and nested lists or an array of numbers as nested lists of floats."""
-    if not isinstance(value, (list, tuple, np.ndarray)) or (
-        isinstance(value, np.ndarray) and value.ndim == 0
-    ):
+    if not isinstance(value, (list, tuple, np.ndarray)) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return _number(value)
     try:
         array = np.asarray(value)
@@ -215,9 +213,7 @@ def one_of(*names: str, any_case: bool = True) -> Kind:
 
     pattern = "|".join("".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in name) for name in names)
     in_any_case: Schema = {"type": "string", "pattern": f"^({pattern})$", "examples": list(names)}
-    return Kind(
-        " or ".join(repr(name) for name in names), parse, in_any_case if any_case else {"enum": list(names)}
-    )
+    return Kind(" or ".join(repr(name) for name in names), parse, in_any_case if any_case else {"enum": list(names)})
 
 
 _INTEGER: Schema = {"type": "integer", "minimum": 1}
@@ -226,9 +222,7 @@ _TRIPLE: Schema = {"anyOf": [_INTEGER, {"type": "array", "items": _INTEGER, "min
 AXIS = Kind("a whole number", _whole, {"type": "integer"})
 COUNT = Kind("a whole number of at least 1", _count, _INTEGER)
 TRIPLE = Kind("a whole number of at least 1, or three of them", _triple, _TRIPLE)
-SEED = Kind(
-    "a whole number of at most 64 bits", _seed, {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
-)
+SEED = Kind("a whole number of at most 64 bits", _seed, {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1})
 NUMBER = Kind("a finite number", _number, {"type": "number"})
 NOT_NEGATIVE = Kind("a number of at least 0", _not_negative, {"type": "number", "minimum": 0})
 POSITIVE = Kind("a number above 0", _positive, {"type": "number", "exclusiveMinimum": 0})

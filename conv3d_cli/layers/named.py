@@ -74,8 +74,7 @@ class Table:
         names = [name, *(alias for alias, of in self.aliases.items() if of == name)]
         row = self.rows[name]
         properties = {
-            key: {**parameter.kind.schema, "default": parameter.default}
-            for key, parameter in row.parameters.items()
+            key: {**parameter.kind.schema, "default": parameter.default} for key, parameter in row.parameters.items()
         }
         config = {"type": "object", "properties": properties, "additionalProperties": False}
         return {
@@ -88,11 +87,7 @@ class Table:
 
     def _unwrap(self, argument: str, value: Mapping[Any, Any]) -> tuple[str, Mapping[Any, Any]]:
         name, given = value.get("class_name"), value.get("config", {})
-        if (
-            set(value) - {"class_name", "config"}
-            or not isinstance(name, str)
-            or not isinstance(given, Mapping)
-        ):
+        if set(value) - {"class_name", "config"} or not isinstance(name, str) or not isinstance(given, Mapping):
             raise LayerError(
                 f"{argument}: not {self.kind}: got {shown(dict(value))}, "
                 "expected a name or a mapping with class_name and config",
@@ -118,8 +113,6 @@ class Table:
                     argument,
                 )
         return {
-            key: parameter.kind.read(
-                f"{argument}: {name}: {key}", given.get(key, parameter.default), argument
-            )
+            key: parameter.kind.read(f"{argument}: {name}: {key}", given.get(key, parameter.default), argument)
             for key, parameter in row.parameters.items()
         }

@@ -109,14 +109,10 @@ def _name(layers: tuple[Conv3D, ...]) -> None:
     for layer in layers:
         if layer.named:
             if layer.name in taken:
-                raise LayerError(
-                    f"name: given twice: got {layer.name!r}, expected a name for each layer", "name"
-                )
+                raise LayerError(f"name: given twice: got {layer.name!r}, expected a name for each layer", "name")
             taken.add(layer.name)
     if len({id(layer) for layer in layers}) < len(layers):
-        raise LayerError(
-            "layers: the same layer stands twice, expected a layer of its own in each place", "layers"
-        )
+        raise LayerError("layers: the same layer stands twice, expected a layer of its own in each place", "layers")
     for layer in layers:
         if not layer.named:
             names = (DEFAULT_NAME if i == 0 else f"{DEFAULT_NAME}_{i}" for i in count())

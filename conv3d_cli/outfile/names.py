@@ -1,7 +1,7 @@
 """Names of outputs and of their temporary files: what may be written, and what a dead process has left behind."""
 
 # pathlib's wrappers hide which system call fails, and the fault sweep strikes each of them by its os name.
-# ruff: noqa: PTH108, PTH112, PTH114, PTH116, PTH118, PTH120, PTH208
+# ruff: noqa: PTH108, PTH112, PTH114, PTH116, PTH118, PTH120, PTH121, PTH208
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import zlib
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TypeAlias
 
@@ -21,7 +22,7 @@ try:
 except ImportError:  # no such locks here: the process id alone tells whether a temporary file is stale
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Name", "check_target", "fcntl", "hidden", "remove_stale"]
+__all__ = ["Name", "check_apart", "check_target", "fcntl", "hidden", "remove_stale"]
 
 Name: TypeAlias = "str | os.PathLike[str]"
 
@@ -49,6 +50,20 @@ def check_target(path: Name, overwrite: bool = False) -> str:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{quoted(name)}: cannot be written: no permission to create files in {quoted(folder)}")
     return target
+
+
+def check_apart(path: Name, others: Iterable[Name]) -> None:
+    """Raise OutputError if an output is, under whatever name, another file of the same run, which it would destroy."""
+    for other in others:
+        try:
+            same = os.path.samefile(path, other)
+        except OSError:
+            same = os.path.realpath(path) == os.path.realpath(other)
+        if same:
+            raise OutputError(
+                f"{quoted(os.fspath(path))}: cannot be written: {quoted(os.fspath(other))} is the same file, "
+                "which this run needs"
+            )
 
 
 def _host() -> str:

@@ -64,9 +64,7 @@ def _keras(root: Node, problems: Problems) -> int:
         return DIALECTS[0]
     if type(node.value) is not int or node.value not in DIALECTS:
         only = " and ".join(map(str, DIALECTS))
-        problems.add(
-            node.place, f"keras: only {only} is supported: got {shown(node.plain())}" + _explained(node)
-        )
+        problems.add(node.place, f"keras: only {only} is supported: got {shown(node.plain())}" + _explained(node))
     return DIALECTS[0]
 
 
@@ -127,9 +125,7 @@ def _unwrapped(node: Node, problems: Problems) -> list[Node]:
     refuse_unknown(node, WRAPPER_KEYS, problems)
     name, config = node.value["class_name"], node.value.get("config")
     if name.value not in CLASS_NAMES:
-        problems.add(
-            name.place, f"class_name: must be Conv3D: got {shown(name.plain())}" + _nearest_class(name)
-        )
+        problems.add(name.place, f"class_name: must be Conv3D: got {shown(name.plain())}" + _nearest_class(name))
         return []
     if config is None:
         problems.add(node.place, "config: missing beside class_name: expected a mapping of Conv3D's keys")

@@ -154,9 +154,7 @@ def _syntax(error: Any, text: str) -> tuple[Place, str]:
     got = repr(line[place.column - 1]) if place.column <= len(line) else "the end of the line"
     if place.line > len(lines):
         got = "the end of the file"
-    context = (
-        f", {error.context} that begins at {_place(opened)}" if opened and _place(opened) != place else ""
-    )
+    context = f", {error.context} that begins at {_place(opened)}" if opened and _place(opened) != place else ""
     hint = "; indent with spaces, not with tabs" if got == repr("\t") else ""
     return place, f"not YAML: {error.problem or 'cannot be parsed'}{context}: got {got}{hint}"
 

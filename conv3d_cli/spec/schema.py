@@ -20,9 +20,7 @@ def json_schema() -> dict[str, Any]:
     >>> schema["$defs"]["arguments"]["required"]
     ['filters', 'kernel_size']
     """
-    arguments = {
-        name: {**argument.schema, "description": argument.meaning} for name, argument in ARGUMENTS.items()
-    }
+    arguments = {name: {**argument.schema, "description": argument.meaning} for name, argument in ARGUMENTS.items()}
     required = [name for name, argument in ARGUMENTS.items() if argument.required]
     file_keys: dict[str, Any] = {
         "keras": {"enum": list(DIALECTS)},

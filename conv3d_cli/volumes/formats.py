@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from conv3d_cli.errors import UsageError, VolumeError, quoted
 from conv3d_cli.volumes import hdf5, hdf5_out, nifti, npy, writers
 from conv3d_cli.volumes.gzipped import MAGIC as GZIP
 from conv3d_cli.volumes.gzipped import GzipStream
 from conv3d_cli.volumes.narrow import FLOATS, INTEGERS, Narrow
-from conv3d_cli.volumes.stream import PlainStream, open_raw, reading
+from conv3d_cli.volumes.stream import PIECE, Hashing, PlainStream, open_raw, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,22 @@ def path_of(ref: str) -> str:
     return hdf5.split_ref(ref)[0]
 
 
+def files_of(*refs: str) -> tuple[str, ...]:
+    """Return the files that references stand for: both of a pair, none for a stream.
+
+    >>> files_of("a.hdr", "scan.h5:/t0", "-")
+    ('a.hdr', 'a.img', 'scan.h5')
+    """
+    files: list[str] = []
+    for ref in refs:
+        form = format_of(ref)
+        if form is not None and form.write is None:
+            files += nifti.pair_names(ref)
+        elif ref != STREAM:
+            files.append(path_of(ref))
+    return tuple(files)
+
+
 def format_of(ref: str) -> Format | None:
     """Return the format that the suffix means, whatever its case, or None."""
     name = path_of(ref).lower()
@@ -121,26 +138,41 @@ def open_volume(ref: str) -> Source:
             raise VolumeError("'standard input': cannot be read: it is closed")
         if sys.stdin.isatty():
             raise UsageError("'standard input': is a terminal: expected a .npy or .nii stream from a pipe or a file")
-        return _sniff(sys.stdin.buffer, "standard input")
+        return _sniff(Hashing(sys.stdin.buffer), "standard input")
     found = format_of(ref)
     if found is not None:
         return found.open(ref)
     if not Path(ref).is_file():
-        return _closing(open_raw(ref), lambda file: _sniff(file, ref))
+        return _closing(Hashing(open_raw(ref)), lambda file: _sniff(file, ref))
     raise VolumeError(f"{quoted(ref)}: the suffix means no format, expected one of {_suffixes()}")
 
 
-def _sniff(file: BinaryIO, name: str) -> Source:
+def sha256_of(source: Source) -> str:
+    """Return the SHA-256 of the bytes of a volume's files, of both of a pair; of a stream, of what was read of it."""
+    if source.hashing is not None:
+        return source.hashing.digest.hexdigest()
+    digest = hashlib.sha256()
+    for name in files_of(source.ref):
+        with reading(name), Path(name).open("rb") as file:
+            while piece := file.read(PIECE):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def _sniff(file: Hashing, name: str) -> Source:
     """Open what a pipe brings, told by its first bytes."""
     with reading(name):
         head = file.read(4)
-    if head.startswith(GZIP):
-        return nifti.from_stream(name, GzipStream(file, name, head))
+    raw = cast("BinaryIO", file)
+    if len(head) < 4:
+        raise VolumeError(f"{quoted(name)}: is cut: got {len(head)} bytes, expected a .npy or .nii stream")
     if head == npy.MAGIC[:4]:
-        return npy.NpySource(name, PlainStream(file, name, head))
-    if len(head) == 4:
-        return nifti.from_stream(name, PlainStream(file, name, head))
-    raise VolumeError(f"{quoted(name)}: is cut: got {len(head)} bytes, expected a .npy or .nii stream")
+        source: Source = npy.NpySource(name, PlainStream(raw, name, head))
+    else:
+        stream = GzipStream(raw, name, head) if head.startswith(GZIP) else PlainStream(raw, name, head)
+        source = nifti.from_stream(name, stream)
+    source.hashing = file
+    return source
 
 
 def _suffixes() -> str:

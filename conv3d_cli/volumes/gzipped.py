@@ -9,7 +9,7 @@ import zlib
 from typing import Any, BinaryIO, cast
 
 from conv3d_cli.errors import VolumeError, quoted
-from conv3d_cli.volumes.stream import ByteStream, close_raw, size_of
+from conv3d_cli.volumes.stream import ByteStream, size_of
 
 MAGIC = b"\x1f\x8b"
 LEVEL = 1
@@ -50,7 +50,7 @@ class GzipStream(ByteStream):
 
     def close(self) -> None:
         """Close the file."""
-        close_raw(self.raw)
+        self.raw.close()
 
     def _some(self, view: memoryview) -> int:
         while self._member is not None or self._begin():

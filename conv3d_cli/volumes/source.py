@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from conv3d_cli.volumes.geometry import Geometry
-    from conv3d_cli.volumes.stream import ByteStream
+    from conv3d_cli.volumes.stream import ByteStream, Hashing
 
 #: Kinds that hold real numbers, and the widest of them: longdouble and complex cannot be computed with here.
 REAL_KINDS = "biuf"
@@ -50,6 +50,7 @@ class Source:
         self.geometry = geometry
         self.meta = meta or {}
         self.notes = list(notes)
+        self.hashing: Hashing | None = None
         self._consumed = False
 
     @property

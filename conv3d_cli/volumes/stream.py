@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import sys
@@ -129,7 +130,7 @@ class PlainStream(ByteStream):
 
     def close(self) -> None:
         """Close the file."""
-        close_raw(self.raw)
+        self.raw.close()
 
     def _some(self, view: memoryview) -> int:
         if self._head:
@@ -141,16 +142,43 @@ class PlainStream(ByteStream):
             return self.raw.readinto(view) or 0  # type: ignore[attr-defined]
 
 
+class Hashing:
+    """A pipe whose bytes are hashed as they pass, since nobody can read them a second time."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self.raw = raw
+        self.digest = hashlib.sha256()
+
+    def read(self, count: int) -> bytes:
+        """Return at most ``count`` bytes."""
+        data = self.raw.read(count) or b""
+        self.digest.update(data)
+        return data
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill the front of a buffer and return how much."""
+        count: int = self.raw.readinto(view) or 0  # type: ignore[attr-defined]
+        self.digest.update(view[:count])
+        return count
+
+    def fileno(self) -> int:
+        """Return the descriptor of the pipe."""
+        return self.raw.fileno()
+
+    def tell(self) -> int:
+        """Return the position, where the pipe is a file after all."""
+        return self.raw.tell()
+
+    def close(self) -> None:
+        """Close the pipe, unless it is the standard input, which is not ours."""
+        if sys.stdin is None or self.raw is not sys.stdin.buffer:
+            self.raw.close()
+
+
 def open_raw(name: str) -> BinaryIO:
     """Return a file opened for reading without a buffer of its own."""
     with reading(name):
         return cast("BinaryIO", Path(name).open("rb", buffering=0))
-
-
-def close_raw(file: BinaryIO) -> None:
-    """Close a file, unless it is the standard input, which is not ours."""
-    if sys.stdin is None or file is not sys.stdin.buffer:
-        file.close()
 
 
 def size_of(file: BinaryIO, taken: int = 0) -> int | None:

@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import OutputError, quoted
-from conv3d_cli.outfile import check_not_a_terminal, check_target, replacing, replacing_all, standard_output
+from conv3d_cli.outfile import (
+    check_apart,
+    check_not_a_terminal,
+    check_target,
+    replacing,
+    replacing_all,
+    standard_output,
+)
 from conv3d_cli.volumes.axes import NIFTI, resolve_axes
-from conv3d_cli.volumes.formats import STREAM, Format, format_of, open_volume, output_format, path_of
+from conv3d_cli.volumes.formats import STREAM, Format, files_of, open_volume, output_format, path_of
 from conv3d_cli.volumes.narrow import Narrow, storage_dtype
 from conv3d_cli.volumes.nifti import pair_names
 from conv3d_cli.volumes.source import real
@@ -49,12 +56,13 @@ class Volume:
 
 @dataclass(frozen=True)
 class Saved:
-    """What was written: bytes of voxels, values clipped to the dtype's range, NaN that became 0, the axes' order."""
+    """What was written: bytes of voxels, values clipped to the dtype's range, NaN that became 0, the file's axes."""
 
     bytes: int
     clipped: int
     nans: int
     axes: str
+    shape: tuple[int, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -103,7 +111,7 @@ def save_volume(volume: Volume, ref: str, dtype: str = "float32", overwrite: boo
         with replacing(path_of(ref), overwrite) as file:
             _write(form, ordered, file, narrow, ref)
     stored = volume.array.size * narrow.dtype.itemsize
-    return Saved(stored, narrow.clipped, narrow.nans, axes, tuple(_lost(ordered, form)))
+    return Saved(stored, narrow.clipped, narrow.nans, axes, ordered.array.shape, tuple(_lost(ordered, form)))
 
 
 def check_output(ref: str, overwrite: bool = False, inputs: Sequence[str] = (), dtype: str | None = None) -> None:
@@ -119,22 +127,10 @@ def check_output(ref: str, overwrite: bool = False, inputs: Sequence[str] = (), 
         check_not_a_terminal()
         return
     for path in files_of(ref):
-        for taken in (name for given in inputs if given != STREAM for name in files_of(given)):
-            if _same(path, taken):
-                raise OutputError(f"{quoted(path)}: is an input of this run too, {quoted(taken)}, and would be lost")
+        check_apart(path, files_of(*inputs))
         check_target(path, overwrite)
     if form.name == "hdf5" and Path(path_of(ref)).exists():
         _check_alone(ref)
-
-
-def files_of(ref: str) -> tuple[str, ...]:
-    """Return the files that a reference stands for: both of a pair.
-
-    >>> files_of("a.hdr"), files_of("scan.h5:/t0")
-    (('a.hdr', 'a.img'), ('scan.h5',))
-    """
-    form = format_of(ref)
-    return pair_names(ref) if form is not None and form.write is None else (path_of(ref),)
 
 
 def _write(form: Format, volume: Volume, file: Any, narrow: Narrow, ref: str) -> None:
@@ -151,13 +147,6 @@ def _transposed(array: NDArray[Any], old: str, new: str) -> NDArray[Any]:
         rest.remove(found)
         places.append(found[0])
     return array.transpose(places)
-
-
-def _same(one: str, other: str) -> bool:
-    try:
-        return Path(one).samefile(other)
-    except OSError:
-        return Path(one).resolve() == Path(other).resolve()
 
 
 def _check_alone(ref: str) -> None:

@@ -64,18 +64,14 @@ def check(network: Network, weights: Weights, channels: int) -> dict[str, dict[s
         layer: {weight: weight if bare else f"{layer}/{weight}" for weight in wanted}
         for layer, wanted in shapes.items()
     }
-    by_name = {
-        names[layer][weight]: (layer, shape) for layer, ws in shapes.items() for weight, shape in ws.items()
-    }
+    by_name = {names[layer][weight]: (layer, shape) for layer, ws in shapes.items() for weight, shape in ws.items()}
     problems = [*_misfits(by_name, weights.headers, network), *_left_over(by_name, weights.headers)]
     if problems:
         raise WeightsError("\n".join(f"{quoted(weights.path)}: {problem}" for problem in problems))
     return names
 
 
-def _misfits(
-    by_name: dict[str, tuple[str, Shape]], headers: dict[str, Header], network: Network
-) -> Iterator[str]:
+def _misfits(by_name: dict[str, tuple[str, Shape]], headers: dict[str, Header], network: Network) -> Iterator[str]:
     layers: dict[str, Conv3D] = {layer.name: layer for layer in network}
     for name, (layer, expected) in by_name.items():
         if name not in headers:
@@ -93,9 +89,7 @@ def _why(got: Shape, expected: Shape, layer: Conv3D) -> str:
     if got == (expected[4], expected[3], *expected[:3]):
         return "; this looks like PyTorch's layout, Keras's is (kd, kh, kw, channels / groups, filters)"
     if got[:3] + got[4:] == expected[:3] + expected[4:]:
-        return (
-            f"; it is for {got[3] * layer.groups} input channels, the input has {expected[3] * layer.groups}"
-        )
+        return f"; it is for {got[3] * layer.groups} input channels, the input has {expected[3] * layer.groups}"
     return ""
 
 

@@ -28,9 +28,7 @@ def read_weights(path: str) -> Weights:
     """
     suffix = _suffix(path)
     if suffix not in READERS:
-        raise WeightsError(
-            f"{quoted(path)}: not a known weights file: got {suffix!r}, expected {' or '.join(READERS)}"
-        )
+        raise WeightsError(f"{quoted(path)}: not a known weights file: got {suffix!r}, expected {' or '.join(READERS)}")
     return READERS[suffix](path)
 
 
@@ -42,9 +40,7 @@ def write_weights(path: str, network: Network, overwrite: bool = False) -> None:
     """
     suffix = _suffix(path)
     if suffix not in WRITERS:
-        raise UsageError(
-            f"{quoted(path)}: not a known weights file: got {suffix!r}, expected {' or '.join(WRITERS)}"
-        )
+        raise UsageError(f"{quoted(path)}: not a known weights file: got {suffix!r}, expected {' or '.join(WRITERS)}")
     arrays = named_weights(network)
     with replacing(path, overwrite) as file:
         WRITERS[suffix](file, arrays)
@@ -56,9 +52,7 @@ def named_weights(network: Network) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     for layer in layers:
         if not layer.built:
-            raise LayerError(
-                f"layer {layer.name!r}: has no weights before it is built: build it for an input shape"
-            )
+            raise LayerError(f"layer {layer.name!r}: has no weights before it is built: build it for an input shape")
         prefix = f"{layer.name}/" if len(layers) > 1 else ""
         names = ("kernel", "bias") if layer.use_bias else ("kernel",)
         arrays |= {prefix + name: array for name, array in zip(names, layer.weights, strict=True)}

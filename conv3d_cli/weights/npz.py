@@ -112,9 +112,7 @@ def _state(file: BinaryIO) -> tuple[int, int, int]:
 def _members(path: str, archive: zipfile.ZipFile) -> Iterator[tuple[str, _Member]]:
     infos = archive.infolist()
     if len(infos) > MOST_MEMBERS:
-        raise WeightsError(
-            f"{quoted(path)}: too many arrays: got {len(infos)}, expected at most {MOST_MEMBERS}"
-        )
+        raise WeightsError(f"{quoted(path)}: too many arrays: got {len(infos)}, expected at most {MOST_MEMBERS}")
     seen: set[str] = set()
     for info in infos:
         where = f"{quoted(path)}: {quoted(info.filename)}"
@@ -125,9 +123,7 @@ def _members(path: str, archive: zipfile.ZipFile) -> Iterator[tuple[str, _Member
         if name in ("", info.filename):
             raise WeightsError(f"{where}: not an array: expected a name that ends in .npy")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise WeightsError(
-                f"{where}: compression {info.compress_type}: expected stored (0) or deflate (8)"
-            )
+            raise WeightsError(f"{where}: compression {info.compress_type}: expected stored (0) or deflate (8)")
         yield name, _member(where, archive, info)
 
 
@@ -143,9 +139,7 @@ def _member(where: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Mem
     except DAMAGE as error:
         raise WeightsError(f"{where}: not an npy array: {_one_line(error)}") from error
     if dtype.kind not in KINDS or dtype.itemsize > 8:
-        raise WeightsError(
-            f"{where}: no real numbers: got dtype {dtype}, expected floats of 16 to 64 bits or integers"
-        )
+        raise WeightsError(f"{where}: no real numbers: got dtype {dtype}, expected floats of 16 to 64 bits or integers")
     if any(n < 1 for n in shape):
         raise WeightsError(f"{where}: holds no values: got shape {shape}")
     member = _Member(info.filename, Header(shape, dtype), fortran, head.tell())

@@ -41,8 +41,6 @@ def describe(weights: Mapping[str, NDArray[Any]]) -> list[Row]:
 def _row(full_name: str, array: NDArray[Any]) -> Row:
     layer, _, name = full_name.rpartition("/")
     values = array[np.isfinite(array)].astype(np.float64)
-    low, high, mean, std = (
-        float(f(values)) if values.size else None for f in (np.min, np.max, np.mean, np.std)
-    )
+    low, high, mean, std = (float(f(values)) if values.size else None for f in (np.min, np.max, np.mean, np.std))
     dtype, nonfinite = str(array.dtype.newbyteorder("=")), array.size - values.size
     return Row(layer or None, name, array.shape, dtype, low, high, mean, std, nonfinite)

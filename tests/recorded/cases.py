@@ -36,11 +36,7 @@ ACTIVATIONS = [
 ]
 SOFTMAX = [
     "softmax",
-    *[
-        {"class_name": name, "config": {"axis": axis}}
-        for name in ("softmax", "Softmax")
-        for axis in (-2, 1, 3)
-    ],
+    *[{"class_name": name, "config": {"axis": axis}} for name in ("softmax", "Softmax") for axis in (-2, 1, 3)],
 ]
 
 INITIALIZERS = [
@@ -119,9 +115,7 @@ def layer_cases(seed, count, groups, most=420):
             "data_format": "channels_first" if first else "channels_last",
             "dilation_rate": dilation,
             "groups": parts,
-            "activation": None
-            if groups
-            else pick([None, None, "relu", "tanh", "softplus", "elu", "softmax"]),
+            "activation": None if groups else pick([None, None, "relu", "tanh", "softplus", "elu", "softmax"]),
             "use_bias": bool(pick([True, True, False])),
             "dtype": pick(["float32", "float32", "float32", "float64"]),
         }

@@ -237,11 +237,7 @@ if __name__ == "__main__":
     lines = ",\n".join(
         json.dumps(key)
         + ": "
-        + (
-            json.dumps(value)
-            if isinstance(value, dict)
-            else "[\n" + ",\n".join(map(json.dumps, value)) + "\n]"
-        )
+        + (json.dumps(value) if isinstance(value, dict) else "[\n" + ",\n".join(map(json.dumps, value)) + "\n]")
         for key, value in record.items()
     )
     (HERE / "keras.json").write_text("{\n" + lines + "\n}\n")
