@@ -9,19 +9,19 @@ from math import log2
 
 from conv3d_cli.engine.problem import ITEMSIZE
 
-FFT_FLOPS = {"float32": 10.0e9, "float64": 6.0e9}
+FFT_FLOPS = {"float32": 16.0e9, "float64": 11.0e9}
 """Real-to-complex transforms of tiles that stay in cache, counted as 2.5 n log2 n."""
 
-CACHED_TILE, BEYOND_CACHE = 4 << 20, 0.45
-"""Bytes of a tile beyond which every stage slows down, and to what share of its speed."""
+PACES = ((64 << 20, 0.3), (4 << 20, 0.7), (0, 1.0))
+"""Bytes of a tile from which on every stage slows down, and to what share of its speed."""
 
-SPECTRUM_BYTES_PER_SECOND = 9.0e9
+SPECTRUM_BYTES_PER_SECOND = 15.0e9
 """Multiplying and adding spectra, which do not fit in cache."""
 
-MOVE_BYTES_PER_SECOND = 2.5e9
+MOVE_BYTES_PER_SECOND = 4.0e9
 """Copying a tile in or out, converting as it goes."""
 
-TILE_CALL = 40e-6
+TILE_CALL = 80e-6
 """Fixed cost of one transform call from Python."""
 
 THREAD_GAIN = 0.85
@@ -69,4 +69,4 @@ def move_seconds(points: int, transform: str) -> float:
 
 
 def _pace(points: int, transform: str) -> float:
-    return 1.0 if points * ITEMSIZE[transform] <= CACHED_TILE else BEYOND_CACHE
+    return next(pace for least, pace in PACES if points * ITEMSIZE[transform] >= least)
