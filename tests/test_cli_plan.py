@@ -74,6 +74,13 @@ def test_a_softmax_over_space_is_told_of(conv3d, spec):
     assert "the last spatial axis" in conv3d("plan", "--shape", "8x8x8", "--spec", spec(text)).err
 
 
+def test_an_activation_along_an_axis_that_there_is_not(conv3d, spec):
+    text = "filters: 2\nkernel_size: 1\nactivation: {class_name: softmax, config: {axis: 5}}\n"
+    told = conv3d("plan", "--shape", "8x8x8", "--spec", spec(text))
+    assert told.code == 3
+    assert "axis: not an axis of the output: got 5, expected -5 to 4" in told.err
+
+
 def test_a_plan_of_a_large_file_needs_only_its_header(conv3d, spec, tmp_path):
     path = tmp_path / "huge.npy"
     with path.open("wb") as file:

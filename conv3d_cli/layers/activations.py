@@ -102,6 +102,15 @@ class Activation:
             return self.name
         return {"class_name": self.name, "config": dict(self.config)}
 
+    def check_rank(self, rank: int) -> None:
+        """Raise ShapeError if an array of so many axes lacks the one along which values are mixed."""
+        if self.axis is not None and not -rank <= self.axis < rank:
+            raise ShapeError(
+                f"activation: {self.name}: axis: not an axis of the output: got {self.axis}, "
+                f"expected {-rank} to {rank - 1}",
+                "activation",
+            )
+
     def __call__(self, x: Array, out: Array | None = None) -> Array:
         """Return the activation of x, a float32 or float64 array in the layer's own data format.
 
@@ -109,12 +118,7 @@ class Activation:
         new array. Raises ShapeError for an axis that x does not have.
         """
         result = np.empty(x.shape, x.dtype) if out is None else out
-        if self.axis is not None and not -x.ndim <= self.axis < x.ndim:
-            raise ShapeError(
-                f"activation: {self.name}: axis: not an axis of the output: got {self.axis}, "
-                f"expected {-x.ndim} to {x.ndim - 1}",
-                "activation",
-            )
+        self.check_rank(x.ndim)
         if not x.size or (self.name == "linear" and result is x):
             return result
         compute = ROWS[self.name].compute

@@ -150,7 +150,9 @@ def _step(
     dtype: Real,
     options: Options,
 ) -> Step:
-    problem = replace(layer.problem(layer_shape(layer, place)), dtype=dtype, order=place.memory_order)
+    shape = layer_shape(layer, place)
+    problem = replace(layer.problem(shape), dtype=dtype, order=place.memory_order)
+    layer.activation.check_rank(len(shape))
     if 0 in problem.output_size:
         raise ShapeError(
             f"layer {layer.name!r}: the output would be empty: got input {'x'.join(map(str, problem.size))}, "

@@ -113,6 +113,6 @@ def _activate(step: Step, array: Array) -> None:
     def work() -> None:
         for piece in pieces:
             part = view[(slice(None),) * axis + (piece,)]
-            part[...] = activation(part)
+            activation(part, out=part)
 
     share(work, step.plan.threads, stop=pieces.close)
