@@ -54,10 +54,12 @@ WEIGHT_TEXTS = ("layer", "name", "shape", "dtype")
 def render(document: Document, stream: TextIO) -> None:
     """Write the table of a plan's or a run's document to a stream."""
     console = _console(stream)
-    lines = [_volume("input", document["input"]), _layers(document)]
-    lines += [_volume("output", document["output"]), *_footer(document)]
-    for line in lines:
-        console.print(line, markup=False)
+    columns = _columns(document)
+    table = _layers(document["layers"], columns)
+    fits = console.measure(table).maximum <= console.width
+    middle = [table] if fits else [_sentence(layer, columns) for layer in document["layers"]]
+    _print(console, [_volume("input", document["input"]), *middle, _volume("output", document["output"])])
+    _print(console, _footer(document))
 
 
 def render_rows(title: str, rows: list[Document]) -> None:
@@ -67,8 +69,15 @@ def render_rows(title: str, rows: list[Document]) -> None:
         table.add_column(name, justify="left" if name in WEIGHT_TEXTS else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    console.print(title, markup=False)
-    console.print(table)
+    _print(console, [title, table])
+
+
+def _print(console: Console, lines: list[Any]) -> None:
+    """Print lines and tables without the blanks that fill a table's lines up."""
+    with console.capture() as captured:
+        for line in lines:
+            console.print(line, markup=False)
+    console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def _console(stream: TextIO) -> Console:
@@ -84,12 +93,21 @@ def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
 
 
-def _layers(document: Document) -> Table:
-    layers, table = document["layers"], _table()
-    columns = [c for c in COLUMNS if c.dull is None or any(c.cell(layer) != c.dull for layer in layers)]
-    columns.append(TIMES[document["report"]])
+def _columns(document: Document) -> list[Column]:
+    """Return the columns that say something about any of the layers."""
+    shown = [c for c in COLUMNS if c.dull is None or any(c.cell(layer) != c.dull for layer in document["layers"])]
+    return [*shown, TIMES[document["report"]]]
+
+
+def _sentence(layer: Document, columns: list[Column]) -> str:
+    """Return a row of the table as text, for a terminal that is too narrow for the table."""
+    return ", ".join(f"{column.heading} {column.cell(layer)}" for column in columns)
+
+
+def _layers(layers: list[Document], columns: list[Column]) -> Table:
+    table = _table()
     for column in columns:
-        table.add_column(column.heading, justify="right" if column.right else "left", overflow="fold")
+        table.add_column(column.heading, justify="right" if column.right else "left", no_wrap=True)
     for layer in layers:
         table.add_row(*(column.cell(layer) for column in columns))
     return table
@@ -98,7 +116,8 @@ def _layers(document: Document) -> Table:
 def _padding(layer: Document) -> str:
     """Return the zeros before and after each axis, as one pair where all are alike."""
     pairs = zip(layer["padding_before"], layer["padding_after"], strict=True)
-    return words.times(["0" if before == after == 0 else f"{before}+{after}" for before, after in pairs])
+    each = ["0" if before == after == 0 else f"{before}+{after}" for before, after in pairs]
+    return each[0] if len(set(each)) == 1 else ", ".join(each)
 
 
 def _cell(value: object) -> str:
