@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 PLAIN_WIDTH = 160
+WIDEST = 1000
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def render(document: Document, stream: TextIO) -> None:
     console = _console(stream)
     columns = _columns(document)
     table = _layers(document["layers"], columns)
-    fits = console.measure(table).maximum <= console.width
+    fits = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum <= console.width
     middle = [table] if fits else [_sentence(layer, columns) for layer in document["layers"]]
     _print(console, [_volume("input", document["input"]), *middle, _volume("output", document["output"])])
     _print(console, _footer(document))
