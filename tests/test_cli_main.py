@@ -184,5 +184,15 @@ def test_an_address_space_too_small_is_over_the_limit(tmp_path, spec):
     assert not (tmp_path / "out.npy").exists()
 
 
+def test_shell_completion(conv3d, monkeypatch):
+    monkeypatch.setenv("_CONV3D_COMPLETE", "bash_source")
+    assert conv3d().code == 0
+    monkeypatch.setenv("_CONV3D_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "conv3d ap")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    told = conv3d()
+    assert (told.code, told.out) == (0, "plain,apply\n")
+
+
 def test_run_returns_and_does_not_leave_the_process():
     assert run(["info", "--json"]) == 0

@@ -115,8 +115,10 @@ def _code(error: BaseException) -> int:
     if isinstance(error, MemoryError):
         _tell("memory: the system gave no more: try --max-memory, --threads 1 or --method direct")
         return OVER_LIMIT
-    if isinstance(error, SystemExit):  # Click's word for a reader of standard output that has gone
-        _silence_stdout()
+    if isinstance(error, SystemExit):
+        if error.code == 0:  # shell completion has said what it had to say
+            return 0
+        _silence_stdout()  # Click's word for a reader of standard output that has gone
         return WRITE_ERROR
     if isinstance(error, OSError):
         where = quoted(error.filename) if error.filename else "standard output"
