@@ -1,11 +1,12 @@
 """Volumes in files: opening, checking, reading, writing, and where their voxels lie."""
 
 from conv3d_cli.volumes.axes import resolve_axes, spatial
+from conv3d_cli.volumes.files import Saved, check_output, load_volume, save_volume
 from conv3d_cli.volumes.formats import FORMATS, files_of, open_volume, sha256_of
 from conv3d_cli.volumes.geometry import Geometry
 from conv3d_cli.volumes.source import Source
 from conv3d_cli.volumes.values import Values, scan
-from conv3d_cli.volumes.volume import Saved, Volume, check_output, load_volume, save_volume
+from conv3d_cli.volumes.volume import Volume
 
 __all__ = [
     "FORMATS",

@@ -1,0 +1,164 @@
+"""The way of a volume from a file and back to one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conv3d_cli.errors import OutputError, quoted
+from conv3d_cli.outfile import (
+    check_apart,
+    check_not_a_terminal,
+    check_target,
+    replacing,
+    replacing_all,
+    standard_output,
+)
+from conv3d_cli.volumes.axes import NIFTI, resolve_axes
+from conv3d_cli.volumes.formats import STREAM, Format, files_of, open_volume, output_format, path_of
+from conv3d_cli.volumes.narrow import Narrow, storage_dtype
+from conv3d_cli.volumes.nifti import pair_names
+from conv3d_cli.volumes.volume import Volume
+from conv3d_cli.volumes.writers import write_nifti_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import DTypeLike, NDArray
+
+SPACE = str.maketrans("xyz", "sss")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What was written: bytes of voxels, values clipped to the dtype's range, NaN that became 0, the file's axes."""
+
+    bytes: int
+    clipped: int
+    nans: int
+    axes: str
+    shape: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
+def load_volume(
+    ref: str,
+    axes: str | None = None,
+    dtype: DTypeLike = "float32",
+    data_format: str = "channels_last",
+    limit_bytes: int | None = None,
+) -> Volume:
+    """Return a volume of a file, in the file's index and storage order, in native byte order, scaled.
+
+    VolumeError if the file is damaged, UsageError if ``axes`` do not fit it, OverLimit if it needs too much memory.
+    """
+    with open_volume(ref) as source:
+        letters = resolve_axes(source.format, len(source.shape), axes, data_format)
+        array = source.read(dtype, limit_bytes)
+        return Volume(array, letters, source.geometry_for(letters), source.format, source.meta, tuple(source.notes))
+
+
+def save_volume(volume: Volume, ref: str, dtype: str = "float32", overwrite: bool = False) -> Saved:
+    """Write a volume to a file in the format of its suffix, whole or not at all; ``-`` is the standard output.
+
+    ``dtype`` is what the file stores: integers are rounded half to even and clipped. OutputError if it cannot be
+    written, UsageError for a dtype that the format cannot store.
+
+    >>> import numpy as np, os, tempfile
+    >>> name = os.path.join(tempfile.mkdtemp(), "a.npy")
+    >>> save_volume(Volume(np.full((2, 2, 2), 300.0), "zyx"), name, dtype="uint8").clipped
+    8
+    >>> load_volume(name).array.max()
+    np.float32(255.0)
+    """
+    form = output_format(ref, volume.format)
+    narrow = Narrow(storage_dtype(dtype, form.dtypes, form.name))
+    axes = form.order(volume)
+    ordered = replace(volume, array=_transposed(volume.array, volume.axes, axes), axes=axes)
+    if ref == STREAM:
+        with standard_output() as file:
+            _write(form, ordered, file, narrow, ref)
+    elif form.write is None:
+        names = pair_names(ref)
+        with replacing_all(names, overwrite) as files:
+            write_nifti_pair(ordered, files, narrow, gz=ref.lower().endswith(".gz"))
+    else:
+        with replacing(path_of(ref), overwrite) as file:
+            _write(form, ordered, file, narrow, ref)
+    stored = volume.array.size * narrow.dtype.itemsize
+    return Saved(stored, narrow.clipped, narrow.nans, axes, ordered.array.shape, tuple(_lost(ordered, form)))
+
+
+def check_output(ref: str, overwrite: bool = False, inputs: Sequence[str] = (), dtype: str | None = None) -> None:
+    """Refuse, before any work, every output that is already known to fail.
+
+    OutputError if it exists, is an input under any name, or its folder cannot take it; UsageError for a suffix that
+    means no format, a dtype that it cannot store, and for a terminal.
+    """
+    form = output_format(ref)
+    if dtype is not None and ref != STREAM:
+        storage_dtype(dtype, form.dtypes, form.name)
+    if ref == STREAM:
+        check_not_a_terminal()
+        return
+    for path in files_of(ref):
+        check_apart(path, files_of(*inputs))
+        check_target(path, overwrite)
+    if form.name == "hdf5" and Path(path_of(ref)).exists():
+        _check_alone(ref)
+
+
+def _write(form: Format, volume: Volume, file: Any, narrow: Narrow, ref: str) -> None:
+    assert form.write is not None
+    form.write(volume, file, narrow, ref)
+
+
+def _transposed(array: NDArray[Any], old: str, new: str) -> NDArray[Any]:
+    """Return a view with the axes in another order; several batch axes keep theirs."""
+    rest = list(enumerate(old))
+    places = []
+    for letter in new:
+        found = next(item for item in rest if item[1] == letter)
+        rest.remove(found)
+        places.append(found[0])
+    return array.transpose(places)
+
+
+def _check_alone(ref: str) -> None:
+    """Refuse to replace a file for one dataset where others that nobody spoke of would go with it."""
+    import h5py
+
+    from conv3d_cli.volumes.hdf5_checks import datasets
+
+    _, wanted = (path_of(ref), ref[len(path_of(ref)) + 1 :] or None)
+    try:
+        with h5py.File(path_of(ref), "r", locking="best-effort") as file:
+            names = [dataset.name for dataset in datasets(file)]
+    except OSError:
+        return
+    others = [name for name in names if wanted is None or name.strip("/") != wanted.strip("/")]
+    if len(names) > 1 and others:
+        raise OutputError(
+            f"{quoted(ref)}: overwriting replaces the whole file, and it holds {len(names)} datasets, such as"
+            f" {quoted(others[0])}: expected a file of its own"
+        )
+
+
+def _lost(volume: Volume, form: Format) -> list[str]:
+    """Return what a reader of the file will not find in it."""
+    notes = []
+    if volume.geometry is not None and form.name != "nifti":
+        notes.append(f"{form.name} does not hold {'geometry' if form.name == 'npy' else 'orientation and origin'}")
+    if not _is_default(volume.axes, form.name):
+        notes.append(f"the meaning of the axes is not stored: reading it needs --axes {volume.axes}")
+    return notes
+
+
+def _is_default(axes: str, form: str) -> bool:
+    """Return whether the format's own default for some data_format gives these axes."""
+    if form == "nifti":
+        return axes == NIFTI.get(len(axes))
+    defaults = {resolve_axes(form, len(axes), None, data) for data in ("channels_last", "channels_first")}
+    # Without a geometry it does not matter which spatial axis has which letter.
+    return axes in defaults or (form == "npy" and axes.translate(SPACE) in {d.translate(SPACE) for d in defaults})
