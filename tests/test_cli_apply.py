@@ -216,6 +216,17 @@ def test_a_dry_run_writes_nothing(conv3d, spec, volume, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.npy", "spec.yaml"]
 
 
+def test_a_dry_run_refuses_what_the_run_would_refuse(conv3d, spec, volume, tmp_path):
+    source, target = volume(), tmp_path / "o.npy"
+    target.touch()
+    words = ["apply", source, "--spec", spec(), "--dry-run"]
+    for output, code in ((target, 4), (source, 4), (tmp_path / "none" / "o.npy", 4), (tmp_path / "o.xyz", 2)):
+        assert conv3d(*words, output).code == code
+    assert conv3d(*words, tmp_path / "p.npy", "--report", target).code == 4
+    assert conv3d(*words, target, "--overwrite").code == 0
+    assert target.stat().st_size == 0
+
+
 def test_initial_weights_are_told_of(conv3d, spec, volume, tmp_path):
     told = conv3d("apply", volume(), tmp_path / "o.npy", "--spec", spec(), "--seed", 5)
     assert told.err.startswith("Warning: ")
@@ -225,10 +236,15 @@ def test_initial_weights_are_told_of(conv3d, spec, volume, tmp_path):
     assert not np.array_equal(np.load(tmp_path / "o.npy"), np.load(tmp_path / "p.npy"))
 
 
-def test_quiet_and_the_log_file(conv3d, spec, volume, tmp_path):
-    told = conv3d("apply", volume(), tmp_path / "o.npy", "--spec", spec(), "-q", "--log-file", tmp_path / "log")
-    assert (told.code, told.out, told.err) == (0, "", "")
-    assert "WARNING" in (tmp_path / "log").read_text()
+def test_the_report_does_not_replace_the_weights_that_the_spec_names(conv3d, spec, volume, tmp_path):
+    path = spec()
+    assert conv3d("weights", "init", tmp_path / "w.npz", "--spec", path).code == 0
+    path.write_text(f"weights: w.npz\n{path.read_text()}")
+    before = (tmp_path / "w.npz").read_bytes()
+    told = conv3d("apply", volume(), tmp_path / "o.npy", "--spec", path, "--report", tmp_path / "w.npz", "--overwrite")
+    assert told.code == 4
+    assert (tmp_path / "w.npz").read_bytes() == before
+    assert not (tmp_path / "o.npy").exists()
 
 
 def test_non_finite_voxels_stay_local_and_are_told_of(conv3d, spec, volume, tmp_path):

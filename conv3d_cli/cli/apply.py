@@ -12,6 +12,7 @@ from conv3d_cli.errors import UsageError, quoted
 
 if TYPE_CHECKING:
     from conv3d_cli.pipeline import Outcome, RunPlan
+    from conv3d_cli.report import Context
     from conv3d_cli.volumes import Source
 
 OUTPUT_DTYPES = (
@@ -52,7 +53,7 @@ def apply(**words: Any) -> None:
     from conv3d_cli.volumes import open_volume
 
     words["target"] = target = _one_output(words)
-    with talking(words["quiet"], words["verbose"], words["log_file"]):
+    with talking(words):
         _refuse_outputs(words)
         with open_volume(words["source"]) as volume:
             for note in volume.notes:
@@ -60,6 +61,7 @@ def apply(**words: Any) -> None:
             facts = {"path": words["source"], "format": volume.format, "dtype": str(volume.dtype)}
             facts["notes"] = list(volume.notes)
             plan, context = prepare(volume, words, facts, {"path": target, "dtype": words["dtype"]}, weigh=True)
+            _refuse_losing_weights(words, context)
             document = plan_document(plan, context) if words["dry_run"] else _run(plan, context, volume, words)
     show(document, words, stream_output=target == "-")
 
@@ -70,6 +72,8 @@ def _one_output(words: dict[str, Any]) -> str:
         raise UsageError(f"output: got {len(given)} names, expected one, as OUT or after -o")
     if given[0] == "-" and words["as_json"]:
         raise UsageError("output: '-' and --json both write to standard output, expected one of them")
+    if words["report_path"] == "-":
+        raise UsageError("--report: got '-', expected the name of a file; --json prints the report")
     return str(given[0])
 
 
@@ -78,16 +82,23 @@ def _refuse_outputs(words: dict[str, Any]) -> None:
     from conv3d_cli.outfile import check_apart, check_target
     from conv3d_cli.volumes import check_output, files_of
 
-    if words["dry_run"]:
-        return
     inputs = [words[key] for key in ("source", "spec_path", "weights_path") if words[key] is not None]
-    check_output(words["target"], words["overwrite"], inputs, words["dtype"])
+    if not (words["dry_run"] and words["target"] == "-"):  # a plan shown on a terminal writes no voxels to it
+        check_output(words["target"], words["overwrite"], inputs, words["dtype"])
     if words["report_path"] is not None:
         check_apart(words["report_path"], files_of(*inputs, words["target"]))
         check_target(words["report_path"], words["overwrite"])
 
 
-def _run(plan: RunPlan, context: Any, volume: Source, words: dict[str, Any]) -> dict[str, Any]:
+def _refuse_losing_weights(words: dict[str, Any], context: Context) -> None:
+    """Keep the report apart from the weights that the spec names, which are known only now."""
+    from conv3d_cli.outfile import check_apart
+
+    if words["report_path"] is not None and context.weights["path"] is not None:
+        check_apart(words["report_path"], [context.weights["path"]])
+
+
+def _run(plan: RunPlan, context: Context, volume: Source, words: dict[str, Any]) -> dict[str, Any]:
     """Read, convolve, write; return the report."""
     from conv3d_cli.cli.prepare import json_text, with_output
     from conv3d_cli.cli.talk import log, progress
@@ -114,8 +125,9 @@ def _run(plan: RunPlan, context: Any, volume: Source, words: dict[str, Any]) -> 
     written = _save(plan, outcome, volume, words)
     seconds["write"] = perf_counter() - start
     document = run_document(plan, outcome, with_output(context, **written), seconds)
-    if words["report_path"] is not None:
+    if words["report_path"] is not None or words["as_json"]:
         document["input"]["sha256"] = sha256_of(volume)
+    if words["report_path"] is not None:
         with replacing(words["report_path"], overwrite=words["overwrite"]) as file:
             file.write(json_text(document).encode())
     return document

@@ -65,7 +65,9 @@ SEED = click.option(
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-VERBOSE = click.option("-v", "--verbose", count=True, help="Tell more; twice for still more.")
+VERBOSE = click.option(
+    "-v", "--verbose", count=True, help="Tell how the input was understood; twice: what each method would cost."
+)
 LOG_FILE = click.option("--log-file", metavar="FILE", help="Append everything that is told to a file, with times.")
 
 

@@ -32,7 +32,7 @@ def plan(**words: Any) -> None:
 
     if (words["source"] is None) == (words["shape"] is None):
         raise UsageError("plan: needs either a volume or --shape: got both or neither, expected one of them")
-    with talking(words["quiet"], words["verbose"], words["log_file"]):
+    with talking(words):
         if words["shape"] is not None:
             made = prepare(BareShape(shape_words(words["shape"])), words, {"path": None}, {}, weigh=False)
         else:

@@ -64,6 +64,10 @@ def prepare(header: Header, words: Words, source: Words, output: Words, *, weigh
     )
     for warning in context.warnings:
         log.warning(warning)
+    for step in plan.steps:
+        for way in step.plan.candidates:
+            state = way.refused or f"predicted {way.seconds:.3g} s, {way.scratch_bytes} bytes beside input and output"
+            log.debug("layer %r: %s (%s): %s", step.layer.name, way.method, way.detail, state)
     return plan, context
 
 

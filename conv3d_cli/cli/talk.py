@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
+from typing import Any
 
-from conv3d_cli.errors import OutputError, quoted
+from conv3d_cli.errors import Conv3dError, OutputError, UsageError, quoted
 
 LONG_SECONDS = 1.0
 PERCENT_LINE_SECONDS = 30.0
+STREAM = "-"
 
 log = logging.getLogger("conv3d")
 
@@ -24,28 +26,75 @@ class _Line(logging.Formatter):
         return text if record.levelno < logging.WARNING else f"{record.levelname.capitalize()}: {text}"
 
 
+class _LogFile(logging.FileHandler):
+    """A log file that remembers why it could not be written, rather than print a traceback in the midst of a run."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, encoding="utf-8")
+        self.name_given = name
+        self.failure: str | None = None
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
+        """Keep the first failure."""
+        error = sys.exc_info()[1]
+        self.failure = self.failure or getattr(error, "strerror", None) or str(error)
+
+    def close(self) -> None:
+        """Close the file; each line was flushed before, so what is left could not be written."""
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
-def talking(quiet: bool, verbose: int, log_file: str | None) -> Iterator[logging.Logger]:
-    """Send what is told to standard error as loud as asked, and all of it to the log file."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    handlers[0].setFormatter(_Line())
-    handlers[0].setLevel(logging.ERROR if quiet else [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)])
-    if log_file is not None:
-        try:
-            handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
-        except OSError as error:
-            raise OutputError(f"{quoted(log_file)}: cannot be opened: {error.strerror}") from None
-        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+def talking(words: dict[str, Any]) -> Iterator[None]:
+    """Send what is told to standard error as loud as asked, and all of it, errors too, to the log file.
+
+    Raises OutputError for a log file that cannot be written, or that is another file of the same run.
+    """
+    console = logging.StreamHandler(sys.stderr)
+    console.setFormatter(_Line())
+    # An error's line is printed where the command ends.
+    console.addFilter(lambda record: record.levelno < logging.ERROR)
+    loudness = [logging.WARNING, logging.INFO, logging.DEBUG][min(words["verbose"], 2)]
+    console.setLevel(logging.ERROR if words["quiet"] else loudness)
+    file = _log_file(words)
+    handlers: list[logging.Handler] = [console] if file is None else [console, file]
     log.setLevel(logging.DEBUG)
     log.propagate = False
     for handler in handlers:
         log.addHandler(handler)
     try:
-        yield log
+        yield
+    except BaseException as error:
+        known = isinstance(error, Conv3dError)
+        for line in (str(error) if known else f"{type(error).__name__}: {error}").splitlines():
+            log.error(line)
+        raise
     finally:
         for handler in handlers:
             log.removeHandler(handler)
             handler.close()
+    if file is not None and file.failure is not None:
+        raise OutputError(f"{quoted(file.name_given)}: the log cannot be written: {file.failure}")
+
+
+def _log_file(words: dict[str, Any]) -> _LogFile | None:
+    """Open the log file, unless it is a file that the run reads or writes: lines at its end would damage that."""
+    name = words["log_file"]
+    if name is None:
+        return None
+    if name == STREAM:
+        raise UsageError("--log-file: got '-', expected the name of a file; -v tells more on standard error")
+    from conv3d_cli.outfile import check_apart
+    from conv3d_cli.volumes import files_of
+
+    others = [words.get(key) for key in ("source", "target", "report_path", "spec_path", "weights_path")]
+    check_apart(name, files_of(*(other for other in others if other is not None)))
+    try:
+        return _LogFile(name)
+    except OSError as error:
+        raise OutputError(f"{quoted(name)}: cannot be opened: {error.strerror}") from None
 
 
 @contextmanager
