@@ -65,3 +65,9 @@ def test_a_build_without_kernels_says_so(conv3d, monkeypatch, spec, volume, tmp_
     told = conv3d("apply", volume(), tmp_path / "o.npy", "--spec", spec())
     assert told.code == 0
     assert told.err.count("the slow NumPy path runs: no C++ compiler was found") == 1
+
+
+def test_a_schema_goes_without_a_file(conv3d):
+    told = conv3d("info", "brain.nii", "--schema", "report")
+    assert (told.code, told.out) == (2, "")
+    assert told.err == "Error: --schema: goes without a file: got 'brain.nii', expected none\n"

@@ -133,6 +133,30 @@ def test_a_full_standard_output_is_no_success():
     assert done.stderr == b"Error: standard output: No space left on device\n"
 
 
+def shell(words: str, *more: object, **options) -> subprocess.CompletedProcess[str]:
+    """Run the command with streams redirected as a shell does it."""
+    call = ["sh", "-c", f'"$0" -m conv3d_cli "$@" {words}', sys.executable, *map(str, more)]
+    return subprocess.run(call, capture_output=True, text=True, check=False, **options)
+
+
+def test_without_a_standard_output_only_silence_is_a_success(volume, spec, tmp_path):
+    words = ["apply", volume(), "--spec", spec()]
+    told = shell(">&-", *words, tmp_path / "a.npy")
+    assert told.returncode == 4
+    assert told.stderr.splitlines()[-1] == "Error: standard output: not writable"
+    assert shell(">&- 2>&- <&-", *words, tmp_path / "b.npy", "-q").returncode == 0
+    assert np.load(tmp_path / "b.npy").shape == (8, 9, 10)
+
+
+def test_progress_needs_no_standard_error(volume, spec, tmp_path):
+    code = (
+        "import sys; from conv3d_cli.cli import main, talk; talk.LONG_SECONDS = 0.0; sys.exit(main.run(sys.argv[1:]))"
+    )
+    words = ["apply", volume(), tmp_path / "a.npy", "--spec", spec()]
+    call = ["sh", "-c", '"$0" "$@" 2>&-', sys.executable, "-c", code, *map(str, words)]
+    assert subprocess.run(call, capture_output=True, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run_and_leaves_nothing(tmp_path, number):
     np.save(tmp_path / "in.npy", np.zeros((160, 160, 160), np.float32))

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from conv3d_cli.cli import options
+from conv3d_cli.errors import UsageError, quoted
 
 SPEC_SUFFIXES = (".yaml", ".yml", ".json")
 SCHEMAS = ("spec", "report")
@@ -34,6 +35,8 @@ def info(path: str | None, schema: str | None, as_json: bool) -> None:
     from conv3d_cli.cli.prepare import print_json
 
     if schema is not None:
+        if path is not None:
+            raise UsageError(f"--schema: goes without a file: got {quoted(path)}, expected none")
         print_json(_schema(schema))
         return
     facts = _facts(path)
@@ -108,7 +111,6 @@ def _weights(path: str) -> dict[str, Any]:
 
 
 def _volume(path: str) -> dict[str, Any]:
-    from conv3d_cli.errors import UsageError
     from conv3d_cli.volumes import open_volume
     from conv3d_cli.volumes.axes import resolve_axes
 

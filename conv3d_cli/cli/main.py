@@ -78,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(words: list[str]) -> int:
     """Run the command line and return its exit code; what goes wrong is told in one line on standard error."""
     debug = "--debug" in words
+    _stand_in_for_closed_streams()
     try:
         with _signals():
             result = cli.main(words, prog_name="conv3d", standalone_mode=False)
@@ -138,6 +139,19 @@ def _silence_stdout() -> None:
     """Point standard output at nothing, so that Python's own flush at exit has nothing to complain about."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Put something where the shell has closed a standard stream: the next file opened would take its number.
+
+    Standard output gets what can only be read, so that printing to it fails, as it must.
+    """
+    if sys.stdin is None:
+        os.open(os.devnull, os.O_RDONLY)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - open to the end
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
 
 
 @contextmanager
