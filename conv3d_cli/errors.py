@@ -106,9 +106,13 @@ class OutputError(Conv3dError, OSError):
 
 
 class OverLimit(Conv3dError, MemoryError):  # noqa: N818 - a limit that was passed
-    """More memory would be needed than is allowed; the message says how much."""
+    """More memory would be needed than is allowed; ``needed`` says how many bytes, where that is known."""
 
     exit_code = 5
+
+    def __init__(self, message: str, needed: int = 0) -> None:
+        super().__init__(message)
+        self.needed = needed
 
 
 def quoted(name: object) -> str:

@@ -17,6 +17,7 @@ CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
 USUAL_CACHE = 1 << 20
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 NO_LIMIT = 1 << 62
+MAX_MEMORY = "CONV3D_MAX_MEMORY"
 
 
 @dataclass(frozen=True)
@@ -46,23 +47,38 @@ class Limits:
         asked = threads if threads is not None else _positive(environ, "CONV3D_THREADS", "SLURM_CPUS_PER_TASK")
         if asked is not None and asked < 1:
             raise UsageError(f"threads: must be at least 1, got {asked}")
-        text = max_memory if max_memory is not None else environ.get("CONV3D_MAX_MEMORY")
-        if text not in (None, ""):
-            return cls(asked or processors(), parse_bytes(text), "--max-memory")
+        if max_memory is not None:
+            return cls(asked or processors(), parse_bytes(max_memory), "--max-memory")
+        if text := environ.get(MAX_MEMORY):
+            return cls(asked or processors(), parse_bytes(text, MAX_MEMORY), MAX_MEMORY)
         source, memory = min(memory_bounds().items(), key=lambda item: item[1], default=("unlimited", NO_LIMIT))
         return cls(asked or processors(), memory, source)
 
 
-def parse_bytes(text: str | int | None) -> int:
+def parse_bytes(text: str | int | None, what: str = "max_memory") -> int:
     """Return the bytes that a size like ``4G``, ``512MiB`` or ``1.5g`` means; units are powers of 1024.
+
+    Raises UsageError, naming ``what`` it is a size of, for anything else.
 
     >>> parse_bytes("1.5K")
     1536
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text).lower())
-    if match is None or float(match[1]) == 0:
-        raise UsageError(f"max_memory: not a size: got {text!r}, expected for example '4G' or '512M'")
-    return int(float(match[1]) * UNITS[match[2]])
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text).lower())
+    size = 0 if match is None else int(float(match[1]) * UNITS[match[2]])
+    if size == 0:
+        raise UsageError(f"{what}: not a size: got {text!r}, expected for example '4G' or '512M'")
+    return size
+
+
+def size_words(size: int) -> str:
+    """Return a number of bytes as ``parse_bytes`` reads it, rounded up: so much is enough.
+
+    >>> size_words(4096), size_words((3 << 29) + 1)
+    ('4 KiB', '1.51 GiB')
+    """
+    unit = max((unit for unit in UNITS.values() if unit <= size and unit > 1), default=1 << 10)
+    name = next(letter for letter, scale in UNITS.items() if scale == unit)
+    return f"{-(-size * 100 // unit) / 100:g} {name.upper()}iB"
 
 
 def processors() -> int:
@@ -112,7 +128,7 @@ def _positive(environ: Mapping[str, str], *names: str) -> int | None:
         value = environ.get(name, "")
         if not value:
             continue
-        if not value.isdigit():
+        if not value.isdecimal():
             raise UsageError(f"{name}: must be a whole number, got {value!r}")
         return int(value)
     return None

@@ -55,6 +55,8 @@ def test_plan_shows_every_candidate_with_its_cost(conv3d, spec):
         ([MRI, "--shape", "3x3x3"], "plan: needs either a volume or --shape"),
         (["--shape", "3x3"], "--shape: not a shape: got '3x3'"),
         (["--shape", "3x3x-1"], "--shape: not a shape"),
+        (["--shape", "3x²x3"], "--shape: not a shape"),
+        (["--shape", f"3x3x{10**400}"], "--shape: not a shape"),
     ],
 )
 def test_words_that_contradict(conv3d, spec, words, text):
@@ -66,7 +68,37 @@ def test_words_that_contradict(conv3d, spec, words, text):
 def test_a_plan_over_the_memory_limit(conv3d, spec):
     told = conv3d("plan", "--shape", "512x512x512", "--spec", spec(), "--max-memory", "512M")
     assert told.code == 5
-    assert "layer 'conv3d': memory: not enough for this convolution: got 512.0 MiB (--max-memory)" in told.err
+    assert "layer 'conv3d': memory: not enough for this run: got 512 MiB (--max-memory), expected at least 1.0" in told.err
+
+
+TWO_LAYERS = "layers: [{filters: 6, kernel_size: 7, padding: same}, {filters: 2, kernel_size: 3}]\n"
+
+
+@pytest.mark.parametrize("text", ["filters: 2\nkernel_size: 3\n", TWO_LAYERS])
+def test_what_a_plan_says_is_enough_memory_is_enough(conv3d, spec, volume, tmp_path, text):
+    words = [volume(24, 25, 26), "--spec", spec(text)]
+    told = conv3d("plan", *words, "--max-memory", "9k")
+    while told.code == 5:
+        needed = told.err.strip().split("expected at least ")[1].replace(" ", "")
+        assert conv3d("apply", *words, tmp_path / "o.npy", "--max-memory", "9k").code == 5
+        last, told = told, conv3d("plan", *words, "--max-memory", needed)
+        assert told.err != last.err
+    assert conv3d("apply", *words, tmp_path / "o.npy", "--max-memory", needed).code == 0
+
+
+def test_memory_that_the_environment_allows_is_told_as_that(conv3d, spec, monkeypatch):
+    monkeypatch.setenv("CONV3D_MAX_MEMORY", "2k")
+    told = conv3d("plan", "--shape", "8x8x8", "--spec", spec())
+    assert "got 2 KiB (CONV3D_MAX_MEMORY), expected at least" in told.err
+    monkeypatch.setenv("CONV3D_THREADS", "many")
+    told = conv3d("plan", "--shape", "8x8x8", "--spec", spec())
+    assert (told.code, told.err) == (2, "Error: CONV3D_THREADS: must be a whole number, got 'many'\n")
+
+
+def test_weights_beyond_all_memory_are_refused_at_once(conv3d, spec):
+    told = conv3d("plan", "--shape", "8x8x8", "--spec", spec("filters: 1\nkernel_size: 100000000\npadding: same\n"))
+    assert told.code == 5
+    assert told.err.splitlines()[-1].startswith("Error: memory: not enough for this run: got ")
 
 
 def test_a_softmax_over_space_is_told_of(conv3d, spec):

@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conv3d_cli import limits
 from conv3d_cli.errors import UsageError
-from conv3d_cli.limits import Limits, parse_bytes, processors
+from conv3d_cli.limits import Limits, parse_bytes, processors, size_words
 
 
 @pytest.mark.parametrize(
@@ -19,7 +21,7 @@ def test_sizes(text, size):
     assert parse_bytes(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "G", "-1G", "4X", "1e9", "0", "nan"])
+@pytest.mark.parametrize("text", ["", "G", "-1G", "4X", "1e9", "0", "0.0001", "nan", "9" * 400 + "T"])
 def test_sizes_that_are_none(text):
     with pytest.raises(UsageError, match="max_memory: not a size: got"):
         parse_bytes(text)
@@ -33,6 +35,17 @@ def test_what_is_asked_for_goes_first():
     assert Limits.detect(environ=environ).memory == 1 << 30
 
 
+def test_a_variable_is_named_where_it_sets_or_spoils_the_limit():
+    assert Limits.detect(2, environ={"CONV3D_MAX_MEMORY": "1G"}).memory_source == "CONV3D_MAX_MEMORY"
+    with pytest.raises(UsageError, match=r"^CONV3D_MAX_MEMORY: not a size: got 'lots'"):
+        Limits.detect(2, environ={"CONV3D_MAX_MEMORY": "lots"})
+
+
+@given(st.integers(1, 1 << 50))
+def test_a_size_in_words_is_enough_and_little_more(size):
+    assert size <= parse_bytes(size_words(size)) <= 1.01 * size + 11
+
+
 def test_slurm_names_the_processors():
     assert Limits.detect(environ={"SLURM_CPUS_PER_TASK": "7"}).threads == 7
     assert Limits.detect(environ={"SLURM_CPUS_PER_TASK": "7", "CONV3D_THREADS": "2"}).threads == 2
@@ -41,6 +54,8 @@ def test_slurm_names_the_processors():
 def test_a_count_that_is_no_number():
     with pytest.raises(UsageError, match="CONV3D_THREADS: must be a whole number, got 'many'"):
         Limits.detect(environ={"CONV3D_THREADS": "many"})
+    with pytest.raises(UsageError, match="CONV3D_THREADS: must be a whole number, got '²'"):
+        Limits.detect(environ={"CONV3D_THREADS": "²"})
     with pytest.raises(UsageError, match="threads: must be at least 1, got 0"):
         Limits.detect(environ={"CONV3D_THREADS": "0"})
 

@@ -24,6 +24,9 @@ class Header:
     def geometry_for(self, axes):
         return None
 
+    def extra_bytes(self, dtype):
+        return 1000
+
 
 @settings(max_examples=60, deadline=None)
 @given(

@@ -44,15 +44,13 @@ COMPUTE_DTYPE = click.option(
 MAX_MEMORY = click.option(
     "--max-memory",
     metavar="SIZE",
-    envvar="CONV3D_MAX_MEMORY",
-    help="Memory that arrays may take, e.g. 4G.  [default: the machine's]",
+    help="Memory that arrays may take, e.g. 4G.  [default: $CONV3D_MAX_MEMORY, else the machine's]",
 )
 THREADS = click.option(
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
-    envvar=["CONV3D_THREADS", "SLURM_CPUS_PER_TASK"],
-    help="Threads to compute with.  [default: the processors this process may use]",
+    help="Threads to compute with.  [default: $CONV3D_THREADS, else the processors this process may use]",
 )
 SEED = click.option(
     "--seed",
@@ -60,6 +58,7 @@ SEED = click.option(
     default=0,
     show_default=True,
     envvar="CONV3D_SEED",
+    show_envvar=True,
     help="Seed of weights that no file gives and no initializer seeds.",
 )
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace files that exist.")

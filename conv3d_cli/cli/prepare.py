@@ -36,6 +36,10 @@ class BareShape:
         """Return None: a bare shape lies nowhere in the world."""
         return None
 
+    def extra_bytes(self, dtype: object) -> int:
+        """Return 0: nothing is read."""
+        return 0
+
 
 def prepare(header: Header, words: Words, source: Words, output: Words, *, weigh: bool) -> tuple[RunPlan, Context]:
     """Return the plan of a run and what its report says around it; no voxel is read.

@@ -15,8 +15,8 @@ def shape_words(text: str) -> tuple[int, ...]:
     >>> shape_words("91x109x91")
     (91, 109, 91)
     """
-    parts = re.split(r"[x,]", text)
-    if len(parts) < 3 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+    parts = [part.strip() for part in re.split(r"[x,]", text)]
+    if len(parts) < 3 or not all(re.fullmatch(r"[0-9]{1,18}", part) and int(part) > 0 for part in parts):
         raise UsageError(f"--shape: not a shape: got {text!r}, expected at least three lengths, for example 91x109x91")
     return tuple(int(part) for part in parts)
 

@@ -13,7 +13,7 @@ from conv3d_cli.engine.candidate import ACCURACIES, Candidate
 from conv3d_cli.engine.methods import METHODS
 from conv3d_cli.engine.problem import Problem, sort
 from conv3d_cli.errors import MethodError, OverLimit, UsageError, nearest
-from conv3d_cli.limits import Limits
+from conv3d_cli.limits import Limits, size_words
 
 T = TypeVar("T")
 
@@ -157,10 +157,8 @@ def _judged(candidate: Candidate, memory: int, method: str, without: str | None)
     if candidate.method == without:
         return _refuse(candidate, "would spread the non-finite or huge values of this data")
     if candidate.scratch_bytes > memory:
-        return _refuse(
-            candidate,
-            f"needs {_mib(candidate.scratch_bytes)} beside input and output, {_mib(memory)} are left",
-        )
+        need, left = size_words(candidate.scratch_bytes), size_words(max(memory, 0))
+        return _refuse(candidate, f"needs {need} beside input and output, {left} are left")
     return candidate
 
 
@@ -181,12 +179,9 @@ def _no_way(problem: Problem, limits: Limits, offered: tuple[Candidate, ...], me
     if over:
         need = min(c.scratch_bytes for c in over) + problem.input_bytes + problem.output_bytes
         return OverLimit(
-            f"memory: not enough for this convolution: got {_mib(limits.memory)} ({limits.memory_source}), "
-            f"expected at least {_mib(need)}"
+            f"memory: not enough for this convolution: got {size_words(limits.memory)} ({limits.memory_source}), "
+            f"expected at least {size_words(need)}",
+            need,
         )
     reasons = "; ".join(dict.fromkeys(f"{c.method}: {c.refused}" for c in offered if method in ("auto", c.method)))
     return MethodError(f"method {method!r}: cannot serve this convolution: {reasons}")
-
-
-def _mib(size: int) -> str:
-    return f"{max(size, 0) / 2**20:.1f} MiB"

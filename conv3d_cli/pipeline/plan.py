@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from conv3d_cli import engine
 from conv3d_cli.engine.problem import ITEMSIZE, Real
 from conv3d_cli.errors import OverLimit, ShapeError
-from conv3d_cli.limits import Limits
+from conv3d_cli.limits import Limits, size_words
 from conv3d_cli.pipeline.arrange import Arrangement
 from conv3d_cli.shapes import Pads, ReceptiveField, Triple, centre_shift, voxels
 from conv3d_cli.volumes.axes import resolve_axes
@@ -35,6 +37,9 @@ class Header(Protocol):
 
     def geometry_for(self, axes: str) -> Geometry | None:
         """Return the voxel-to-world transform, if the format has one, once the axes have their letters."""
+
+    def extra_bytes(self, dtype: np.dtype[Any]) -> int:
+        """Return the memory that reading it as ``dtype`` takes beside the result."""
 
 
 @dataclass(frozen=True)
@@ -110,28 +115,45 @@ class RunPlan:
 def plan_run(header: Header, network: Network, options: Options) -> RunPlan:
     """Return the plan of ``network`` over the volume that ``header`` describes; nothing is read, nothing is made.
 
-    Raises ShapeError where a layer and its input do not fit, UsageError for bad axes, OverLimit where the arrays of a
-    step exceed ``options.limits.memory``.
+    Raises ShapeError where a layer and its input do not fit, UsageError for bad axes, OverLimit where the weights and
+    what reading or a layer takes beside them exceed ``options.limits.memory``.
     """
     layers = list(network)
     axes = resolve_axes(header.format, len(header.shape), options.axes, layers[0].data_format)
     place = Arrangement(axes, tuple(header.shape), header.order)
     dtype = options.compute_dtype or ("float64" if any(layer.dtype == "float64" for layer in layers) else "float32")
+    weights = _weight_bytes(layers, place.channels, dtype)
+    reading = _bytes(place, dtype) + header.extra_bytes(np.dtype(dtype))
+    _check_memory(weights, options.limits)
     steps: list[Step] = []
     field, first = ReceptiveField(), header.geometry_for(axes)
     geometry = first
     for layer in layers:
-        step = _step(layer, place, field, geometry, dtype, options)
+        step = _step(layer, place, field, geometry, dtype, options, weights)
         steps.append(step)
         place, field, geometry = step.target, step.receptive_field, step.geometry
-    arrays = max(_bytes(s.source, dtype) + _bytes(s.target, dtype) + s.plan.scratch_bytes for s in steps)
-    peak = arrays + sum(step.parameters for step in steps) * ITEMSIZE[dtype]
-    if peak > options.limits.memory:
-        raise OverLimit(
-            f"memory: not enough for this run: got {options.limits.memory} bytes ({options.limits.memory_source}), "
-            f"expected at least {peak}"
-        )
+    working = (_bytes(s.source, dtype) + _bytes(s.target, dtype) + s.plan.scratch_bytes for s in steps)
+    peak = weights + max(reading, *working)
+    _check_memory(peak, options.limits)
     return RunPlan(tuple(steps), dtype, peak, options, first)
+
+
+def _check_memory(needed: int, limits: Limits, subject: str = "") -> None:
+    if needed > limits.memory:
+        raise OverLimit(
+            f"{subject}memory: not enough for this run: got {size_words(limits.memory)} ({limits.memory_source}), "
+            f"expected at least {size_words(needed)}",
+            needed,
+        )
+
+
+def _weight_bytes(layers: list[Conv3D], channels: int, dtype: Real) -> int:
+    """Return the size of all weights, which are there from the first layer to the last."""
+    total = 0
+    for layer in layers:
+        total += voxels(layer.kernel_shape(channels)) + layer.filters * layer.use_bias
+        channels = layer.filters
+    return total * ITEMSIZE[dtype]
 
 
 def layer_shape(layer: Conv3D, place: Arrangement) -> tuple[int, ...]:
@@ -149,6 +171,7 @@ def _step(
     geometry: Geometry | None,
     dtype: Real,
     options: Options,
+    weights: int,
 ) -> Step:
     shape = layer_shape(layer, place)
     problem = replace(layer.problem(shape), dtype=dtype, order=place.memory_order)
@@ -158,10 +181,12 @@ def _step(
             f"layer {layer.name!r}: the output would be empty: got input {'x'.join(map(str, problem.size))}, "
             f"expected at least {'x'.join(map(str, _smallest(layer)))} for this kernel and padding"
         )
+    limits = options.limits
     try:
-        plan = engine.choose(problem, options.limits, options.method, options.accuracy)
+        plan = engine.choose(problem, replace(limits, memory=limits.memory - weights), options.method, options.accuracy)
     except OverLimit as error:
-        raise OverLimit(f"layer {layer.name!r}: {error}") from None
+        _check_memory(error.needed + weights, limits, f"layer {layer.name!r}: ")
+        raise
     target = place.after(problem.output_size, problem.filters, layer.data_format == "channels_first")
     k, d, pads = problem.kernel, problem.dilation, problem.padding
     shifts = [centre_shift(k[i], d[i], pads[i][0]) for i in range(3)]
