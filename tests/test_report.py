@@ -7,7 +7,10 @@ import io
 import json
 import platform
 import re
+import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -41,6 +44,9 @@ class Header:
 
     def geometry_for(self, axes):
         return Geometry(AFFINE, "um")
+
+    def extra_bytes(self, dtype):
+        return 0
 
 
 def planned():
@@ -444,35 +450,10 @@ def test_the_table_of_a_run():
     lines = rendered(RUN)
     volume = "input  in.nii: 8x9x10 zyx, int16, spacing 2x3x4.1235, origin (10, -20, 30.25)"
     assert lines[0] == f"{volume}, values -1.5 to 250, 3 non-finite"
-    assert cells(lines) == [
-        [
-            "layer",
-            "output",
-            "kernel",
-            "stride",
-            "padding",
-            "params",
-            "mult-adds",
-            "sees",
-            "activation",
-            "method",
-            "time",
-        ],
-        [
-            "first",
-            "4x8x5x10 czyx",
-            "3x2x1",
-            "1x2x1",
-            "1+1, 0+1, 0",
-            "28",
-            "96.0 k",
-            "5x6x7",
-            "relu",
-            "direct",
-            "250 ms",
-        ],
-        ["[red]second", "6x8x4x6 czyx", "3x3x3", "1", "0", "28", "96.0 k", "5x6x7", "linear", "fft", "2.5 ms"],
-    ]
+    heading = ["layer", "output", "kernel", "stride", "padding", "params", "mult-adds", "sees", "activation", "method"]
+    first = ["first", "4x8x5x10 czyx", "3x2x1", "1x2x1", "1+1, 0+1, 0", "28", "96.0 k", "5x6x7", "relu", "direct"]
+    second = ["[red]second", "6x8x4x6 czyx", "3x3x3", "1", "0", "28", "96.0 k", "5x6x7", "linear", "fft"]
+    assert cells(lines) == [[*heading, "time"], [*first, "250 ms"], [*second, "2.5 ms"]]
     assert lines[-5:] == [
         "output out.npy: 6x8x4x6 czyx, uint8, values none to 4, 7 clipped",
         "note: axes moved",
@@ -625,3 +606,25 @@ def test_lengths():
 
 def test_values():
     assert [words.number(v) for v in (0.123456, 12345.678, -0.0001, None)] == ["0.1235", "1.235e+04", "-0.0001", "none"]
+
+
+def test_names_are_shown_as_they_are_and_on_one_line():
+    plan, context = planned(), replace(CONTEXT, input={**CONTEXT.input, "path": "a\nb:bug:[red]\x1b.npy"})
+    document = plan_document(plan, context)
+    document["layers"][0]["name"] = "[/x]:cat:[bold]"
+    stream = io.StringIO()
+    render(document, stream)
+    lines = stream.getvalue().splitlines()
+    assert lines[0].startswith("input  a\\nb:bug:[red]\\x1b.npy: ")
+    assert [line.strip().split("  ")[0] for line in lines if ":cat:" in line] == [
+        "[/x]:cat:[bold]",
+        f"[/x]:cat:[bold]: {document['layers'][0]['method']}, {document['layers'][0]['why']}",
+    ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system tells it in another way")
+def test_the_peak_is_that_of_this_process_and_not_of_its_parent():
+    code = "from conv3d_cli.report.document import peak_bytes; print(peak_bytes())"
+    ballast = np.ones(400 << 20, np.uint8)
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert int(told) < ballast.nbytes < peak_bytes()
