@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Barrier, Event
+from time import sleep
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import oracle
 
-from conv3d_cli.engine import METHODS, Limits, Problem, choose, execute, fft, isa, reference
+from conv3d_cli.engine import METHODS, Limits, Problem, choose, direct, execute, fft, isa, reference, threads
 
 ROOM = Limits(threads=2, memory=1 << 33)
 USABLE = [m for m in METHODS if m != "direct" or isa.native() is not None]
@@ -45,8 +48,8 @@ def arrays(problem: Problem, seed: int = 0):
     ]
 
 
-def run(problem, x, kernel, bias=None, method="auto", threads=2):
-    return execute(choose(problem, Limits(threads, 1 << 33), method), x, kernel, bias)
+def run(problem, x, kernel, bias=None, method="auto"):
+    return execute(choose(problem, ROOM, method), x, kernel, bias)
 
 
 @pytest.mark.parametrize("method", USABLE)
@@ -100,7 +103,7 @@ def test_the_bits_do_not_depend_on_the_threads(method, dtype):
     problem = Problem((40, 41, 42), (5, 4, 3), strides=(1, 2, 1), channels=3, filters=4, dtype=dtype)
     x, kernel, bias = arrays(problem)
     plan = choose(problem, ROOM, method)
-    one, three = (execute(replace(plan, limits=Limits(threads, 1 << 33)), x, kernel, bias) for threads in (1, 3))
+    one, three = (execute(replace(plan, limits=Limits(count, 1 << 33)), x, kernel, bias) for count in (1, 3))
     np.testing.assert_array_equal(one, three)
 
 
@@ -134,20 +137,75 @@ def test_the_size_of_the_fft_tiles_changes_little():
     np.testing.assert_allclose(outs[2], outs[0], atol=1e-11)
 
 
-def test_progress_ends_at_the_whole(monkeypatch):
+@pytest.mark.parametrize("method", USABLE)
+def test_progress_grows_and_ends_at_the_whole(method, monkeypatch):
+    problem = Problem((24, 25, 26), (5, 4, 3), batch=3, channels=4, filters=6, groups=2, dtype="float64")
+    x, kernel, bias = arrays(problem)
+    monkeypatch.setattr(threads, "POLL_SECONDS", 1e-3)
+    monkeypatch.setattr(reference, "BLOCK_BYTES", 1 << 18)
+    monkeypatch.setattr(direct, "INLINE_SECONDS", 0)
     heard = []
-    problem = Problem((40, 40, 40), (5, 5, 5), dtype="float64")
+    execute(choose(problem, ROOM, method), x, kernel, bias, tick=heard.append)
+    assert heard == sorted(heard)
+    assert 0 <= heard[0] <= heard[-1] == 1
+
+
+@pytest.mark.parametrize("method", USABLE)
+def test_a_plan_works_in_as_many_threads_as_it_may(method, monkeypatch):
+    problem = Problem((24, 25, 26), (5, 4, 3), batch=8, dtype="float64")
     x, kernel, _ = arrays(problem)
-    for method in USABLE:
-        execute(choose(problem, ROOM, method), x, kernel, None, tick=heard.append)
-    assert heard
-    assert all(0 <= share <= 1 for share in heard)
+    asked = []
+    for module in (direct, fft, reference):
+        monkeypatch.setattr(
+            module, "share", lambda work, count, **more: asked.append(count) or threads.share(work, count, **more)
+        )
+    monkeypatch.setattr(direct, "INLINE_SECONDS", 0)
+    execute(choose(problem, Limits(3, 1 << 33), method), x, kernel, None)
+    assert asked == [3]
+
+
+def test_one_transform_is_shared_by_the_threads(monkeypatch):
+    from scipy import fft as transforms
+
+    asked = []
+    for name in ("rfftn", "irfftn"):
+        kept = getattr(transforms, name)
+        monkeypatch.setattr(
+            transforms,
+            name,
+            lambda *given, kept=kept, workers, **more: asked.append(workers) or kept(*given, workers=workers, **more),
+        )
+    problem = Problem((20, 20, 20), (5, 5, 5), dtype="float64")
+    x, kernel, _ = arrays(problem)
+    out = np.empty(problem.output_shape)
+    fft.run(problem, x, kernel, None, out, tile=(20, 20, 20), transform="float64", threads=3)
+    assert asked == [3, 3, 3]
+    asked.clear()
+    fft.run(problem, x, kernel, None, out, tile=(10, 10, 10), transform="float64", threads=3)
+    assert set(asked) == {1}
+
+
+@pytest.mark.parametrize("method", USABLE)
+def test_an_output_may_be_given_in_any_layout(method):
+    problem = Problem((6, 7, 8), (3, 2, 1), (1, 2, 1), channels=2, filters=3, order=(2, 0, 1), dtype="float64")
+    x, kernel, bias = arrays(problem)
+    want = run(problem, x, kernel, bias, method)
+    out = np.full(problem.output_shape[::-1], np.nan).T
+    plan = choose(problem, ROOM, method)
+    assert execute(plan, np.asfortranarray(x), kernel, bias, out) is out
+    np.testing.assert_allclose(out, want, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", USABLE)
+def test_taps_that_lie_in_the_padding_alone_add_nothing(method):
+    problem = Problem((2, 3, 4), (3, 1, 2), dilation=(4, 1, 5), padding=((7, 5), (0, 2), (6, 3)), dtype="float64")
+    x, kernel, _ = arrays(problem)
+    want, _ = oracle(x, kernel, None, padding=problem.padding, dilation=problem.dilation)
+    np.testing.assert_allclose(run(problem, x, kernel, method=method), want, atol=1e-12)
 
 
 def test_an_error_in_a_thread_ends_all_of_them():
-    from conv3d_cli.engine.threads import Pieces, share
-
-    pieces, seen = Pieces(iter(range(10**9))), []
+    pieces, seen = threads.Pieces(iter(range(10**9))), []
 
     def work() -> None:
         for piece in pieces:
@@ -156,5 +214,56 @@ def test_an_error_in_a_thread_ends_all_of_them():
                 raise ValueError("piece 50")
 
     with pytest.raises(ValueError, match="piece 50"):
-        share(work, 3, stop=pieces.close)
+        threads.share(work, 3, stop=pieces.close)
     assert len(seen) < 10**6
+
+
+def test_the_first_error_is_the_one_that_is_raised():
+    stopped, names = Event(), iter("ab")
+
+    def work() -> None:
+        if next(names) == "b":
+            assert stopped.wait(10)
+            raise ValueError("the second")
+        raise ValueError("the first")
+
+    with pytest.raises(ValueError, match="the first"):
+        threads.share(work, 2, stop=stopped.set)
+
+
+def test_all_threads_work_at_the_same_time():
+    meeting = Barrier(3)
+    threads.share(lambda: meeting.wait(10) and None, 3, stop=lambda: None)
+    assert not meeting.broken
+
+
+def test_progress_is_told_while_the_threads_work():
+    told = Event()
+
+    def work() -> None:
+        assert told.wait(10)
+
+    threads.share(work, 1, stop=lambda: None, tick=told.set)
+
+
+def test_what_interrupts_the_caller_ends_the_threads_first():
+    stopped, ended = Event(), []
+
+    def work() -> None:
+        assert stopped.wait(10)
+        sleep(0.05)
+        ended.append(True)
+
+    def tick() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.share(work, 2, stop=stopped.set, tick=tick)
+    assert ended == [True, True]
+
+
+def test_closed_pieces_are_given_to_nobody():
+    pieces = threads.Pieces(range(5))
+    assert [next(pieces), next(pieces)] == [0, 1]
+    pieces.close()
+    assert list(pieces) == []

@@ -7,7 +7,7 @@ import pytest
 from oracle import oracle
 from tolerances import assert_close
 
-from conv3d_cli.engine import METHODS, Limits, Problem, choose, execute, isa, settle
+from conv3d_cli.engine import METHODS, Limits, Problem, choose, execute, fft, isa, settle
 from conv3d_cli.errors import MethodError
 
 ROOM = Limits(threads=2, memory=1 << 33)
@@ -90,6 +90,50 @@ def test_a_bright_voxel_disturbs_nothing_at_all_where_accuracy_is_strict():
     outside = np.ones(want.shape, bool)
     outside[:, :, :7, :7, :7] = False
     assert_close("direct", "float32", y[outside], want[outside], magnitude[outside], problem.taps)
+
+
+@pytest.mark.parametrize("values", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf], [-np.inf, np.nan]])
+def test_every_kind_of_non_finite_value_is_found(values):
+    problem = cube(16, 3)
+    x, kernel = filled(problem)
+    x[0, 0, 5, 6, 7 : 7 + len(values)] = values
+    with pytest.raises(MethodError, match=rf"got {len(values)} non-finite values in the input, .* \(0, 0, 5, 6, 7\)"):
+        execute(choose(problem, ROOM, "fft"), x, kernel, None)
+
+
+@pytest.mark.parametrize(
+    ("level", "gain"),
+    [(1e36, 1.0), (-1e36, 1.0), (1e36, -1.0), (1e31, 1e5), (1e-36, 1e-3)],
+    ids=str,
+)
+@pytest.mark.parametrize("length", [24, 48])
+def test_values_that_only_a_transform_would_overflow_are_summed(level, gain, length):
+    """The sum over one window is far from overflow, the sum over a tile or over a product of spectra is not."""
+    problem = cube(32, 9)
+    x, kernel = (np.full(shape, 1, "f4") for shape in (problem.input_shape, problem.kernel_shape))
+    x, kernel = x * np.float32(level), kernel * np.float32(gain / problem.taps)
+    y, tile = np.empty(problem.output_shape, "f4"), (length,) * 3
+    fft.run(problem, x, kernel, None, y, tile=tile, transform="float32", threads=1)
+    np.testing.assert_allclose(y[0, 0, 4:-4, 4:-4, 4:-4], level * gain, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", [*LOCAL, "fft"])
+def test_a_sum_beyond_the_largest_number_is_infinite(method):
+    problem = cube(24, 5)
+    x, kernel = np.full(problem.input_shape, 1e38, "f4"), np.full(problem.kernel_shape, 1, "f4")
+    y = execute(choose(problem, ROOM, method), x, kernel, None)
+    assert y[0, 0, 12, 12, 12] == np.inf
+
+
+def test_a_whole_volume_that_would_overflow_takes_another_way():
+    """Every value and every sum is finite, but not the sum of the volume, which a transform holds."""
+    problem = cube(32, 21, dtype="float64")
+    plan = choose(problem, ROOM)
+    assert plan.method == "fft"
+    x, kernel = np.full(problem.input_shape, 1e304), np.full(problem.kernel_shape, 1 / problem.taps)
+    assert settle(plan, x, kernel).method in LOCAL
+    assert settle(plan, -x, kernel).method in LOCAL
+    assert settle(plan, x * 1e-6, kernel).method == "fft"
 
 
 @pytest.mark.parametrize("scale", [1e35, 1e-35])
