@@ -71,3 +71,9 @@ def test_a_schema_goes_without_a_file(conv3d):
     told = conv3d("info", "brain.nii", "--schema", "report")
     assert (told.code, told.out) == (2, "")
     assert told.err == "Error: --schema: goes without a file: got 'brain.nii', expected none\n"
+
+
+def test_a_name_is_shown_on_one_line(conv3d, volume):
+    told = conv3d("info", volume(name="a\nb.npy"))
+    assert told.code == 0
+    assert told.out.splitlines()[0].endswith("a\\nb.npy")

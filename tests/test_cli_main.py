@@ -148,6 +148,13 @@ def test_without_a_standard_output_only_silence_is_a_success(volume, spec, tmp_p
     assert np.load(tmp_path / "b.npy").shape == (8, 9, 10)
 
 
+def test_what_the_encoding_of_standard_output_lacks_is_escaped(volume, spec, tmp_path):
+    words = ["apply", volume(), tmp_path / "m\xe4rz.npy", "--spec", spec()]
+    told = process(*words, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert told.returncode == 0
+    assert b"m\\xe4rz.npy" in told.stdout
+
+
 def test_progress_needs_no_standard_error(volume, spec, tmp_path):
     code = (
         "import sys; from conv3d_cli.cli import main, talk; talk.LONG_SECONDS = 0.0; sys.exit(main.run(sys.argv[1:]))"

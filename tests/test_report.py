@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -21,6 +20,7 @@ from conv3d_cli.engine import METHODS, Limits, isa
 from conv3d_cli.layers import Conv3D, Network
 from conv3d_cli.pipeline import Options, plan_run, run
 from conv3d_cli.report import Context, plan_document, render, report_schema, run_document, words
+from conv3d_cli.report import document as documents
 from conv3d_cli.report.document import peak_bytes
 from conv3d_cli.report.table import render_rows
 from conv3d_cli.volumes.geometry import Geometry
@@ -251,12 +251,22 @@ def test_values_of_which_none_is_finite_are_null(plan):
     assert (values["min"], values["max"], values["mean"]) == (None, None, None)
 
 
-def test_the_peak_is_in_bytes(monkeypatch):
+def test_the_peak_is_in_bytes(monkeypatch, tmp_path):
     import resource
+
+    monkeypatch.setattr(documents, "STATUS", tmp_path / "status")
+    (tmp_path / "status").write_text("VmPeak:  9000 kB\nVmHWM:   7000 kB\n")
+    assert peak_bytes() == 7000 * 1024
+    (tmp_path / "status").write_text("VmPeak:  9000 kB\n")
 
     class Used:
         ru_maxrss = 5000
 
+    def unreadable(*given, **more):
+        raise OSError
+
+    assert 16 << 20 < peak_bytes() < 1 << 36
+    monkeypatch.setattr(Path, "read_text", unreadable)
     monkeypatch.setattr(resource, "getrusage", lambda who: Used)
     monkeypatch.setattr(sys, "platform", "linux")
     assert peak_bytes() == 5000 * 1024
@@ -622,7 +632,7 @@ def test_names_are_shown_as_they_are_and_on_one_line():
     ]
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system tells it in another way")
+@pytest.mark.skipif(not documents.STATUS.exists(), reason="this system tells it in another way")
 def test_the_peak_is_that_of_this_process_and_not_of_its_parent():
     code = "from conv3d_cli.report.document import peak_bytes; print(peak_bytes())"
     ballast = np.ones(400 << 20, np.uint8)

@@ -33,6 +33,7 @@ def info(path: str | None, schema: str | None, as_json: bool) -> None:
       conv3d info --schema > conv3d-spec.schema.json
     """
     from conv3d_cli.cli.prepare import print_json
+    from conv3d_cli.report.words import printable
 
     if schema is not None:
         if path is not None:
@@ -45,7 +46,7 @@ def info(path: str | None, schema: str | None, as_json: bool) -> None:
         return
     for name, value in facts.items():
         for i, line in enumerate(_lines(value)):
-            click.echo(f"{name if i == 0 else '':<18}{line}")
+            click.echo(printable(f"{name if i == 0 else '':<18}{line}"))
 
 
 def _schema(name: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(words: list[str]) -> int:
     """Run the command line and return its exit code; what goes wrong is told in one line on standard error."""
     debug = "--debug" in words
-    _stand_in_for_closed_streams()
+    _prepare_streams()
     try:
         with _signals():
             result = cli.main(words, prog_name="conv3d", standalone_mode=False)
@@ -141,10 +142,11 @@ def _silence_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _stand_in_for_closed_streams() -> None:
+def _prepare_streams() -> None:
     """Put something where the shell has closed a standard stream: the next file opened would take its number.
 
-    Standard output gets what can only be read, so that printing to it fails, as it must.
+    Standard output gets what can only be read, so that printing to it fails, as it must. What its encoding lacks is
+    escaped, as Python does on standard error.
     """
     if sys.stdin is None:
         os.open(os.devnull, os.O_RDONLY)
@@ -152,6 +154,8 @@ def _stand_in_for_closed_streams() -> None:
         sys.stdout = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - open to the end
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Column:
 
 
 COLUMNS = (
-    Column("layer", lambda layer: layer["name"]),
+    Column("layer", lambda layer: words.printable(layer["name"])),
     Column("output", lambda layer: f"{words.lengths(layer['output_shape'])} {layer['output_axes']}"),
     Column("kernel", lambda layer: words.lengths(layer["kernel_size"])),
     Column("stride", lambda layer: words.times(layer["strides"]), dull="1"),
@@ -70,21 +70,23 @@ def render_rows(title: str, rows: list[Document]) -> None:
         table.add_column(name, justify="left" if name in WEIGHT_TEXTS else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    _print(console, [title, table])
+    _print(console, [words.printable(title), table])
 
 
 def _print(console: Console, lines: list[Any]) -> None:
     """Print lines and tables without the blanks that fill a table's lines up."""
     with console.capture() as captured:
         for line in lines:
-            console.print(line, markup=False)
+            console.print(line)
     console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
-    return Console(file=stream, highlight=False, soft_wrap=True, width=None if stream.isatty() else PLAIN_WIDTH)
+    width = None if stream.isatty() else PLAIN_WIDTH
+    # Names hold what they hold: neither brackets nor words between colons are rich's to interpret.
+    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _table() -> Table:
@@ -126,7 +128,7 @@ def _cell(value: object) -> str:
         return words.lengths(value)
     if isinstance(value, float):
         return words.number(value)
-    return "" if value is None else str(value)
+    return "" if value is None else words.printable(str(value))
 
 
 def _volume(role: str, volume: Document) -> str:
@@ -142,12 +144,12 @@ def _volume(role: str, volume: Document) -> str:
             parts.append(f"{values['nonfinite']} non-finite")
     if volume.get("clipped"):
         parts.append(f"{volume['clipped']} clipped")
-    return f"{role:<7}{volume.get('path') or '(no file)'}: {', '.join(part for part in parts if part)}"
+    return f"{role:<7}{words.printable(volume.get('path') or '(no file)')}: {', '.join(part for part in parts if part)}"
 
 
 def _footer(document: Document) -> list[str]:
     lines = [f"note: {note}" for note in document["output"].get("notes", ())]
-    lines += [f"{layer['name']}: {layer['method']}, {layer['why']}" for layer in document["layers"]]
+    lines += [f"{words.printable(layer['name'])}: {layer['method']}, {layer['why']}" for layer in document["layers"]]
     machine = f"{document['threads']} threads, {document['instruction_set']}, {document['compute_dtype']}"
     seconds, memory = document["seconds"], document["memory"]
     if document["report"] == "conv3d-plan":

@@ -73,3 +73,12 @@ def number(value: float | None) -> str:
     ('1235', 'none')
     """
     return "none" if value is None else f"{value:.4g}"
+
+
+def printable(text: str) -> str:
+    r"""Return a text with line ends and control characters escaped: a name may hold them, a line of a table not.
+
+    >>> print(printable("brain\n1.nii"))
+    brain\n1.nii
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
