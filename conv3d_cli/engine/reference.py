@@ -31,7 +31,7 @@ def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) 
         Candidate(
             "reference",
             seconds=arithmetic + pieces * problem.taps * costs.REFERENCE_CALL + costs.THREADS_START,
-            scratch_bytes=threads * _block_bytes(problem, _block(problem)),
+            scratch_bytes=threads * _block_bytes(problem, _block(problem)) + 8 * voxels(problem.kernel_shape),
             error=2e-7,
             detail="shifted sums in float64",
         )

@@ -122,7 +122,7 @@ def plan_run(header: Header, network: Network, options: Options) -> RunPlan:
     axes = resolve_axes(header.format, len(header.shape), options.axes, layers[0].data_format)
     place = Arrangement(axes, tuple(header.shape), header.order)
     dtype = options.compute_dtype or ("float64" if any(layer.dtype == "float64" for layer in layers) else "float32")
-    weights = _weight_bytes(layers, place.channels, dtype)
+    weights = _weight_bytes(layers, place, dtype)
     reading = _bytes(place, dtype) + header.extra_bytes(np.dtype(dtype))
     _check_memory(weights, options.limits)
     steps: list[Step] = []
@@ -147,13 +147,16 @@ def _check_memory(needed: int, limits: Limits, subject: str = "") -> None:
         )
 
 
-def _weight_bytes(layers: list[Conv3D], channels: int, dtype: Real) -> int:
-    """Return the size of all weights, which are there from the first layer to the last."""
-    total = 0
+def _weight_bytes(layers: list[Conv3D], place: Arrangement, dtype: Real) -> int:
+    """Return the size of all weights, there from first layer to last, and of the largest layer's copies of its own."""
+    held, copied, channels = 0, 0, place.channels
     for layer in layers:
-        total += voxels(layer.kernel_shape(channels)) + layer.filters * layer.use_bias
+        kernel = voxels(layer.kernel_shape(channels))
+        held += (kernel + layer.filters * layer.use_bias) * np.dtype(layer.dtype).itemsize
+        copies = (layer.dtype != dtype) + (place.memory_order != (0, 1, 2))
+        copied = max(copied, copies * kernel * ITEMSIZE[dtype])
         channels = layer.filters
-    return total * ITEMSIZE[dtype]
+    return held + copied
 
 
 def layer_shape(layer: Conv3D, place: Arrangement) -> tuple[int, ...]:
