@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -404,3 +405,118 @@ def test_peak_memory_of_a_large_volume(tmp_path):
         )
         peaks.append(json.loads(done.stdout)["memory"]["peak_bytes"])
     assert peaks[0] - peaks[1] <= (64 + 64 + 96) << 20
+
+
+def test_the_report_replaces_a_file_only_when_asked(conv3d, spec, volume, tmp_path):
+    report = tmp_path / "r.json"
+    report.write_text("precious")
+    words = ["apply", volume(), tmp_path / "o.npy", "--spec", spec(), "--report", report]
+    assert conv3d(*words).code == 4
+    assert report.read_text() == "precious"
+    assert not (tmp_path / "o.npy").exists()
+    assert conv3d(*words, "--overwrite").code == 0
+    assert read_report(report)["report"] == "conv3d-run"
+
+
+def test_the_report_is_no_input(conv3d, spec, volume, tmp_path):
+    assert conv3d("weights", "init", tmp_path / "w.npz", "--spec", spec()).code == 0
+    words = ["apply", volume(), tmp_path / "o.npy", "--spec", spec(), "--weights", tmp_path / "w.npz", "--overwrite"]
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for name in ("in.npy", "spec.yaml", "w.npz", "o.npy"):
+        told = conv3d(*words, "--report", tmp_path / name)
+        assert told.code == 4
+        assert f"{name}' is the same file, which this run needs" in told.err
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_the_report_tells_of_the_files(conv3d, spec, tmp_path):
+    """Input type and notes, weights and their hash, what was written."""
+    x = np.ones((5, 6, 7), ">f4")
+    x[0, 0, 0] = np.nan
+    np.save(tmp_path / "in.npy", x)
+    np.savez(tmp_path / "w.npz", kernel=np.full((3, 3, 3, 1, 1), 100.1), bias=np.zeros(1))
+    text = spec()
+    words = [tmp_path / "in.npy", tmp_path / "o.npy", "--spec", text, "--weights", tmp_path / "w.npz", "--json"]
+    told = conv3d("apply", *words, "--dtype", "uint8")
+    document = told.document
+    assert document["input"]["dtype"] == ">f4"
+    assert document["input"]["format"] == "npy"
+    assert document["input"]["path"] == str(tmp_path / "in.npy")
+    assert document["input"]["notes"] == ["the byte order is big-endian"]
+    assert document["spec"]["path"] == str(text)
+    assert document["spec"]["sha256"] == hashlib.sha256(text.read_bytes()).hexdigest()
+    weights = document["weights"]
+    assert weights["path"] == str(tmp_path / "w.npz")
+    assert weights["sha256"] == hashlib.sha256((tmp_path / "w.npz").read_bytes()).hexdigest()
+    assert weights["seed"] is None
+    assert "kernel: cast from float64 to float32" in weights["notes"]
+    output = document["output"]
+    assert (output["dtype"], output["bytes"]) == ("uint8", 5 * 6 * 7)
+    assert (output["nan_to_zero"], output["clipped"]) == (2 * 2 * 2, 5 * 6 * 7 - 8)
+    assert "8 NaN voxels became 0" in told.err
+    want = np.full(x.shape, 255)
+    want[:2, :2, :2] = 0
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), want)
+
+
+def test_what_the_output_cannot_hold_is_noted(conv3d, spec, tmp_path):
+    words = [MRI, tmp_path / "o.npy", "--spec", spec()]
+    told = conv3d("apply", *words)
+    assert "note: npy does not hold geometry" in told.out
+    assert conv3d("apply", *words, "--json", "--overwrite").document["output"]["notes"] == [
+        "npy does not hold geometry"
+    ]
+
+
+def test_the_stages_of_a_run_are_timed_apart(conv3d, spec, volume, tmp_path, monkeypatch):
+    clock = iter([0, 1, 3, 10, 20, 27])
+    monkeypatch.setattr("conv3d_cli.cli.apply.perf_counter", lambda: float(next(clock)))
+    told = conv3d("apply", volume(), tmp_path / "o.npy", "--spec", spec(), "--json").document["seconds"]
+    assert (told["read"], told["compute"], told["write"]) == (2, 8, 7)
+
+
+def test_arithmetic_in_float64_begins_with_the_reading(conv3d, spec, tmp_path):
+    x = np.full((3, 3, 3), 2**24 + 1, np.int32)
+    np.save(tmp_path / "in.npy", x)
+    text = spec("{filters: 1, kernel_size: 1, kernel_initializer: ones, use_bias: false}")
+    words = ["apply", tmp_path / "in.npy", tmp_path / "o.npy", "--spec", text, "--overwrite"]
+    assert conv3d(*words, "--compute-dtype", "float64", "--dtype", "int32").code == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), x)
+    assert conv3d(*words, "--compute-dtype", "float32", "--dtype", "int32").code == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), x - 1)
+
+
+def test_every_planning_option_is_followed(conv3d, spec, volume, tmp_path):
+    words = ["apply", volume(6, 7, 8), tmp_path / "o.npy", "--spec", spec(), "--json", "--overwrite"]
+    options = ["--accuracy", "strict", "--threads", 3, "--max-memory", "1G", "--axes", "xyz", "--method", "reference"]
+    document = conv3d(*words, *options).document
+    assert (document["accuracy"], document["threads"]) == ("strict", 3)
+    assert (document["memory"]["limit_bytes"], document["memory"]["limit_source"]) == (1 << 30, "--max-memory")
+    assert document["input"]["axes"] == "xyz"
+    assert document["layers"][0]["method"] == "reference"
+    assert conv3d(*words).document["accuracy"] == "default"
+    assert conv3d(*words, "--accuracy", "fast").document["accuracy"] == "fast"
+
+
+def test_the_weights_that_are_named_go_before_those_of_the_spec(conv3d, spec, volume, tmp_path):
+    np.savez(tmp_path / "own.npz", kernel=np.ones((1, 1, 1, 1, 1)))
+    np.savez(tmp_path / "named.npz", kernel=np.full((1, 1, 1, 1, 1), 2.0))
+    text = spec("{filters: 1, kernel_size: 1, use_bias: false, weights: own.npz}")
+    for more, factor in (([], 1), (["--weights", tmp_path / "named.npz"], 2)):
+        words = ["apply", volume(), tmp_path / "o.npy", "--spec", text, "--overwrite", "-q"]
+        assert conv3d(*words, *more).code == 0
+        np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), factor * np.load(tmp_path / "in.npy"))
+
+
+def test_the_command_line_in_the_report_can_be_run_again(conv3d, spec, volume, tmp_path):
+    words = ["apply", volume(name="a b.npy"), tmp_path / "it's.npy", "--spec", spec(), "--json"]
+    assert shlex.split(conv3d(*words).document["command"]) == ["conv3d", *map(str, words)]
+
+
+def test_the_seed_may_come_from_the_environment(conv3d, spec, volume, tmp_path, monkeypatch):
+    words = ["apply", volume(), tmp_path / "o.npy", "--spec", spec(), "--json", "--overwrite"]
+    assert conv3d(*words).document["weights"]["seed"] == 0
+    monkeypatch.setenv("CONV3D_SEED", "9")
+    assert conv3d(*words).document["weights"]["seed"] == 9
+    assert conv3d(*words, "--seed", 8).document["weights"]["seed"] == 8
+    assert conv3d(*words, "--seed", -1).code == 2

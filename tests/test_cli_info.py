@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import jsonschema
+import numpy as np
 import pytest
 import yaml
 from support import ROOT
@@ -77,3 +80,67 @@ def test_a_name_is_shown_on_one_line(conv3d, volume):
     told = conv3d("info", volume(name="a\nb.npy"))
     assert told.code == 0
     assert told.out.splitlines()[0].endswith("a\\nb.npy")
+
+
+@pytest.mark.parametrize("name", ["A.YAML", "a.yml", "a.json"])
+def test_specs_by_any_of_their_suffixes(conv3d, spec, name):
+    text = "filters: 1\nkernel_size: 3\n" if not name.endswith("json") else '{"filters": 1, "kernel_size": 3}'
+    path = spec(text, name)
+    told = conv3d("info", path, "--json").document
+    assert told["spec"] == str(path)
+    assert told["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert told["keras"] == 2
+    assert told["weights"] is None
+    assert "weights           none\n" in conv3d("info", path).out
+
+
+def test_weights_are_told_with_their_hash(conv3d):
+    path = ROOT / "configs" / "features.npz"
+    told = conv3d("info", path, "--json").document
+    assert (told["weights"], told["sha256"]) == (str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def test_a_volume_without_geometry(conv3d, tmp_path):
+    np.save(tmp_path / "in.npy", np.ones((5, 6, 7), ">i2"))
+    told = conv3d("info", tmp_path / "in.npy", "--json").document
+    assert told == {
+        "volume": str(tmp_path / "in.npy"),
+        "format": "npy",
+        "shape": [5, 6, 7],
+        "axes": "zyx",
+        "dtype": ">i2",
+        "bytes": 420,
+        "spacing": None,
+        "unit": None,
+        "affine": None,
+        "notes": ["the byte order is big-endian"],
+    }
+    lines = conv3d("info", tmp_path / "in.npy").out.splitlines()
+    assert "shape             5 x 6 x 7" in lines
+    assert "affine            none" in lines
+    assert "notes             the byte order is big-endian" in lines
+    np.save(tmp_path / "in.npy", np.ones((5, 6), "u1"))
+    flat = conv3d("info", tmp_path / "in.npy")
+    assert flat.code == 0
+    assert "axes              none" in flat.out
+    assert "notes             none" in flat.out
+
+
+def test_the_affine_stands_row_below_row(conv3d):
+    told = conv3d("info", ROOT / "sample_data" / "mni152_t1_2mm.nii.gz")
+    affine = conv3d("info", ROOT / "sample_data" / "mni152_t1_2mm.nii.gz", "--json").document["affine"]
+    lines = told.out.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("affine"))
+    rows = [" ".join(map(str, row)) for row in affine]
+    assert lines[at : at + 4] == [f"affine            {rows[0]}", *(f"{'':18}{row}" for row in rows[1:])]
+    assert affine[3] == [0, 0, 0, 1]
+
+
+def test_the_machine_as_it_may_be_used(conv3d, monkeypatch):
+    monkeypatch.setenv("CONV3D_THREADS", "3")
+    monkeypatch.setenv("CONV3D_MAX_MEMORY", "1G")
+    told = conv3d("info", "--json").document
+    assert told["threads"] == 3
+    assert told["memory"].startswith(("1073741824 bytes", "1 GiB"))
+    assert told["engine"] == isa.active() or isa.native() is None
+    assert set(told["versions"]) >= {"conv3d", "python", "numpy"}

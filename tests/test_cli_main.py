@@ -15,7 +15,8 @@ import pytest
 from support import ROOT
 
 from conv3d_cli import __version__
-from conv3d_cli.cli.main import COMMANDS, cli, run
+from conv3d_cli.cli.main import COMMANDS, SIGNALS, cli, main, run
+from conv3d_cli.errors import InputError, OutputError, OverLimit, SpecError, UsageError
 
 CONV3D = [sys.executable, "-m", "conv3d_cli"]
 HEAVY = ("numpy", "scipy", "nibabel", "h5py", "yaml", "rich")
@@ -227,3 +228,57 @@ def test_shell_completion(conv3d, monkeypatch):
 
 def test_run_returns_and_does_not_leave_the_process():
     assert run(["info", "--json"]) == 0
+
+
+def test_the_handlers_of_signals_come_back():
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    assert len(before) == 3
+    assert run(["--version"]) == 0
+    assert run(["aply"]) == 2
+    assert {number: signal.getsignal(number) for number in SIGNALS} == before
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (KeyboardInterrupt(), 130, "Error: interrupted\n"),
+        (click.Abort(), 130, "Error: interrupted\n"),
+        (MemoryError(), 5, "Error: memory: the system gave no more: try --max-memory, "),
+        (FileNotFoundError(2, "No such file", "a\nb"), 4, "Error: 'a\\nb': No such file\n"),
+        (OSError("odd"), 4, "Error: standard output: odd\n"),
+        (OutputError("'a': exists already"), 4, "Error: 'a': exists already\n"),
+        (OverLimit("too much"), 5, "Error: too much\n"),
+        (SpecError(["one", "two"]), 3, "Error: one\nError: two\n"),
+        (InputError(), 3, "Error: InputError\n"),
+        (UsageError("no"), 2, "Error: no\n"),
+    ],
+    ids=lambda v: type(v).__name__ if isinstance(v, BaseException) else "",
+)
+def test_what_an_error_is_told_as(conv3d, monkeypatch, error, code, text):
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("conv3d_cli.engine.isa.active", fail)
+    monkeypatch.setattr("conv3d_cli.cli.main._silence_stdout", lambda: None)
+    told = conv3d("info")
+    assert (told.code, told.out) == (code, "")
+    assert told.err.lstrip("\n").startswith(text)  # Click ends the line that an interrupt has broken
+    assert "Traceback" not in told.err
+
+
+def test_a_traceback_is_shown_only_for_the_asking_and_never_for_help(conv3d):
+    assert "Traceback" in conv3d("--debug", "info", "none.nii").err
+    assert "Traceback" not in conv3d("info", "none.nii").err
+    assert "Traceback" not in conv3d("--debug", "--help").err
+
+
+def test_a_usage_error_says_where_help_is(conv3d):
+    assert conv3d("apply", "--spek", "a").err.endswith("(see 'conv3d apply --help')\n")
+    assert conv3d("apply", "-h").out == conv3d("apply", "--help").out
+
+
+def test_main_leaves_with_the_exit_code(capsys):
+    for words, code in ((["aply"], 2), (["--version"], 0), (["info", "none.nii"], 3)):
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert left.value.code == code

@@ -120,3 +120,31 @@ def test_a_plan_of_a_large_file_needs_only_its_header(conv3d, spec, tmp_path):
         file.truncate(file.tell() + 900**3 * 4)
     told = conv3d("plan", path, "--spec", spec(), "--json", "--max-memory", "64G")
     assert told.document["input"]["shape"] == [900, 900, 900]
+
+
+def test_a_plan_tells_of_its_input(conv3d, spec, tmp_path):
+    np.save(tmp_path / "in.npy", np.ones((5, 6, 7), ">i2"))
+    told = conv3d("plan", tmp_path / "in.npy", "--spec", spec(), "--json").document["input"]
+    assert (told["path"], told["format"], told["dtype"]) == (str(tmp_path / "in.npy"), "npy", ">i2")
+    assert told["notes"] == ["the byte order is big-endian"]
+
+
+def test_a_plan_checks_the_weights(conv3d, spec, tmp_path):
+    np.savez(tmp_path / "w.npz", kernel=np.zeros((3, 3, 3, 2, 1), np.float32), bias=np.zeros(1))
+    words = ["plan", "--spec", spec(), "--weights", tmp_path / "w.npz"]
+    told = conv3d(*words, "--shape", "8x8x8")
+    assert told.code == 3
+    assert "kernel has the wrong shape: got (3, 3, 3, 2, 1), expected (3, 3, 3, 1, 1)" in told.err
+    told = conv3d(*words, "--shape", "8,8,8,2", "--json").document
+    assert told["weights"]["path"] == str(tmp_path / "w.npz")
+    assert told["layers"][0]["channels"] == 2
+
+
+def test_a_quiet_plan_says_nothing(conv3d, spec):
+    told = conv3d("plan", "--shape", "8x8x8", "--spec", spec(), "-q")
+    assert (told.code, told.out, told.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("shape", ["0x8x8", "8x8x", "8 x 8", "axbxc", "", "1.5x8x8"])
+def test_shapes_that_are_none(conv3d, spec, shape):
+    assert conv3d("plan", "--shape", shape, "--spec", spec()).code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from support import ROOT
 
 SPEC = """
@@ -72,3 +73,32 @@ def test_a_file_that_is_none(conv3d, tmp_path):
     (tmp_path / "w.npz").write_bytes(b"no zip")
     told = conv3d("weights", "show", tmp_path / "w.npz")
     assert (told.code, told.out) == (3, "")
+
+
+def test_init_prints_json_when_asked_and_writes_what_it_prints(conv3d, spec, tmp_path):
+    out = tmp_path / "w.npz"
+    told = conv3d("weights", "init", out, "--spec", spec(SPEC), "--channels", 2, "--json").document
+    shown = conv3d("weights", "show", out, "--json").document
+    assert told == shown
+    assert shown["path"] == str(out)
+    assert [(row["layer"], row["name"]) for row in shown["arrays"]] == [
+        ("stem", "kernel"),
+        ("stem", "bias"),
+        ("head", "kernel"),
+    ]
+
+
+def test_init_never_replaces_the_spec(conv3d, spec, tmp_path):
+    text = spec(SPEC, "spec.npz")
+    before = text.read_bytes()
+    told = conv3d("weights", "init", text, "--spec", text, "--overwrite")
+    assert told.code == 4
+    assert "is the same file, which this run needs" in told.err
+    assert text.read_bytes() == before
+
+
+def test_init_refuses_before_it_makes_anything(conv3d, spec, tmp_path, monkeypatch):
+    monkeypatch.setattr("conv3d_cli.layers.Network.build", lambda *given, **more: pytest.fail("weights were made"))
+    (tmp_path / "w.npz").touch()
+    for target in (tmp_path / "w.npz", tmp_path / "none" / "w.npz"):
+        assert conv3d("weights", "init", target, "--spec", spec(SPEC)).code == 4

@@ -85,6 +85,53 @@ def test_the_address_space_limit_bounds_memory():
     assert "memory=1073741824, memory_source='address-space limit'" in told
 
 
+def test_what_is_empty_is_not_set():
+    bounds = Limits.detect(1, environ={})
+    assert Limits.detect(1, environ={"CONV3D_MAX_MEMORY": ""}) == bounds
+    assert Limits.detect(environ={"CONV3D_THREADS": "", "SLURM_CPUS_PER_TASK": "3"}).threads == 3
+
+
+def test_a_count_below_one():
+    for environ in ({}, {"CONV3D_THREADS": "4"}):
+        with pytest.raises(UsageError, match="threads: must be at least 1, got 0"):
+            Limits.detect(0, environ=environ)
+
+
+def test_a_quota_beyond_the_processors_adds_none(tmp_path, monkeypatch):
+    (tmp_path / "cpu.max").write_text("6400000 100000\n")
+    monkeypatch.setattr(limits, "CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
+    assert processors() == 6
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    assert processors() == 5
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert processors() == 1
+
+
+def test_the_memory_limit_of_an_older_cgroup(tmp_path, monkeypatch):
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("1048576\n")
+    monkeypatch.setattr(limits, "CGROUP", tmp_path)
+    assert limits.memory_bounds()["cgroup limit"] == 1 << 20
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory" / "memory.limit_in_bytes").unlink()
+    assert "cgroup limit" not in limits.memory_bounds()
+
+
+def test_physical_memory_is_in_bytes(monkeypatch):
+    told = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}
+    monkeypatch.setattr(os, "sysconf", told.__getitem__)
+    assert limits.memory_bounds()["physical memory"] == 4096 * 1000
+
+
+def test_without_any_bound_memory_is_unlimited(monkeypatch):
+    monkeypatch.setattr(limits, "memory_bounds", dict)
+    found = Limits.detect(1, environ={})
+    assert found.memory_source == "unlimited"
+    assert found.memory > 1 << 60
+
+
 def test_the_second_level_cache(tmp_path, monkeypatch):
     (tmp_path / "size").write_text("512K\n")
     monkeypatch.setattr(limits, "CACHE", tmp_path / "size")

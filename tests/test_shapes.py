@@ -64,3 +64,10 @@ def test_receptive_field_is_what_one_output_reads(layers):
     for k, s, d in reversed(layers):
         low, high = window(low, high, k, s, d, 0)
     assert field.size == (high - low,) * 3
+
+
+def test_receptive_field_of_each_axis():
+    field = ReceptiveField().through((3, 2, 1), (1, 2, 3), (1, 1, 1))
+    assert (field.size, field.jump) == ((3, 2, 1), (1, 2, 3))
+    field = field.through((2, 3, 4), (3, 1, 2), (2, 1, 1))
+    assert (field.size, field.jump) == ((3 + 2, 2 + 2 * 2, 1 + 3 * 3), (3, 2, 6))
