@@ -45,6 +45,11 @@ class Candidate:
     transform: Real | None = None
     refused: str | None = None
 
+    @property
+    def settings(self) -> dict[str, Triple | Real | None]:
+        """What the method's ``run`` must be told beside the problem to go this way."""
+        return {} if self.tile is None else {"tile": self.tile, "transform": self.transform}
+
     def keeps(self, accuracy: Accuracy) -> bool:
         """Return whether the error to expect is one that the user accepts."""
         return self.error <= accuracy.error and (self.local or not accuracy.local)

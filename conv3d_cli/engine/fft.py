@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil, log2
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,9 +21,6 @@ from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
 from conv3d_cli.engine.threads import Pieces, share
 from conv3d_cli.shapes import Triple, effective, voxels
-
-if TYPE_CHECKING:
-    from conv3d_cli.engine.plan import Plan
 
 TILE_LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
@@ -50,9 +46,9 @@ def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) 
     return [*best, _candidate(problem, whole, "float64", threads)]
 
 
-def unsuitable(plan: Plan, x: Array, kernel: Array) -> str | None:
+def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
     """Return why this data may not go through a transform, or None: one NaN would spread over a whole tile."""
-    return _not_finite("input", x) or _not_finite("kernel", kernel) or _too_large(plan.problem, x, kernel)
+    return _not_finite("input", x) or _not_finite("kernel", kernel) or _too_large(problem, x, kernel)
 
 
 def run(

@@ -96,7 +96,7 @@ def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
 
     ``x`` is (N, C, D, H, W), ``kernel`` in Keras's layout. Raises MethodError if the method had been forced.
     """
-    reason = METHODS[plan.method].unsuitable(plan, x, kernel)
+    reason = METHODS[plan.method].unsuitable(plan.problem, x, kernel)
     if reason is None:
         return plan
     if plan.method_asked != "auto":
@@ -128,12 +128,14 @@ def execute(
     if target.size and problem.multiply_adds:
         turned = kernel.transpose(*sort((0, 1, 2), order), 3, 4)
         METHODS[plan.method].run(
-            replace(plan, problem=problem),
+            problem,
             x.transpose(axes),
             np.ascontiguousarray(turned),
             bias,
             target,
-            tick,
+            threads=plan.threads,
+            tick=tick,
+            **plan.candidate.settings,
         )
     elif target.size:
         target[...] = 0 if bias is None else bias[:, None, None, None]
