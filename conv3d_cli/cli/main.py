@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from time import monotonic
 from types import FrameType
 
 import click
@@ -26,6 +27,9 @@ COMMANDS = {
 }
 
 SIGNALS = [getattr(signal, name) for name in ("SIGHUP", "SIGINT", "SIGTERM") if hasattr(signal, name)]
+
+
+PATIENCE = 3.0
 
 
 class Stopped(BaseException):
@@ -73,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     code = run(words)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # what there was to do is done
     sys.exit(code)
 
 
@@ -160,12 +166,22 @@ def _prepare_streams() -> None:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Turn the signals that end a run into exceptions while it lasts."""
+    """Turn the first signal that ends a run into an exception; another one does not disturb what that cleans up.
+
+    Who has waited for PATIENCE seconds and asks again is not kept any longer.
+    """
+    first: list[float] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped(number)
+        if not first:
+            first.append(monotonic())
+            raise Stopped(number)
+        if monotonic() - first[0] > PATIENCE:
+            os._exit(128 + number)
 
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    # What the caller has told to be ignored, as nohup does, stays ignored.
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield
     finally:

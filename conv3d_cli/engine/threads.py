@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 POLL_SECONDS = 0.1
+LATE_POLLS = 2
 
 
 class Pieces(Generic[T]):
@@ -54,27 +57,45 @@ def share(
     once all threads have ended.
     """
     errors: list[BaseException] = []
+    begun: list[None] = []
+    ended: list[None] = []
+    woken: SimpleQueue[None] = SimpleQueue()
 
     def guarded() -> None:
+        begun.append(None)
         try:
             work()
         except BaseException as error:  # carried to the calling thread
             errors.append(error)
             stop()
+        finally:
+            ended.append(None)
+            woken.put(None)
 
-    workers = [threading.Thread(target=guarded, name=f"conv3d-{i}", daemon=True) for i in range(threads)]
+    def wait() -> None:
+        # Not Thread.join: up to Python 3.12 one that a signal's exception has left takes the thread for ended.
+        with suppress(Empty):
+            woken.get(timeout=POLL_SECONDS)
+
+    started = 0
     try:
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            while worker.is_alive():
-                worker.join(POLL_SECONDS)
-                if tick is not None:
-                    tick()
+        for i in range(threads):
+            threading.Thread(target=guarded, name=f"conv3d-{i}", daemon=True).start()
+            started += 1
+        while len(ended) < started:
+            wait()
+            if tick is not None:
+                tick()
+        if tick is not None:
+            tick()
     finally:
         stop()
-        for worker in workers:
-            if worker.ident is not None:
-                worker.join()
+        # A signal may have come while a thread was on its way: it is given a moment to appear.
+        for _ in range(LATE_POLLS):
+            if started == threads or len(begun) > started:
+                break
+            wait()
+        while len(ended) < len(begun):
+            wait()
     if errors:
         raise errors[0]
