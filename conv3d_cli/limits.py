@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from conv3d_cli.errors import UsageError
 
 CGROUP = Path("/sys/fs/cgroup")
 CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
+STATUS = Path("/proc/self/status")
 USUAL_CACHE = 1 << 20
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 NO_LIMIT = 1 << 62
@@ -114,6 +116,20 @@ def memory_bounds() -> dict[str, int]:
         if soft != resource.RLIM_INFINITY:
             bounds["address-space limit"] = soft
     return bounds
+
+
+def peak_bytes() -> int | None:
+    """Return the largest resident size that this process has had, in bytes; None where the system does not tell."""
+    # Linux counts in ru_maxrss what the process was before it became this program: a copy of the one that started it.
+    with suppress(OSError, StopIteration):
+        lines = STATUS.read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _first_numbers(path: Path) -> list[int]:

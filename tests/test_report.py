@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 import conv3d_cli
+from conv3d_cli import limits
 from conv3d_cli.engine import METHODS, Limits, isa
 from conv3d_cli.layers import Conv3D, Network
+from conv3d_cli.limits import peak_bytes
 from conv3d_cli.pipeline import Options, plan_run, run
 from conv3d_cli.report import Context, plan_document, render, report_schema, run_document, words
-from conv3d_cli.report import document as documents
-from conv3d_cli.report.document import peak_bytes
 from conv3d_cli.report.table import render_rows
 from conv3d_cli.volumes.geometry import Geometry
 
@@ -254,7 +254,7 @@ def test_values_of_which_none_is_finite_are_null(plan):
 def test_the_peak_is_in_bytes(monkeypatch, tmp_path):
     import resource
 
-    monkeypatch.setattr(documents, "STATUS", tmp_path / "status")
+    monkeypatch.setattr(limits, "STATUS", tmp_path / "status")
     (tmp_path / "status").write_text("VmPeak:  9000 kB\nVmHWM:   7000 kB\n")
     assert peak_bytes() == 7000 * 1024
     (tmp_path / "status").write_text("VmPeak:  9000 kB\n")
@@ -530,6 +530,15 @@ def test_a_terminal_too_narrow_for_the_table_gets_sentences(monkeypatch):
     assert not any(line.startswith("layer first, ") for line in wide)
 
 
+def test_names_stay_on_their_lines():
+    named = {**PLAN, "layers": [{**SECOND, "name": "a\nb"}], "input": {**IN, "path": "c\rd.nii"}}
+    lines = rendered(named)
+    assert lines[0].startswith("input  c\\rd.nii: ")
+    assert cells(lines)[1][0] == "a\\nb"
+    assert "a\\nb: fft, it was asked for" in lines
+    assert len(lines) == len(rendered({**named, "layers": [SECOND]}))
+
+
 def test_a_peak_that_the_system_does_not_tell_is_left_out():
     last = rendered({**RUN, "memory": {**RUN["memory"], "peak_bytes": None}})[-1]
     assert last.endswith("2 threads, x86-64-v3, float64")
@@ -626,9 +635,9 @@ def test_names_are_shown_as_they_are_and_on_one_line():
     ]
 
 
-@pytest.mark.skipif(not documents.STATUS.exists(), reason="this system tells it in another way")
+@pytest.mark.skipif(not limits.STATUS.exists(), reason="this system tells it in another way")
 def test_the_peak_is_that_of_this_process_and_not_of_its_parent():
-    code = "from conv3d_cli.report.document import peak_bytes; print(peak_bytes())"
+    code = "from conv3d_cli.limits import peak_bytes; print(peak_bytes())"
     ballast = np.ones(400 << 20, np.uint8)
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(told) < ballast.nbytes < peak_bytes()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import platform
-import sys
-from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isfinite
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli import __version__
 from conv3d_cli.engine import Candidate, Plan, isa
+from conv3d_cli.limits import peak_bytes
 
 if TYPE_CHECKING:
     from conv3d_cli.pipeline import Outcome, RunPlan, Step
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 REPORT_VERSION = 1
 
 LIBRARIES = ("numpy", "scipy", "nibabel", "h5py", "pyyaml", "click")
-
-STATUS = Path("/proc/self/status")
 
 Document = dict[str, Any]
 
@@ -94,20 +90,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def peak_bytes() -> int | None:
-    """Return the largest resident size that this process has had, in bytes; None where the system does not tell."""
-    # Linux counts in ru_maxrss what the process was before it became this program: a copy of the one that started it.
-    with suppress(OSError, StopIteration):
-        lines = STATUS.read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _layer(step: Step, plan: Plan) -> Document:
