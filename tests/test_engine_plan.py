@@ -274,6 +274,8 @@ def test_more_work_is_predicted_to_take_longer_and_more_threads_less(method):
     assert predicted(replace(problem, dtype="float64"), method) >= once
     batch = replace(problem, batch=4)
     assert 1.5 < predicted(batch, method) / predicted(batch, method, 4) < 4.1
+    one, four = (choose(batch, Limits(threads, 1 << 40), method).scratch_bytes for threads in (1, 4))
+    assert 1.5 * one < four <= 4 * one
 
 
 def test_the_reference_path_sums_channels_faster_by_a_matrix_product():

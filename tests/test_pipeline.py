@@ -105,6 +105,7 @@ def test_arrays_lie_as_their_format_stores_them():
         assert place.empty("f4").flags[f"{storage}_CONTIGUOUS"]
         assert place.channels == 1
         assert place.batch_shape == (6,)
+    assert Arrangement("tzyxb", (2, 3, 4, 5, 6)).batch_shape == (2, 6)
 
 
 @pytest.mark.parametrize("block", [1, 100, 1 << 18])
