@@ -9,9 +9,9 @@ transform of a whole volume is always in float64. Strided outputs are taken from
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
-from math import ceil, log2
+from math import ceil
 
 import numpy as np
 
@@ -20,9 +20,16 @@ from conv3d_cli.engine.blocks import Array, Span, blocks, padded_window
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
 from conv3d_cli.engine.threads import Pieces, share
+from conv3d_cli.engine.tiles import (
+    TILE_LENGTHS,
+    Sharing,
+    dense_problem,
+    outputs_of,
+    strided_places,
+    tile_of,
+    whole_tile,
+)
 from conv3d_cli.shapes import Triple, effective, voxels
-
-TILE_LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 LARGEST = {"float32": 1e37, "float64": 1e307}
 """A bound on any value inside a transform; beyond it infinities would arise that the sum itself does not have."""
@@ -30,8 +37,8 @@ LARGEST = {"float32": 1e37, "float64": 1e307}
 
 def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
     """Return the fastest tiling that fits in ``memory`` bytes (else the leanest), and the whole volume at once."""
-    whole = _whole(problem)
-    tiles = sorted({tile for length in TILE_LENGTHS if (tile := _tile(problem, length)) != whole})
+    whole = whole_tile(problem)
+    tiles = sorted({tile for length in TILE_LENGTHS if (tile := tile_of(problem, length)) != whole})
     transforms: tuple[Real, ...] = ("float64",) if problem.dtype == "float64" else ("float32", "float64")
     tiled = [_candidate(problem, tile, transform, threads) for tile in tiles for transform in transforms]
     allowed = [c for c in tiled if c.keeps(accuracy)]
@@ -66,26 +73,40 @@ def run(
     """Fill ``out`` with the convolution of ``x``, which must be free of NaN and Inf; shapes are the problem's."""
     if transform == "float32" and _amplitude(x) * _gain(problem, kernel) * voxels(tile) > LARGEST["float32"]:
         transform = "float64"
-    dense = _dense(problem)
-    step = _outputs(dense, tile)
-    spans = list(blocks(dense.output_size, step))
-    total = len(spans) * problem.batch * problem.groups
-    inner = 1 if total >= threads else threads
+    dense = dense_problem(problem)
+    spans = list(blocks(dense.output_size, outputs_of(dense, tile)))
+    each = len(spans) * problem.batch
+    sharing = Sharing.of(problem.groups, each, threads)
     done: list[None] = []
-    for group in range(problem.groups):
-        transforms = _Transforms.of(problem, kernel, group, tile, transform, inner)
+    groups = Pieces(range(problem.groups))
+
+    def report() -> None:
+        if tick is not None:
+            tick(len(done) / (each * problem.groups))
+
+    def prepared(group: int) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Transform the kernels of a group; return what fills its tiles, and what ends that."""
+        transforms = _Transforms.of(problem, kernel, group, tile, transform, sharing.within)
         pieces = Pieces(product(range(problem.batch), spans))
 
-        def work(
-            transforms: _Transforms = transforms, pieces: Pieces[tuple[int, tuple[Span, Span, Span]]] = pieces
-        ) -> None:
+        def work() -> None:
             with np.errstate(over="ignore"):
                 for n, span in pieces:
                     transforms.fill(x[n], bias, out[n], span)
                     done.append(None)
 
-        outer = 1 if inner > 1 else min(threads, problem.batch * len(spans))
-        share(work, outer, stop=pieces.close, tick=tick and (lambda: tick(len(done) / total)))
+        return work, pieces.close
+
+    def side_by_side() -> None:
+        for group in groups:
+            prepared(group)[0]()
+
+    if sharing.groups > 1:
+        share(side_by_side, sharing.groups, stop=groups.close, tick=report)
+        return
+    for group in groups:
+        work, close = prepared(group)
+        share(work, min(sharing.tiles, each), stop=close, tick=report)
 
 
 @dataclass(frozen=True)
@@ -118,13 +139,13 @@ class _Transforms:
     def fill(self, x: Array, bias: Array | None, out: Array, span: tuple[Span, Span, Span]) -> None:
         """Compute one tile of one group for one item of the batch; ``span`` counts outputs of stride 1."""
         filters, channels = self.spectra.shape[:2]
-        mine = x[self.group * channels : (self.group + 1) * channels]
-        block = padded_window(_dense(self.problem), mine, span, self.transform, self.tile)
-        source = list(self._forward(block))
-        total, term = np.empty_like(source[0]), np.empty_like(source[0])
-        take, put = _strided(span, self.problem.strides)
+        take, put = strided_places(span, self.problem.strides)
         if any(s.start >= s.stop for s in put):
             return
+        mine = x[self.group * channels : (self.group + 1) * channels]
+        block = padded_window(dense_problem(self.problem), mine, span, self.transform, self.tile)
+        source = list(self._forward(block))
+        total, term = np.empty_like(source[0]), np.empty_like(source[0])
         for f in range(filters):
             np.multiply(source[0], self.spectra[f, 0], out=total)
             for c in range(1, channels):
@@ -149,82 +170,42 @@ class _Transforms:
         return result
 
 
-def _dense(problem: Problem) -> Problem:
-    """Return the same problem with stride 1, over just the input that the strided outputs read."""
-    return replace(problem, strides=(1, 1, 1))
-
-
-def _strided(span: tuple[Span, Span, Span], strides: Triple) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return which outputs of a stride-1 tile a strided output keeps, and where they go."""
-    first = [-(-lo // s) for (lo, _), s in zip(span, strides, strict=True)]
-    last = [-(-hi // s) for (_, hi), s in zip(span, strides, strict=True)]
-    take = tuple(slice(f * s - lo, hi - lo, s) for f, s, (lo, hi) in zip(first, strides, span, strict=True))
-    return take, tuple(slice(f, e) for f, e in zip(first, last, strict=True))
-
-
-def _outputs(problem: Problem, tile: Triple) -> Triple:
-    """Return the outputs of stride 1 that one tile yields along each axis."""
-    d, h, w = (t - effective(k, r) + 1 for t, k, r in zip(tile, problem.kernel, problem.dilation, strict=True))
-    return d, h, w
-
-
-def _whole(problem: Problem) -> Triple:
-    d, h, w = (fast_length(max(n + sum(p), 1)) for n, p in zip(problem.size, problem.padding, strict=True))
-    return d, h, w
-
-
-def _tile(problem: Problem, length: int) -> Triple:
-    extents = [effective(k, d) for k, d in zip(problem.kernel, problem.dilation, strict=True)]
-    d, h, w = (
-        min(whole, fast_length(max(length, extent + 7))) for whole, extent in zip(_whole(problem), extents, strict=True)
-    )
-    return d, h, w
-
-
-def fast_length(n: int) -> int:
-    """Return the smallest length of at least ``n`` with no prime factor above 5, which transforms fast.
-
-    >>> [fast_length(n) for n in (1, 7, 17, 121, 257)]
-    [1, 8, 18, 125, 270]
-    """
-    best = 1 << max(n - 1, 0).bit_length()
-    for fives in range(ceil(log2(best) / log2(5)) + 1):
-        for threes in range(ceil(log2(best) / log2(3)) + 1):
-            odd = 5**fives * 3**threes
-            length = odd << max(0, (-(-n // odd) - 1).bit_length())
-            if n <= length < best:
-                best = length
-    return best
-
-
 def _candidate(problem: Problem, tile: Triple, transform: Real, threads: int) -> Candidate:
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-    points, dense = voxels(tile), _dense(problem)
-    outputs = _outputs(dense, tile)
+    points, dense = voxels(tile), dense_problem(problem)
+    outputs = outputs_of(dense, tile)
     count = voxels(tuple(ceil(max(n, 1) / m) for n, m in zip(dense.output_size, outputs, strict=True)))
     one = costs.transform_seconds(points, transform)
     tile_seconds = (channels + filters) * (
         one + costs.move_seconds(points, transform)
     ) + filters * channels * costs.spectrum_seconds(points, transform)
-    pieces = count * problem.batch * problem.groups
-    if pieces >= threads:
-        rounds = ceil(pieces / threads) * threads / costs.speedup(threads)
+    each = count * problem.batch
+    sharing = Sharing.of(problem.groups, each, threads)
+    group_seconds = filters * channels * one
+    if sharing.within > 1:
+        group_seconds += each * tile_seconds / costs.speedup(threads, costs.WORKER_GAIN)
     else:
-        rounds = pieces / costs.speedup(threads, costs.WORKER_GAIN)
+        group_seconds += _rounds(each, sharing.tiles) * tile_seconds
+    starts = 1 if sharing.groups > 1 else problem.groups
     spectrum = voxels((*tile[:2], tile[2] // 2 + 1)) * 2 * ITEMSIZE[transform]
     real = points * ITEMSIZE[transform]
     per_tile = channels * (real + spectrum) + 4 * spectrum + 2 * real
-    is_whole = tile == _whole(problem)
+    is_whole = tile == whole_tile(problem)
     return Candidate(
         "fft",
-        seconds=filters * problem.channels * one + rounds * tile_seconds + costs.THREADS_START,
-        scratch_bytes=filters * channels * spectrum + per_tile * min(threads, max(pieces, 1)),
+        seconds=group_seconds * _rounds(problem.groups, sharing.groups) + costs.THREADS_START * starts,
+        scratch_bytes=(filters * channels * spectrum + per_tile * sharing.tiles) * sharing.groups,
         error=1e-6 if transform == "float32" else 1e-7,
         local=transform == "float64",
         detail=f"{'whole volume' if is_whole else 'tiles'} of {'x'.join(map(str, tile))}, {transform} transforms",
         tile=tile,
         transform=transform,
     )
+
+
+def _rounds(pieces: int, threads: int) -> float:
+    """Return how many pieces one thread would do in the time in which so many threads do them all."""
+    return ceil(pieces / threads) * threads / costs.speedup(threads)
 
 
 def _amplitude(x: Array) -> float:
@@ -238,13 +219,17 @@ def _gain(problem: Problem, kernel: Array) -> float:
 def _not_finite(what: str, values: Array) -> str | None:
     if np.isfinite(np.max(values, initial=0)) and np.isfinite(np.min(values, initial=0)):
         return None
-    bad = ~np.isfinite(values)
-    first = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
-    return f"{np.count_nonzero(bad)} non-finite values in the {what}, the first at index {first}"
+    count, first = 0, None
+    for index in np.ndindex(values.shape[:-2]):  # a plane at a time: memory was planned for other things
+        bad = ~np.isfinite(values[index])
+        if first is None and bad.any():
+            first = (*index, *(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape)))
+        count += int(np.count_nonzero(bad))
+    return f"{count} non-finite values in the {what}, the first at index {first}"
 
 
 def _too_large(problem: Problem, x: Array, kernel: Array) -> str | None:
-    largest = _amplitude(x) * _gain(problem, kernel) * float(voxels(_whole(problem)))
+    largest = _amplitude(x) * _gain(problem, kernel) * float(voxels(whole_tile(problem)))
     if largest <= LARGEST["float64"]:
         return None
     return f"values so large that a transform may overflow: up to {_amplitude(x):.3g}"
