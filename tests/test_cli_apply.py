@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import shlex
@@ -206,7 +207,10 @@ def test_streams_go_through_pipes(spec, tmp_path):
     done = subprocess.run(words, input=source.read_bytes(), capture_output=True, cwd=ROOT, check=True)
     (tmp_path / "o.npy").write_bytes(done.stdout)
     assert np.load(tmp_path / "o.npy").shape == np.load(source).shape
-    assert "layer" in done.stderr.decode()
+    stream = io.BytesIO()
+    np.save(stream, np.load(tmp_path / "o.npy"))
+    assert done.stdout == stream.getvalue()
+    assert "mult-adds" in done.stderr.decode()
     assert read_report(report)["input"]["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
 
 
@@ -429,6 +433,20 @@ def test_the_report_is_no_input(conv3d, spec, volume, tmp_path):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("name", ["in.npy", "spec.yaml", "w.npz"])
+def test_the_output_is_no_other_file_under_a_new_name(conv3d, spec, volume, tmp_path, name):
+    assert conv3d("weights", "init", tmp_path / "w.npz", "--spec", spec()).code == 0
+    words = ["apply", volume(), "--spec", spec(), "--weights", tmp_path / "w.npz", "--overwrite"]
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    (tmp_path / "soft.npy").symlink_to(tmp_path / name)
+    (tmp_path / "hard.npy").hardlink_to(tmp_path / name)
+    for target in ("soft.npy", "hard.npy"):
+        told = conv3d(*words, tmp_path / target)
+        assert told.code == 4
+        assert "is the same file, which this run needs" in told.err
+    assert {p: (tmp_path / p).read_bytes() for p in before} == before
+
+
 def test_the_report_tells_of_the_files(conv3d, spec, tmp_path):
     """Input type and notes, weights and their hash, what was written."""
     x = np.ones((5, 6, 7), ">f4")
@@ -520,3 +538,9 @@ def test_the_seed_may_come_from_the_environment(conv3d, spec, volume, tmp_path, 
     assert conv3d(*words).document["weights"]["seed"] == 9
     assert conv3d(*words, "--seed", 8).document["weights"]["seed"] == 8
     assert conv3d(*words, "--seed", -1).code == 2
+
+
+def test_integers_are_cast_and_the_report_says_so(conv3d, tmp_path):
+    told = conv3d("apply", MRI, tmp_path / "o.nii", "--spec", EDGES, "--json", "-v")
+    assert "uint8 voxels are cast to float32" in told.document["input"]["notes"]
+    assert "uint8 voxels are cast to float32" in told.err

@@ -126,7 +126,7 @@ def test_a_plan_tells_of_its_input(conv3d, spec, tmp_path):
     np.save(tmp_path / "in.npy", np.ones((5, 6, 7), ">i2"))
     told = conv3d("plan", tmp_path / "in.npy", "--spec", spec(), "--json").document["input"]
     assert (told["path"], told["format"], told["dtype"]) == (str(tmp_path / "in.npy"), "npy", ">i2")
-    assert told["notes"] == ["the byte order is big-endian"]
+    assert told["notes"] == ["the byte order is big-endian", "int16 voxels are cast to float32"]
 
 
 def test_a_plan_checks_the_weights(conv3d, spec, tmp_path):

@@ -48,7 +48,7 @@ def apply(**words: Any) -> None:
       conv3d apply brain.nii.gz edges.nii.gz --spec edges.yaml --report edges.json
     """
     from conv3d_cli.cli.prepare import prepare, show
-    from conv3d_cli.cli.talk import log, talking
+    from conv3d_cli.cli.talk import talking
     from conv3d_cli.report import plan_document
     from conv3d_cli.volumes import open_volume
 
@@ -56,11 +56,7 @@ def apply(**words: Any) -> None:
     with talking(words):
         _refuse_outputs(words)
         with open_volume(words["source"]) as volume:
-            for note in volume.notes:
-                log.info("%s: %s", quoted(words["source"]), note)
-            facts = {"path": words["source"], "format": volume.format, "dtype": str(volume.dtype)}
-            facts["notes"] = list(volume.notes)
-            plan, context = prepare(volume, words, facts, {"path": target, "dtype": words["dtype"]}, weigh=True)
+            plan, context = prepare(volume, words, {"path": target, "dtype": words["dtype"]}, weigh=True)
             _refuse_losing_weights(words, context)
             document = plan_document(plan, context) if words["dry_run"] else _run(plan, context, volume, words)
     show(document, words, stream_output=target == "-")

@@ -34,11 +34,10 @@ def plan(**words: Any) -> None:
         raise UsageError("plan: needs either a volume or --shape: got both or neither, expected one of them")
     with talking(words):
         if words["shape"] is not None:
-            made = prepare(BareShape(shape_words(words["shape"])), words, {"path": None}, {}, weigh=False)
+            made = prepare(BareShape(shape_words(words["shape"])), words, {}, weigh=False)
         else:
             from conv3d_cli.volumes import open_volume
 
             with open_volume(words["source"]) as volume:
-                facts = {"path": words["source"], "format": volume.format, "dtype": str(volume.dtype)}
-                made = prepare(volume, words, {**facts, "notes": list(volume.notes)}, {}, weigh=False)
+                made = prepare(volume, words, {}, weigh=False)
     show(plan_document(*made), words)

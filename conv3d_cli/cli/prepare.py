@@ -17,9 +17,8 @@ from conv3d_cli.spec import load_spec
 from conv3d_cli.weights import assign, check, read_weights
 
 if TYPE_CHECKING:
-    from conv3d_cli.pipeline.plan import Header
     from conv3d_cli.spec import Spec
-    from conv3d_cli.volumes import Geometry
+    from conv3d_cli.volumes import Geometry, Source
 
 Words = dict[str, Any]
 
@@ -41,7 +40,7 @@ class BareShape:
         return 0
 
 
-def prepare(header: Header, words: Words, source: Words, output: Words, *, weigh: bool) -> tuple[RunPlan, Context]:
+def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: bool) -> tuple[RunPlan, Context]:
     """Return the plan of a run and what its report says around it; no voxel is read.
 
     With ``weigh`` the layers get their weights, otherwise a weights file is only checked against them.
@@ -60,7 +59,7 @@ def prepare(header: Header, words: Words, source: Words, output: Words, *, weigh
     facts, warnings = _weights(spec, words, plan, weigh)
     context = Context(
         command=command_line(),
-        input=source,
+        input=_input(header, words, plan),
         spec={"path": words["spec_path"], "sha256": spec.sha256, "keras": spec.keras},
         weights=facts,
         output=output,
@@ -73,6 +72,18 @@ def prepare(header: Header, words: Words, source: Words, output: Words, *, weigh
             state = way.refused or f"predicted {way.seconds:.3g} s, {way.scratch_bytes} bytes beside input and output"
             log.debug("layer %r: %s (%s): %s", step.layer.name, way.method, way.detail, state)
     return plan, context
+
+
+def _input(header: Source | BareShape, words: Words, plan: RunPlan) -> Words:
+    """Return what the report says of the input, and tell its notes."""
+    if isinstance(header, BareShape):
+        return {"path": None}
+    notes = list(header.notes)
+    if header.dtype.kind in "iub":
+        notes.append(f"{header.dtype.name} voxels are cast to {plan.dtype}")
+    for note in notes:
+        log.info("%s: %s", quoted(words["source"]), note)
+    return {"path": words["source"], "format": header.format, "dtype": str(header.dtype), "notes": notes}
 
 
 def _weights(spec: Spec, words: Words, plan: RunPlan, weigh: bool) -> tuple[Words, list[str]]:
