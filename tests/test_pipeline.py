@@ -197,6 +197,17 @@ def test_a_run_may_take_just_what_its_plan_says(extra):
         plan_run(header, two_layers(), less)
 
 
+def test_a_method_leaves_room_for_the_weights():
+    """Where the fastest tiles and the weights together are too much, leaner tiles are taken."""
+    network = Network([Conv3D(8, 9, padding="same")])
+    forced = replace(ROOM, method="fft")
+    roomy = plan_run(Header((64, 64, 64), extra=0), network, forced)
+    tight = replace(forced, limits=Limits(2, roomy.peak_bytes - 1))
+    lean = plan_run(Header((64, 64, 64), extra=0), network, tight)
+    assert lean.steps[0].plan.scratch_bytes < roomy.steps[0].plan.scratch_bytes
+    assert lean.peak_bytes < roomy.peak_bytes
+
+
 def test_reading_alone_may_be_too_much():
     header = Header((9, 9, 9), extra=10**7)
     peak = plan_run(header, two_layers(), ROOM).peak_bytes
