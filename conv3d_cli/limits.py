@@ -15,6 +15,7 @@ from conv3d_cli.errors import UsageError
 
 CGROUP = Path("/sys/fs/cgroup")
 CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
+MEMBERSHIP = Path("/proc/self/cgroup")
 STATUS = Path("/proc/self/status")
 USUAL_CACHE = 1 << 20
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -86,10 +87,8 @@ def size_words(size: int) -> str:
 def processors() -> int:
     """Return the processors this process may use: affinity, and the cgroup's quota rounded up."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _first_numbers(CGROUP / "cpu.max")
-    if len(quota) == 2:
-        usable = min(usable, max(1, -(-quota[0] // quota[1])))
-    return usable
+    quotas = (_first_numbers(folder / "cpu.max") for folder in _cgroups())
+    return min([usable, *(max(1, -(-quota[0] // quota[1])) for quota in quotas if len(quota) == 2)])
 
 
 @lru_cache(maxsize=1)
@@ -106,9 +105,9 @@ def memory_bounds() -> dict[str, int]:
     bounds: dict[str, int] = {}
     with suppress(OSError, ValueError):
         bounds["physical memory"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        if numbers := _first_numbers(CGROUP / name):
-            bounds["cgroup limit"] = numbers[0]
+    names = ("memory.max", "memory.limit_in_bytes")
+    if found := [n for folder in _cgroups() for name in names for n in _first_numbers(folder / name)]:
+        bounds["cgroup limit"] = min(found)
     with suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -130,6 +129,22 @@ def peak_bytes() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _cgroups() -> list[Path]:
+    """Return the folders of the control groups that hold this process: a limit on any of them bounds it.
+
+    In a container they are mounted as the root; a batch system's job is a folder deep below it.
+    """
+    found = [CGROUP, CGROUP / "memory"]
+    with suppress(OSError, ValueError):
+        for line in MEMBERSHIP.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers not in ("", "memory"):
+                continue
+            own = CGROUP.joinpath(controllers, path.lstrip("/"))
+            found += [folder for folder in (own, *own.parents) if folder.is_relative_to(CGROUP)]
+    return found
 
 
 def _first_numbers(path: Path) -> list[int]:

@@ -69,6 +69,22 @@ def test_the_quota_of_a_cgroup_bounds_the_processors(tmp_path, monkeypatch):
     assert Limits.detect(environ={}) == Limits(2, 1048576, "cgroup limit")
 
 
+@pytest.mark.parametrize(
+    ("line", "folder", "name"),
+    [("0::/slurm/job_7/step_0", "slurm/job_7", "memory.max"), ("9:memory:/job", "memory/job", "memory.limit_in_bytes")],
+)
+def test_the_limit_of_a_job_below_the_root_bounds_it_too(tmp_path, monkeypatch, line, folder, name):
+    (tmp_path / folder / "step_0").mkdir(parents=True)
+    (tmp_path / folder / name).write_text("2097152\n")
+    (tmp_path / folder / "cpu.max").write_text("300000 100000\n")
+    (tmp_path / "membership").write_text(f"12:cpuset:/other\n{line}\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    monkeypatch.setattr(limits, "CGROUP", tmp_path)
+    monkeypatch.setattr(limits, "MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    assert Limits.detect(environ={}) == Limits(3, 2097152, "cgroup limit")
+
+
 def test_no_quota_is_no_bound(tmp_path, monkeypatch):
     (tmp_path / "cpu.max").write_text("max 100000\n")
     monkeypatch.setattr(limits, "CGROUP", tmp_path)

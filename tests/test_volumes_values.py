@@ -65,6 +65,11 @@ def test_scan_finds_one_nan_in_a_later_block():
     assert scan(np.arange(-5, 5, dtype="i2").reshape(1, 2, 5)).mean == -0.5
 
 
+def test_a_sum_beyond_float64_gives_no_mean_and_no_warning():
+    found = scan(np.full((4, 4, 4), 1e308))
+    assert (found.min, found.max, found.mean, found.nonfinite) == (1e308, 1e308, np.inf, 0)
+
+
 def exact(value, dtype):
     """The policy in Python's own integers."""
     info = np.iinfo(dtype)

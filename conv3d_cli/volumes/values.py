@@ -46,7 +46,8 @@ def scan(array: NDArray[Any]) -> Values:
             values = block[finite]
             low, high = (float(values.min()), float(values.max())) if values.size else (np.inf, -np.inf)
         least, greatest = min(least, low), max(greatest, high)
-        total += float(values.sum(dtype=np.float64))
+        with np.errstate(over="ignore"):  # no mean in float64 then, which says enough
+            total += float(values.sum(dtype=np.float64))
         seen += block.size
     count = array.size - nonfinite
     if count == 0:
