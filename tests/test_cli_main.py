@@ -16,6 +16,7 @@ from support import ROOT
 
 from conv3d_cli import __version__
 from conv3d_cli.cli.main import COMMANDS, SIGNALS, cli, main, run
+from conv3d_cli.cli.prepare import json_text
 from conv3d_cli.errors import InputError, OutputError, OverLimit, SpecError, UsageError
 
 CONV3D = [sys.executable, "-m", "conv3d_cli"]
@@ -56,6 +57,17 @@ def test_every_command_has_help_with_an_example(conv3d, name):
     assert told.code == 0
     assert "Example:\n" in told.out
     assert f"conv3d {name}" in told.out or name == "weights"
+
+
+def test_help_tells_the_options_in_their_order(conv3d):
+    told = conv3d("apply", "--help").out
+    places = [told.index(f"  {name} ") for name in ("--spec", "--weights", "--method", "--seed", "--dtype")]
+    assert places == sorted(places)
+
+
+def test_json_holds_numbers_alone():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text({"mean": float("nan")})
 
 
 def test_help_names_every_command_and_exit_code(conv3d):
