@@ -24,6 +24,7 @@ from support import ROOT
 from tolerances import assert_close
 
 from conv3d_cli import load_volume
+from conv3d_cli.cli.words import command_line
 from conv3d_cli.engine import isa
 from conv3d_cli.report import report_schema
 
@@ -526,9 +527,11 @@ def test_the_weights_that_are_named_go_before_those_of_the_spec(conv3d, spec, vo
         np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), factor * np.load(tmp_path / "in.npy"))
 
 
-def test_the_command_line_in_the_report_can_be_run_again(conv3d, spec, volume, tmp_path):
+def test_the_command_line_in_the_report_can_be_run_again(conv3d, spec, volume, tmp_path, monkeypatch):
     words = ["apply", volume(name="a b.npy"), tmp_path / "it's.npy", "--spec", spec(), "--json"]
     assert shlex.split(conv3d(*words).document["command"]) == ["conv3d", *map(str, words)]
+    monkeypatch.setattr(sys, "argv", ["/usr/lib/conv3d_cli/__main__.py", "info"])
+    assert command_line() == "conv3d info"
 
 
 def test_the_seed_may_come_from_the_environment(conv3d, spec, volume, tmp_path, monkeypatch):
