@@ -6,15 +6,14 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
-from time import monotonic
-from types import FrameType
 
 import click
 
 from conv3d_cli import __version__
+from conv3d_cli.cli.stopping import Stopped, stopping
 from conv3d_cli.errors import Conv3dError, quoted
 
 INTERNAL_ERROR, USAGE_ERROR, WRITE_ERROR, OVER_LIMIT = 1, 2, 4, 5
@@ -25,19 +24,6 @@ COMMANDS = {
     "plan": "conv3d_cli.cli.plan:plan",
     "weights": "conv3d_cli.cli.weights:weights",
 }
-
-SIGNALS = [getattr(signal, name) for name in ("SIGHUP", "SIGINT", "SIGTERM") if hasattr(signal, name)]
-
-
-PATIENCE = 3.0
-
-
-class Stopped(BaseException):
-    """A signal asked the run to end; it unwinds like any exception, so that temporary files go."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class LazyGroup(click.Group):
@@ -76,26 +62,33 @@ def cli(debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    code = run(words)
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # what there was to do is done
-    sys.exit(code)
+    sys.exit(run(words, last=True))
 
 
-def run(words: list[str]) -> int:
-    """Run the command line and return its exit code; what goes wrong is told in one line on standard error."""
-    debug = "--debug" in words
+def run(words: list[str], last: bool = False) -> int:
+    """Run the command line and return its exit code; what goes wrong is told in one line on standard error.
+
+    With ``last`` the process ends here: a signal that comes later finds nothing to stop.
+    """
     _prepare_streams()
     try:
-        with _signals():
-            result = cli.main(words, prog_name="conv3d", standalone_mode=False)
-            sys.stdout.flush()
-            return result if isinstance(result, int) else 0
+        with stopping(last):
+            return _told(words)
+    except Stopped as stopped:  # as the last line was told
+        return 128 + stopped.number
+
+
+def _told(words: list[str]) -> int:
+    """Run the command line, tell what went wrong, and return the exit code."""
+    try:
+        result = cli.main(words, prog_name="conv3d", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
     except Stopped as stopped:
-        _tell(f"stopped by {signal.Signals(stopped.number).name}")
+        _tell(str(stopped))
         return 128 + stopped.number
     except BaseException as error:
-        if debug and not isinstance(error, (click.exceptions.Exit, SystemExit)):
+        if "--debug" in words and not isinstance(error, (click.exceptions.Exit, SystemExit)):
             import traceback
 
             traceback.print_exc()
@@ -162,28 +155,3 @@ def _prepare_streams() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Turn the first signal that ends a run into an exception; another one does not disturb what that cleans up.
-
-    Who has waited for PATIENCE seconds and asks again is not kept any longer.
-    """
-    first: list[float] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if not first:
-            first.append(monotonic())
-            raise Stopped(number)
-        if monotonic() - first[0] > PATIENCE:
-            os._exit(128 + number)
-
-    # What the caller has told to be ignored, as nohup does, stays ignored.
-    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
