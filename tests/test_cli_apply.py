@@ -462,6 +462,7 @@ def test_the_report_tells_of_the_files(conv3d, spec, tmp_path):
     assert document["input"]["format"] == "npy"
     assert document["input"]["path"] == str(tmp_path / "in.npy")
     assert document["input"]["notes"] == ["the byte order is big-endian"]
+    assert document["input"]["sha256"] == hashlib.sha256((tmp_path / "in.npy").read_bytes()).hexdigest()
     assert document["spec"]["path"] == str(text)
     assert document["spec"]["sha256"] == hashlib.sha256(text.read_bytes()).hexdigest()
     weights = document["weights"]
