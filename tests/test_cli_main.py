@@ -15,8 +15,9 @@ import pytest
 from support import ROOT
 
 from conv3d_cli import __version__
-from conv3d_cli.cli.main import COMMANDS, SIGNALS, cli, main, run
+from conv3d_cli.cli.main import COMMANDS, cli, main, run
 from conv3d_cli.cli.prepare import json_text
+from conv3d_cli.cli.stopping import SIGNALS
 from conv3d_cli.errors import InputError, OutputError, OverLimit, SpecError, UsageError
 
 CONV3D = [sys.executable, "-m", "conv3d_cli"]

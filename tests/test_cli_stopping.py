@@ -27,17 +27,21 @@ def test_a_signal_becomes_an_exception(number):
     assert caught.value.number == number
 
 
+def stopped_and_cleaned(clean) -> None:
+    """Be stopped, and clean up with an error of its own on the way."""
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        try:
+            raise OSError("while cleaning up")
+        except OSError:
+            clean()
+
+
 def test_another_one_does_not_disturb_what_cleans_up():
     done = []
     with stopping(), pytest.raises(Stopped):
-        try:
-            signal.raise_signal(signal.SIGTERM)
-        finally:
-            try:
-                raise OSError("while cleaning up")
-            except OSError:
-                signal.raise_signal(signal.SIGINT)
-                done.append("cleaned")
+        stopped_and_cleaned(lambda: signal.raise_signal(signal.SIGINT) or done.append("cleaned"))
     assert done == ["cleaned"]
 
 
@@ -46,10 +50,7 @@ def test_who_has_waited_long_is_not_kept(monkeypatch):
     monkeypatch.setattr(module, "PATIENCE", -1.0)
     monkeypatch.setattr(os, "_exit", left.append)
     with stopping(), pytest.raises(Stopped):
-        try:
-            signal.raise_signal(signal.SIGTERM)
-        finally:
-            signal.raise_signal(signal.SIGTERM)
+        stopped_and_cleaned(lambda: signal.raise_signal(signal.SIGTERM))
     assert left == [128 + signal.SIGTERM]
 
 
