@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import conv3d_cli
+from conv3d_cli.cli.stopping import SIGNALS
 
 # Processes that tests start use the same package as the tests do: the installed one, not the folder they start in.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(conv3d_cli.__file__).parent.parent), str(Path(__file__).parent)])
@@ -25,6 +27,15 @@ for variable in ("CONV3D_ISA", "CONV3D_MAX_MEMORY", "CONV3D_SEED", "CONV3D_THREA
 def no_keras_json(monkeypatch, tmp_path_factory):
     """Keep the settings of the person who runs the tests out of them."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.getbasetemp()))
+
+
+@pytest.fixture(autouse=True)
+def handlers_come_back():
+    """Undo what the end of a command's process leaves: signals that are ignored."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @dataclass(frozen=True)

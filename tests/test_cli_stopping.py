@@ -12,14 +12,6 @@ from conv3d_cli.cli import stopping as module
 from conv3d_cli.cli.stopping import SIGNALS, Stopped, stopping
 
 
-@pytest.fixture(autouse=True)
-def handlers_come_back():
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_becomes_an_exception(number):
     with stopping(), pytest.raises(Stopped, match=f"stopped by {signal.Signals(number).name}") as caught:
