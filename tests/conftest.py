@@ -24,6 +24,12 @@ for variable in ("CONV3D_ISA", "CONV3D_MAX_MEMORY", "CONV3D_SEED", "CONV3D_THREA
 
 
 @pytest.fixture(autouse=True)
+def away_from_the_sources(monkeypatch, tmp_path_factory):
+    """Run elsewhere: before Python 3.11 a process that a test starts would import what lies in its folder."""
+    monkeypatch.chdir(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(autouse=True)
 def no_keras_json(monkeypatch, tmp_path_factory):
     """Keep the settings of the person who runs the tests out of them."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.getbasetemp()))
@@ -31,8 +37,10 @@ def no_keras_json(monkeypatch, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def handlers_come_back():
-    """Undo what the end of a command's process leaves: signals that are ignored."""
+    """Hear the signals even where whoever runs the tests ignores them, and undo what a command's end leaves."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

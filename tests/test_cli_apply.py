@@ -205,7 +205,7 @@ def test_another_format_may_order_the_axes_in_its_own_way(conv3d, spec, volume, 
 def test_streams_go_through_pipes(spec, tmp_path):
     source, report = ROOT / "sample_data" / "ct_phantom.npy", tmp_path / "r.json"
     words = [sys.executable, "-m", "conv3d_cli", "apply", "-", "-", "--spec", str(spec()), "--report", str(report)]
-    done = subprocess.run(words, input=source.read_bytes(), capture_output=True, cwd=ROOT, check=True)
+    done = subprocess.run(words, input=source.read_bytes(), capture_output=True, check=True)
     (tmp_path / "o.npy").write_bytes(done.stdout)
     assert np.load(tmp_path / "o.npy").shape == np.load(source).shape
     stream = io.BytesIO()
@@ -406,7 +406,7 @@ def test_peak_memory_of_a_large_volume(tmp_path):
     peaks = []
     for call in (full, tiny):
         done = subprocess.run(
-            [sys.executable, "-m", "conv3d_cli", "apply", *call], capture_output=True, text=True, cwd=ROOT, check=True
+            [sys.executable, "-m", "conv3d_cli", "apply", *call], capture_output=True, text=True, check=True
         )
         peaks.append(json.loads(done.stdout)["memory"]["peak_bytes"])
     assert peaks[0] - peaks[1] <= (64 + 64 + 96) << 20

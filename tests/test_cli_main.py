@@ -12,7 +12,6 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from support import ROOT
 
 from conv3d_cli import __version__
 from conv3d_cli.cli.main import COMMANDS, cli, main, run
@@ -25,14 +24,14 @@ HEAVY = ("numpy", "scipy", "nibabel", "h5py", "yaml", "rich")
 
 
 def process(*words: object, **more) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*CONV3D, *map(str, words)], cwd=ROOT, capture_output=True, check=False, **more)
+    return subprocess.run([*CONV3D, *map(str, words)], capture_output=True, check=False, **more)
 
 
 def imported(*words: object) -> set[str]:
     """Return the names of the packages that a command has imported in the end."""
     code = "import sys; from conv3d_cli.cli.main import run; run(sys.argv[1:]); print(); print(*sys.modules)"
     call = [sys.executable, "-c", code, *map(str, words)]
-    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(call, capture_output=True, text=True, check=True)
     return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
 
 
@@ -132,7 +131,7 @@ def test_memory_that_the_system_does_not_give(conv3d, monkeypatch):
 def test_a_closed_standard_output_is_no_success():
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([*CONV3D, "info"], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run([*CONV3D, "info"], stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert done.returncode == 4
     assert b"Traceback" not in done.stderr
@@ -142,7 +141,7 @@ def test_a_closed_standard_output_is_no_success():
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device on this system")
 def test_a_full_standard_output_is_no_success():
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run([*CONV3D, "info"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run([*CONV3D, "info"], stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 4
     assert done.stderr == b"Error: standard output: No space left on device\n"
 
@@ -184,9 +183,7 @@ def test_a_signal_ends_the_run_and_leaves_nothing(tmp_path, number, times):
     np.save(tmp_path / "in.npy", np.zeros((160, 160, 160), np.float32))
     (tmp_path / "spec.yaml").write_text("filters: 8\nkernel_size: 11\npadding: same\n")
     words = ["apply", "in.npy", "out.npy", "--spec", "spec.yaml", "--method", "reference", "--log-file", "log"]
-    started = subprocess.Popen(
-        [*CONV3D, *words], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
-    )
+    started = subprocess.Popen([*CONV3D, *words], cwd=tmp_path, stderr=subprocess.PIPE)
     while not (tmp_path / "log").exists() or not (tmp_path / "log").read_text():
         time.sleep(0.02)
     time.sleep(0.3)
@@ -206,7 +203,7 @@ def test_a_signal_that_the_caller_ignores_stays_ignored(tmp_path, volume, spec):
         "from conv3d_cli.cli import main; sys.exit(main.run(sys.argv[1:]))"
     )
     words = ["apply", volume(), tmp_path / "out.npy", "--spec", spec(), "-q"]
-    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], cwd=ROOT, capture_output=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert (tmp_path / "out.npy").exists()
 
@@ -219,7 +216,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, volume, spec):
     )
     words = ["apply", volume(16, 16, 16), tmp_path / "out.npy", "--spec", spec(), "-q"]
     done = subprocess.run(
-        [sys.executable, "-B", "-c", code, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-B", "-c", code, *map(str, words)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 4, done.stderr
     assert "out.npy" in done.stderr
@@ -235,9 +232,7 @@ def test_an_address_space_too_small_is_over_the_limit(tmp_path, spec):
         "from conv3d_cli.cli.main import run; sys.exit(run(sys.argv[1:]))"
     )
     words = ["apply", tmp_path / "in.npy", tmp_path / "out.npy", "--spec", spec(), "-q"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False)
     assert done.returncode == 5, done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out.npy").exists()

@@ -189,7 +189,6 @@ def run(code, *args, **kwargs):
         [sys.executable, "-c", textwrap.dedent(code), *map(str, args)],
         capture_output=True,
         text=True,
-        cwd=ROOT,
         timeout=60,
         check=False,
         **kwargs,
@@ -267,7 +266,6 @@ def test_a_signal_leaves_the_old_file(name, tmp_path):
         [sys.executable, "-c", SLOW_WRITE, str(target), name],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        cwd=ROOT,
     ) as child:
         assert child.stdout.readline() == b"writing\n"
         number = getattr(signal, f"SIG{name}")
@@ -313,7 +311,7 @@ def test_a_signal_in_the_middle_of_hdf5(name, delay, tmp_path):
     target = tmp_path / "out.h5"
     target.write_bytes(OLD)
     with subprocess.Popen(
-        [sys.executable, "-c", SLOW_HDF5, str(target)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+        [sys.executable, "-c", SLOW_HDF5, str(target)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:
         assert child.stdout.readline() == b"writing\n"
         time.sleep(delay)
@@ -644,7 +642,7 @@ def test_a_terminal_is_refused():
             sys.exit(error.exit_code)
         """
     ours, theirs = pty.openpty()
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], stdout=theirs, cwd=ROOT, check=False)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], stdout=theirs, check=False)
     os.close(theirs)
     os.close(ours)
     assert done.returncode == UsageError.exit_code == 2

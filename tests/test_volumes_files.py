@@ -344,7 +344,7 @@ save_volume(load_volume("-"), "-")
 def test_streams(name, tmp_path):
     save_volume(volume(form="npy" if "npy" in name else "nifti"), str(tmp_path / name))
     content = (tmp_path / name).read_bytes()
-    done = subprocess.run([sys.executable, "-c", CAT], input=content, capture_output=True, cwd=ROOT, check=True)
+    done = subprocess.run([sys.executable, "-c", CAT], input=content, capture_output=True, check=True)
     (tmp_path / name.removesuffix(".gz")).write_bytes(done.stdout)
     assert np.array_equal(load_volume(str(tmp_path / name.removesuffix(".gz"))).array, FLOATS)
 
@@ -388,7 +388,7 @@ def test_a_stream_in_the_middle_of_a_file(tmp_path):
     (tmp_path / "both").write_bytes(b"front" + (tmp_path / "a.npy").read_bytes())
     with (tmp_path / "both").open("rb") as file:
         os.lseek(file.fileno(), 5, os.SEEK_SET)
-        done = subprocess.run([sys.executable, "-c", CAT], stdin=file, capture_output=True, cwd=ROOT, check=True)
+        done = subprocess.run([sys.executable, "-c", CAT], stdin=file, capture_output=True, check=True)
     assert done.stdout == (tmp_path / "a.npy").read_bytes()
 
 
@@ -478,7 +478,6 @@ def test_peak_memory_is_the_result(suffix, dtype, tmp_path):
         [sys.executable, "-c", MEMORY, str(tmp_path / f"small{suffix}"), str(tmp_path / f"large{suffix}")],
         capture_output=True,
         text=True,
-        cwd=ROOT,
         check=True,
     )
     print(suffix, dtype, done.stdout.split())
@@ -517,9 +516,7 @@ print(peak() - before)
 badfiles.release()
 """
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 64 << 10
 
@@ -585,7 +582,7 @@ def test_integers_of_an_output(tmp_path):
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
     code = "import sys, conv3d_cli.volumes; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"h5py", "nibabel", "isal", "scipy", "hdf5plugin"} & set(done.stdout.split())
 
 
