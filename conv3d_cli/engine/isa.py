@@ -24,7 +24,7 @@ def _load() -> tuple[ModuleType | None, str]:
         return importlib.import_module("conv3d_cli.engine._native"), ""
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError):
-            return None, "the native kernels were not built: the install found no C++ compiler"
+            return None, "the native kernels were not built: this is the source folder, or no C++ compiler was found"
         return None, f"the native kernels cannot be loaded: {error}"
 
 

@@ -69,8 +69,8 @@ def save_volume(volume: Volume, ref: str, dtype: str = "float32", overwrite: boo
     >>> name = os.path.join(tempfile.mkdtemp(), "a.npy")
     >>> save_volume(Volume(np.full((2, 2, 2), 300.0), "zyx"), name, dtype="uint8").clipped
     8
-    >>> load_volume(name).array.max()
-    np.float32(255.0)
+    >>> float(load_volume(name).array.max())
+    255.0
     """
     form = output_format(ref, volume.format)
     narrow = Narrow(storage_dtype(dtype, form.dtypes, form.name))
