@@ -100,6 +100,11 @@ def test_weights_are_told_with_their_hash(conv3d):
     assert (told["weights"], told["sha256"]) == (str(path), hashlib.sha256(path.read_bytes()).hexdigest())
 
 
+def test_a_file_of_no_weights(conv3d, tmp_path):
+    np.savez(tmp_path / "w.npz")
+    assert conv3d("info", tmp_path / "w.npz").out.splitlines()[-1] == "arrays            none"
+
+
 def test_a_volume_without_geometry(conv3d, tmp_path):
     np.save(tmp_path / "in.npy", np.ones((5, 6, 7), ">i2"))
     told = conv3d("info", tmp_path / "in.npy", "--json").document

@@ -16,7 +16,7 @@ import pytest
 from conv3d_cli import __version__
 from conv3d_cli.cli.main import COMMANDS, cli, main, run
 from conv3d_cli.cli.prepare import json_text
-from conv3d_cli.cli.stopping import SIGNALS
+from conv3d_cli.cli.stopping import SIGNALS, Stopped
 from conv3d_cli.errors import InputError, OutputError, OverLimit, SpecError, UsageError
 
 CONV3D = [sys.executable, "-m", "conv3d_cli"]
@@ -292,6 +292,20 @@ def test_a_traceback_is_shown_only_for_the_asking_and_never_for_help(conv3d):
     assert "Traceback" in conv3d("--debug", "info", "none.nii").err
     assert "Traceback" not in conv3d("info", "none.nii").err
     assert "Traceback" not in conv3d("--debug", "--help").err
+
+
+def test_a_signal_while_the_end_is_told_is_heeded(monkeypatch):
+    def told(words: list[str]) -> int:
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr("conv3d_cli.cli.main._told", told)
+    assert run([]) == 143
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device on this system")
+def test_a_full_standard_error_leaves_the_exit_code():
+    with Path("/dev/full").open("wb") as full:
+        assert subprocess.run([*CONV3D, "info", "none.nii"], stderr=full, check=False).returncode == 3
 
 
 def test_a_usage_error_says_where_help_is(conv3d):

@@ -182,6 +182,8 @@ def test_the_peak_is_that_of_the_largest_step_and_all_weights(dtype):
     wide = Header((20, 21, 22), extra=10**7)
     assert plan_run(wide, two_layers(), options).peak_bytes == held + copied + size * (volumes[0] + 10**7)
     assert [step.parameters for step in plan.steps] == [27 * 3 + 3, 6 * 3 * 2]
+    turned = plan_run(Header((20, 21, 22), "nifti", "F", extra=10**7), two_layers(), options)
+    assert turned.peak_bytes == held + copied + size * (27 * 3 + volumes[0] + 10**7)
 
 
 @pytest.mark.parametrize("extra", [0, 10**7])
