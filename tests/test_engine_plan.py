@@ -12,6 +12,7 @@ from conv3d_cli.engine import ACCURACIES, METHODS, Candidate, Limits, Problem, c
 from conv3d_cli.engine.candidate import Accuracy
 from conv3d_cli.engine.methods import Method
 from conv3d_cli.engine.reference import BLOCK_BYTES
+from conv3d_cli.engine.tiles import fast_length
 from conv3d_cli.errors import MethodError, OverLimit, UsageError
 from conv3d_cli.limits import parse_bytes, size_words
 
@@ -362,3 +363,8 @@ def test_the_counts_of_a_problem():
     assert padded.in_memory_order() == Problem(
         (7, 5, 6), (1, 3, 2), (3, 1, 2), (1, 2, 1), ((5, 6), (1, 2), (3, 4)), order=(0, 1, 2)
     )
+
+
+def test_fast_lengths_are_the_smallest_without_a_factor_above_five():
+    fast = sorted(2**a * 3**b * 5**c for a in range(11) for b in range(7) for c in range(5))
+    assert [fast_length(n) for n in range(1, 600)] == [next(m for m in fast if m >= n) for n in range(1, 600)]
