@@ -54,7 +54,15 @@ def test_a_quoted_name_is_one_printable_line():
 
 @pytest.mark.parametrize(
     ("name", "found"),
-    [("Padding", "padding"), ("filter", "Filters"), ("PADDIN", "padding"), ("kernel", None), ("pa", None), ("", None)],
+    [
+        ("Padding", "padding"),
+        ("filter", "Filters"),
+        ("PADDIN", "padding"),
+        ("elu", "ELU"),
+        ("kernel", None),
+        ("pa", None),
+        ("", None),
+    ],
 )
 def test_the_nearest_name_is_near(name, found):
-    assert errors.nearest(name, ["padding", "Filters"]) == (f"; did you mean {found!r}?" if found else "")
+    assert errors.nearest(name, ["padding", "Filters", "ELU"]) == (f"; did you mean {found!r}?" if found else "")
