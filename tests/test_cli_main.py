@@ -138,10 +138,11 @@ def test_a_closed_standard_output_is_no_success():
     assert b"Exception" not in done.stderr
 
 
+@pytest.mark.parametrize("words", [["info"], ["info", "--json"], ["info", "--schema"]])
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device on this system")
-def test_a_full_standard_output_is_no_success():
+def test_a_full_standard_output_is_no_success(words):
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run([*CONV3D, "info"], stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run([*CONV3D, *words], stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 4
     assert done.stderr == b"Error: standard output: No space left on device\n"
 
