@@ -19,7 +19,14 @@ from conv3d_cli.cli.stopping import SIGNALS
 # Processes that tests start use the same package as the tests do: the installed one, not the folder they start in.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(conv3d_cli.__file__).parent.parent), str(Path(__file__).parent)])
 os.environ["PYTHONSAFEPATH"] = "1"
-for variable in ("CONV3D_ISA", "CONV3D_MAX_MEMORY", "CONV3D_SEED", "CONV3D_THREADS", "SLURM_CPUS_PER_TASK"):
+for variable in (
+    "CONV3D_ISA",
+    "CONV3D_MAX_MEMORY",
+    "CONV3D_SEED",
+    "CONV3D_THREADS",
+    "SLURM_CPUS_PER_TASK",
+    "PYTHONUNBUFFERED",
+):
     os.environ.pop(variable, None)
 
 
