@@ -1,4 +1,7 @@
-"""Functions that a configuration names, by a string or by ``{class_name, config}``, looked up in a table."""
+"""Functions that a configuration names, by a string or by ``{class_name, config}``, looked up in a table.
+
+Keras 3 writes ``module`` and ``registered_name`` beside those two; a name registered by somebody else is refused.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,29 @@ from typing import Any
 
 from conv3d_cli.errors import LayerError, UnknownArgument, nearest
 from conv3d_cli.layers.kinds import Kind, Schema, shown
+
+
+WRAPPER = frozenset({"class_name", "config", "module", "registered_name"})
+"""Keys of a serialized object; Keras 2 writes the first two only."""
+
+
+def is_own(value: Mapping[Any, Any]) -> bool:
+    """Return whether a serialized object is of Keras itself, as far as its module and registered name tell."""
+    module, registered = value.get("module"), value.get("registered_name")
+    return registered in (None, value.get("class_name")) and (
+        module is None or (isinstance(module, str) and module.split(".")[0] in ("keras", "tensorflow", "tf_keras"))
+    )
+
+
+def wrapped(name: str, config: Mapping[str, Any], keras: int, module: str) -> dict[str, Any]:
+    """Return a serialized object as a dialect of Keras writes it; ``module`` is that of Keras 3.
+
+    >>> wrapped("L2", {"l2": 0.5}, 2, "keras.regularizers")
+    {'class_name': 'L2', 'config': {'l2': 0.5}}
+    """
+    if keras == 2:
+        return {"class_name": name, "config": dict(config)}
+    return {"module": module, "class_name": name, "config": dict(config), "registered_name": None}
 
 
 @dataclass(frozen=True)
@@ -87,10 +113,16 @@ class Table:
 
     def _unwrap(self, argument: str, value: Mapping[Any, Any]) -> tuple[str, Mapping[Any, Any]]:
         name, given = value.get("class_name"), value.get("config", {})
-        if set(value) - {"class_name", "config"} or not isinstance(name, str) or not isinstance(given, Mapping):
+        if set(value) - WRAPPER or not isinstance(name, str) or not isinstance(given, Mapping):
             raise LayerError(
                 f"{argument}: not {self.kind}: got {shown(dict(value))}, "
                 "expected a name or a mapping with class_name and config",
+                argument,
+            )
+        if not is_own(value):
+            raise LayerError(
+                f"{argument}: not Keras's own: got {shown(value.get('registered_name') or value.get('module'))}, "
+                "expected a class of keras",
                 argument,
             )
         return name, given
