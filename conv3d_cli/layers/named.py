@@ -60,11 +60,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of one kind of function by name, and further names for some of them."""
+    """The rows of one kind of function by name, and further names for some of them.
+
+    ``listed`` are the names that an error lists; without any it lists them all.
+    """
 
     kind: str
     rows: Mapping[str, Row]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    listed: tuple[str, ...] = ()
 
     def read(self, argument: str, value: Any) -> tuple[str, dict[str, Any]]:
         """Return the row's name and every parameter that a value stands for.
@@ -130,7 +134,7 @@ class Table:
     def _unknown(self, argument: str, name: str, mapping: bool) -> str:
         known = [n for n in (*self.rows, *self.aliases) if mapping or self._row(n).alone]
         kind = self.kind.split(" ", 1)[1]
-        what = f"{argument}: unknown {kind}: got {shown(name)}, expected one of {', '.join(known)}"
+        what = f"{argument}: unknown {kind}: got {shown(name)}, expected one of {', '.join(self.listed or known)}"
         if name in self.rows:
             return f"{what}; write it as {{class_name: {name}, config: {{}}}}"
         return what + nearest(name, known)
