@@ -12,7 +12,6 @@ from typing import Any
 from conv3d_cli.errors import LayerError, UnknownArgument, nearest
 from conv3d_cli.layers.kinds import Kind, Schema, shown
 
-
 WRAPPER = frozenset({"class_name", "config", "module", "registered_name"})
 """Keys of a serialized object; Keras 2 writes the first two only."""
 
