@@ -15,6 +15,7 @@ ROWS = (
     {"report"},
     {"pipeline"},
     {"spec", "weights", "volumes"},
+    {"models"},
     {"layers"},
     {"engine"},
     {"outfile"},
@@ -22,7 +23,7 @@ ROWS = (
 )
 HEIGHT = {name: -height for height, row in enumerate(ROWS) for name in row}
 
-CLICK, PATHS = {"cli"}, {"cli", "volumes", "weights", "spec", "outfile", "limits", "layers"}
+CLICK, PATHS = {"cli"}, {"cli", "volumes", "weights", "spec", "outfile", "limits", "layers", "models"}
 
 MODULES = sorted(ROOT.rglob("*.py"))
 
