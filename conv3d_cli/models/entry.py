@@ -27,6 +27,7 @@ class Entry:
     ``group`` is its group in a legacy ``.h5``: the name of the layer, or of the nested model, in the outermost model.
     ``storage`` holds the places that it may have in a ``.weights.h5``, the likeliest first; each ends with ``/vars``.
     ``calls`` are the uses of it, empty in a Sequential. ``own`` is false for a class that is not of Keras itself.
+    ``extra`` names what stands beside class_name and config and is not known to be any saver's.
     """
 
     class_name: str
@@ -38,6 +39,7 @@ class Entry:
     group: str = ""
     storage: tuple[str, ...] = ()
     own: bool = True
+    extra: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
