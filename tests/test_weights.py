@@ -229,7 +229,7 @@ def test_files_that_are_no_npz(tmp_path):
         "absent.npz": "No such file",
         "folder.npz": "not a regular file",
         "fifo.npz": "not a regular file",
-        "w.h5": r"got '\.h5', expected \.npz",
+        "w.pth": r"not a known weights file: got '\.pth', expected \.npz or \.h5 or \.hdf5 or \.keras or \.safetensors",
     }.items():
         with pytest.raises(WeightsError, match=message):
             read_weights(str(tmp_path / name))
@@ -314,8 +314,10 @@ def test_writing_refuses_what_it_must(tmp_path):
     with pytest.raises(LayerError, match="'edges': has no weights"):
         write_weights(str(tmp_path / "w.npz"), network)
     network.build(1)
-    with pytest.raises(UsageError, match=r"got '\.h5', expected \.npz"):
-        write_weights(str(tmp_path / "w.h5"), network)
+    with pytest.raises(UsageError, match=r"got '\.pth', expected \.npz or \.weights\.h5"):
+        write_weights(str(tmp_path / "w.pth"), network)
+    with pytest.raises(UsageError, match=r"a \.keras file holds a whole model"):
+        write_weights(str(tmp_path / "w.keras"), network)
     write_weights(str(tmp_path / "w.npz"), network)
     with pytest.raises(OutputError):
         write_weights(str(tmp_path / "w.npz"), network)

@@ -1,23 +1,54 @@
-"""``conv3d weights``: make weights from a spec's initializers, and look into a weights file."""
+"""``conv3d weights``: make, show, convert and project weights files; the larger commands have their own modules."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib import import_module
 from typing import Any
 
 import click
 
 from conv3d_cli.cli import options
 
+ELSEWHERE = {
+    "convert": "conv3d_cli.cli.weights_convert:convert",
+    "project": "conv3d_cli.cli.weights_project:project",
+    "show": "conv3d_cli.cli.weights_show:show",
+}
 
-@click.group()
+INPUT_SHAPE = click.option(
+    "--input-shape",
+    "shape",
+    metavar="DxHxW",
+    help="Voxels of the input, e.g. 64x64x32: only layers with weights for each voxel need it.",
+)
+
+
+class _WeightsGroup(click.Group):
+    """The commands of this module, and those that stand in their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return sorted({*super().list_commands(ctx), *ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return one command, imported if it stands elsewhere."""
+        if cmd_name not in ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, attribute = ELSEWHERE[cmd_name].split(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+@click.group(cls=_WeightsGroup)
 def weights() -> None:
-    """Make and inspect weights files.
+    """Make, show, convert and project weights files.
 
     \b
     Example:
       conv3d weights init features.npz --spec features.yaml --channels 1 --seed 7
       conv3d weights show features.npz
+      conv3d weights convert unet.keras --layer conv_a -o conv_a.npz
     """
 
 
@@ -25,11 +56,16 @@ def weights() -> None:
 @click.argument("path", metavar="OUT")
 @options.SPEC
 @click.option("--channels", type=click.IntRange(min=1), default=1, show_default=True, help="Channels of the input.")
+@INPUT_SHAPE
 @options.SEED
 @options.OVERWRITE
 @options.JSON
-def init(path: str, spec_path: str, channels: int, seed: int, overwrite: bool, as_json: bool) -> None:
-    """Write OUT (.npz) with weights drawn from the initializers of SPEC; the same seed gives Keras's numbers.
+def init(
+    path: str, spec_path: str, channels: int, shape: str | None, seed: int, overwrite: bool, as_json: bool
+) -> None:
+    """Draw weights from the initializers of SPEC.
+
+    OUT is .npz, .h5, .weights.h5 or .safetensors. The same seed gives Keras's numbers.
 
     \b
     Example:
@@ -37,39 +73,44 @@ def init(path: str, spec_path: str, channels: int, seed: int, overwrite: bool, a
     """
     from conv3d_cli.outfile import check_apart, check_target
     from conv3d_cli.spec import load_spec
-    from conv3d_cli.weights import named_weights, write_weights
+    from conv3d_cli.weights import check_writable, named_weights, write_weights
 
+    check_writable(path)
     check_apart(path, [spec_path])
     check_target(path, overwrite)
     network = load_spec(spec_path).network
-    network.build(channels, seed=seed)
+    network.build(input_shape(network, channels, shape), seed=seed)
     write_weights(path, network, overwrite)
-    _table(path, named_weights(network), as_json)
+    print_arrays(path, rows_of(named_weights(network)), as_json, notes=[])
 
 
-@weights.command()
-@click.argument("path", metavar="FILE")
-@options.JSON
-def show(path: str, as_json: bool) -> None:
-    """Show the arrays of a weights file: layer, shape, dtype, range.
+def input_shape(network: Any, channels: int, shape: str | None) -> tuple[int | None, ...]:
+    """Return the shape of a network's input, with None for what is not known."""
+    from conv3d_cli.cli.words import shape_words
+    from conv3d_cli.errors import UsageError
 
-    \b
-    Example:
-      conv3d weights show features.npz
-    """
-    from conv3d_cli.weights import read_weights
-
-    _table(path, read_weights(path), as_json)
+    space = (None, None, None) if shape is None else shape_words(shape, "--input-shape")
+    if len(space) != 3:
+        raise UsageError(f"--input-shape: not three lengths: got {shape!r}, expected for example 64x64x32")
+    return (None, channels, *space) if network.data_format == "channels_first" else (None, *space, channels)
 
 
-def _table(path: str, arrays: Any, as_json: bool) -> None:
-    """Print one row for each array."""
-    from conv3d_cli.cli.prepare import print_json
-    from conv3d_cli.report.table import render_rows
+def rows_of(arrays: Any) -> list[dict[str, Any]]:
+    """Return what is printed of each array."""
     from conv3d_cli.weights import describe
 
-    rows = [{**asdict(row), "shape": list(row.shape)} for row in describe(arrays)]
+    return [{**asdict(row), "shape": list(row.shape)} for row in describe(arrays)]
+
+
+def print_arrays(path: str, rows: list[dict[str, Any]], as_json: bool, **more: Any) -> None:
+    """Print one row for each array, then what ``more`` says: notes as lines, other things in the JSON alone."""
+    from conv3d_cli.cli.prepare import print_json
+    from conv3d_cli.report.table import render_rows
+    from conv3d_cli.report.words import printable
+
     if as_json:
-        print_json({"path": path, "arrays": rows})
-    else:
-        render_rows(path, rows)
+        print_json({"path": path, "arrays": rows, **more})
+        return
+    render_rows(path, rows)
+    for note in more.get("notes", ()):
+        click.echo(printable(f"note: {note}"))

@@ -142,10 +142,11 @@ def _problem(dataset: h5py.Dataset, file_size: int) -> str:
         return "is a single number, expected at least 3 axes"
     if 0 in dataset.shape:
         return f"is empty: its shape is {dataset.shape}"
-    return _storage_problem(dataset, file_size)
+    return storage_problem(dataset, file_size)
 
 
-def _storage_problem(dataset: h5py.Dataset, file_size: int) -> str:
+def storage_problem(dataset: h5py.Dataset, file_size: int) -> str:
+    """Return why the values of a dataset with a shape are not all in this file, or nothing."""
     import h5py
 
     properties = dataset.id.get_create_plist()

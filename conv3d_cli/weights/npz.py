@@ -6,40 +6,36 @@ goes through the CRC. Format: numpy.lib.format and zipfile.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
-import stat
-import struct
-import tokenize
 import zipfile
-import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from conv3d_cli.errors import OverLimit, WeightsError, quoted
-from conv3d_cli.limits import Limits
+from conv3d_cli.errors import WeightsError, quoted
 from conv3d_cli.weights.mapping import Header, Weights
+from conv3d_cli.weights.opened import (
+    BLOCK,
+    DAMAGE,
+    State,
+    check_fits,
+    check_real,
+    one_line,
+    opened,
+    sha256_of,
+    state_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+KIND = "npz"
 MOST_MEMBERS = 10_000
 HEADER_BYTES = 64 * 1024
-BLOCK = 1 << 20
 EPOCH = (1980, 1, 1, 0, 0, 0)
-KINDS = "bfiu"
-# What zipfile, zlib and numpy's header parser raise on a damaged or hostile file.
-DAMAGE = (
-    *(OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, RuntimeError, RecursionError),
-    *(NotImplementedError, SyntaxError, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
-)
 
 
 @dataclass(frozen=True)
@@ -58,15 +54,13 @@ def read_npz(path: str) -> Weights:
     Raises WeightsError if the file cannot be read, is damaged, or holds what no weights file does: encrypted
     or repeated members, compression other than deflate, arrays that are no real numbers.
     """
-    with _opened(path) as file:
-        state, digest = _state(file), hashlib.sha256()
-        while block := file.read(BLOCK):
-            digest.update(block)
+    with opened(path, KIND) as file:
+        state, digest = state_of(file), sha256_of(file)
         with zipfile.ZipFile(file) as archive:
             members = dict(_members(path, archive))
     return Weights(
         path,
-        digest.hexdigest(),
+        digest,
         {name: member.header for name, member in members.items()},
         lambda name: _load(path, members[name], state),
     )
@@ -81,32 +75,6 @@ def write_npz(file: BinaryIO, arrays: dict[str, NDArray[Any]]) -> None:
             little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
             with archive.open(info, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, little, version=(1, 0), allow_pickle=False)
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
-    """Open a regular file; whatever goes wrong while it is open becomes a WeightsError that names it."""
-    try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise WeightsError(f"{quoted(path)}: not a regular file: expected weights in .npz")
-        with Path(path).open("rb") as file:
-            yield file
-    except WeightsError:
-        raise
-    except zipfile.BadZipFile as error:
-        raise WeightsError(f"{quoted(path)}: not a sound npz file: {_one_line(error)}") from error
-    except DAMAGE as error:
-        raise WeightsError(f"{quoted(path)}: the weights cannot be read: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return " ".join(text.split())
-
-
-def _state(file: BinaryIO) -> tuple[int, int, int]:
-    status = os.fstat(file.fileno())
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _members(path: str, archive: zipfile.ZipFile) -> Iterator[tuple[str, _Member]]:
@@ -137,11 +105,8 @@ def _member(where: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Mem
             raise ValueError(f"npy version {version[0]}.{version[1]}, expected 1.0 or 2.0")
         shape, fortran, dtype = _HEADER_READERS[version](head)
     except DAMAGE as error:
-        raise WeightsError(f"{where}: not an npy array: {_one_line(error)}") from error
-    if dtype.kind not in KINDS or dtype.itemsize > 8:
-        raise WeightsError(f"{where}: no real numbers: got dtype {dtype}, expected floats of 16 to 64 bits or integers")
-    if any(n < 1 for n in shape):
-        raise WeightsError(f"{where}: holds no values: got shape {shape}")
+        raise WeightsError(f"{where}: not an npy array: {one_line(error)}") from error
+    check_real(where, shape, dtype)
     member = _Member(info.filename, Header(shape, dtype), fortran, head.tell())
     if info.file_size != member.skip + member.header.nbytes:
         raise WeightsError(
@@ -157,24 +122,24 @@ _HEADER_READERS = {
 }
 
 
-def _load(path: str, member: _Member, state: tuple[int, int, int]) -> NDArray[Any]:
+def _load(path: str, member: _Member, state: State) -> NDArray[Any]:
     """Read one array; WeightsError if it holds fewer or more bytes than announced, or its CRC is wrong."""
     where = f"{quoted(path)}: {quoted(member.filename)}"
-    nbytes, limit = member.header.nbytes, Limits.detect().memory
-    if nbytes > limit:
-        raise OverLimit(f"{where}: too large to read: got {nbytes} bytes, expected at most {limit}")
-    with _opened(path) as file:
-        if _state(file) != state:
-            raise WeightsError(f"{quoted(path)}: changed while it was being read")
-        with zipfile.ZipFile(file) as archive, archive.open(member.filename) as stream:
-            stream.read(member.skip)
-            flat = np.empty(nbytes, np.uint8)
-            filled = 0
-            while block := stream.read(BLOCK):
-                if filled + len(block) > nbytes:
-                    raise WeightsError(f"{where}: more values than announced: expected {nbytes} bytes")
-                flat[filled : filled + len(block)] = np.frombuffer(block, np.uint8)
-                filled += len(block)
+    nbytes = member.header.nbytes
+    check_fits(where, nbytes)
+    with (
+        opened(path, KIND, state) as file,
+        zipfile.ZipFile(file) as archive,
+        archive.open(member.filename) as stream,
+    ):
+        stream.read(member.skip)
+        flat = np.empty(nbytes, np.uint8)
+        filled = 0
+        while block := stream.read(BLOCK):
+            if filled + len(block) > nbytes:
+                raise WeightsError(f"{where}: more values than announced: expected {nbytes} bytes")
+            flat[filled : filled + len(block)] = np.frombuffer(block, np.uint8)
+            filled += len(block)
     if filled != nbytes:
         raise WeightsError(f"{where}: data is truncated: got {filled} bytes, expected {nbytes}")
     values = flat.view(member.header.dtype)

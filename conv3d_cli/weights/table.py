@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from conv3d_cli.weights.mapping import split_name
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -39,7 +41,7 @@ def describe(weights: Mapping[str, NDArray[Any]]) -> list[Row]:
 
 
 def _row(full_name: str, array: NDArray[Any]) -> Row:
-    layer, _, name = full_name.rpartition("/")
+    layer, name = split_name(full_name)
     values = array[np.isfinite(array)].astype(np.float64)
     low, high, mean, std = (float(f(values)) if values.size else None for f in (np.min, np.max, np.mean, np.std))
     dtype, nonfinite = str(array.dtype.newbyteorder("=")), array.size - values.size

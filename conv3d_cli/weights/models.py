@@ -1,0 +1,51 @@
+"""Names for the layers of a weights file out of the model's configuration, where the file itself only counts them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from conv3d_cli.errors import WeightsError, quoted
+from conv3d_cli.weights.mapping import FileLayer, Header, Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from conv3d_cli.models import Entry
+
+
+def named_by(weights: Weights, entries: Iterable[Entry]) -> Weights:
+    """Return the weights with the names and the classes that a model gives to the layers of a file.
+
+    A Keras 3 file is matched by the places of its groups, a legacy one by names. Layers that the model does not have
+    keep the names they had, and if the places of all are unknown, the file is left as it is.
+    """
+    entries = list(entries)
+    places = {place.removesuffix("/vars"): entry for entry in entries for place in entry.storage}
+    paths = {entry.path: entry for entry in entries}
+    layers: list[FileLayer] = []
+    names: dict[str, str] = {}
+    for layer in weights.layers.values():
+        entry = paths.get(layer.path) if layer.place is None else places.get(layer.place)
+        if entry is None:
+            if not weights.named:
+                return weights
+            layers.append(layer)
+            names |= {name: name for name in layer.weights.values()}
+            continue
+        renamed = {weight: f"{entry.path}/{weight}" for weight in layer.weights}
+        names |= {renamed[weight]: old for weight, old in layer.weights.items()}
+        layers.append(replace(layer, path=entry.path, weights=renamed, class_name=entry.class_name))
+    if len(names) < len(weights.headers):
+        raise WeightsError(f"{quoted(weights.path)}: two groups of it have the weights of one layer of the model")
+    headers: dict[str, Header] = {name: weights.headers[old] for name, old in names.items()}
+    order = {entry.path: number for number, entry in enumerate(entries)}
+    return Weights(
+        weights.path,
+        weights.sha256,
+        headers,
+        lambda name: weights[names[name]],
+        layers=sorted(layers, key=lambda layer: order.get(layer.path, len(order))),
+        ordered=True,
+        layout=weights.layout,
+    )
