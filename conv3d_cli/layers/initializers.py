@@ -1,174 +1,39 @@
-"""Initializers: one table of those of tf.keras 2.4, with Keras's own random numbers.
+"""Initializers: one table for each dialect of Keras, with Keras's own random numbers.
 
-A seed makes here the weights that it makes in Keras (see ``philox``). The formulas are those of
-``VarianceScaling``, after Glorot and Bengio (2010), He et al. (2015), LeCun et al. (1998), and of
-``Orthogonal``, after Saxe et al. (2014).
+A seed makes here the weights that it makes in Keras; ``filling`` computes them, from the numbers of ``philox``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-from math import prod, sqrt
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from conv3d_cli.errors import LayerError, ShapeError
-from conv3d_cli.layers.kinds import NUMBER, NUMBERS, POSITIVE, SEED, Kind, one_of
-from conv3d_cli.layers.named import Parameter, Row, Table
-from conv3d_cli.layers.philox import Floats, Stream
+from conv3d_cli.layers.filling import Shape, fans
+from conv3d_cli.layers.given import Function, looked_up, written
+from conv3d_cli.layers.initializer_tables import ALIASES, FAN_AXES, INITIALIZERS, ROWS, TABLES
+from conv3d_cli.layers.kinds import real_array
+from conv3d_cli.layers.philox import Floats
 
-Shape = tuple[int, ...]
+__all__ = ["ALIASES", "INITIALIZERS", "ROWS", "TABLES", "Initializer", "fans", "stream_seed"]
 
-TRUNCATED_SIGMA = 0.87962566103423978
-"""Standard deviation of a standard normal variable that lies between -2 and 2."""
+MODULE = "keras.initializers"
 
+SEEDS_OF_KERAS_3 = 2**31 - 2
+"""Keras 3 draws from the remainder of a seed by this number."""
 
-def filled(shape: Shape, dtype: str, value: Any) -> Floats:
-    """Return a number everywhere, or an array with as many numbers as the shape has."""
-    numbers = np.asarray(value, dtype)
-    if numbers.size not in (1, prod(shape)):
-        raise ShapeError(
-            f"Constant: value: wrong number of values: got {numbers.size}, expected 1 or {prod(shape)} for {shape}"
-        )
-    return np.full(shape, numbers.reshape(())) if numbers.size == 1 else numbers.reshape(shape).copy()
+PIECES = 8 << 20
+BYTES_A_NUMBER = 400
+"""Bytes of the temporaries of random numbers, which are drawn in pieces: at most PIECES."""
 
+LAPACK_BLOCK = 64
+"""Columns that a factorization treats at a time, at most."""
 
-def uniform(shape: Shape, dtype: str, seed: int, minval: float, maxval: float) -> Floats:
-    """Return numbers evenly spread from ``minval`` to below ``maxval``."""
-    low, high = np.array([minval, maxval], dtype)
-    numbers: Floats = Stream(seed).uniform(prod(shape), dtype) * (high - low) + low
-    return numbers.reshape(shape)
-
-
-def normal(shape: Shape, dtype: str, seed: int, mean: float, stddev: float) -> Floats:
-    """Return normally distributed numbers."""
-    return _scaled(Stream(seed).normal(prod(shape), dtype), shape, mean, stddev)
-
-
-def truncated_normal(shape: Shape, dtype: str, seed: int, mean: float, stddev: float) -> Floats:
-    """Return normally distributed numbers, those beyond two standard deviations drawn again."""
-    return _scaled(Stream(seed).truncated_normal(prod(shape), dtype), shape, mean, stddev)
-
-
-def variance_scaling(shape: Shape, dtype: str, seed: int, scale: float, mode: str, distribution: str) -> Floats:
-    """Return numbers of variance ``scale`` over the connections in, out, or their mean."""
-    variance = scale / max(1.0, FANS[mode](*fans(shape)))
-    return DISTRIBUTIONS[distribution](shape, dtype, seed, variance)
-
-
-def orthogonal(shape: Shape, dtype: str, seed: int, gain: float) -> Floats:
-    """Return ``gain`` times orthonormal rows or columns of a matrix (all axes but the last, the last)."""
-    rows, columns = prod(shape[:-1]), shape[-1]
-    tall = (max(rows, columns), min(rows, columns))
-    drawn = Stream(seed).normal(prod(tall), dtype).reshape(tall)
-    q, r = np.linalg.qr(drawn.astype(np.float64))
-    q = q * np.sign(np.diag(r))
-    matrix: Floats = (gain * (q.T if rows < columns else q)).astype(dtype).reshape(shape)
-    return matrix
-
-
-def identity(shape: Shape, dtype: str, gain: float) -> Floats:
-    """Return ``gain`` on the diagonal of a matrix."""
-    diagonal: Floats = (np.eye(shape[0], shape[1]) * gain).astype(dtype)
-    return diagonal
-
-
-def fans(shape: Shape) -> tuple[int, int]:
-    """Return the inputs of an output and the outputs of an input of a kernel ``(*taps, channels, filters)``.
-
-    >>> fans((3, 3, 3, 2, 8))
-    (54, 216)
-    """
-    if len(shape) < 2:
-        return prod(shape), prod(shape)
-    taps = prod(shape[:-2])
-    return taps * shape[-2], taps * shape[-1]
-
-
-def _scaled(numbers: Floats, shape: Shape, mean: float, stddev: float) -> Floats:
-    scaled: Floats = numbers * numbers.dtype.type(stddev) + numbers.dtype.type(mean)
-    return scaled.reshape(shape)
-
-
-def _spread(shape: Shape, dtype: str, seed: int, variance: float) -> Floats:
-    limit = sqrt(3.0 * variance)
-    return uniform(shape, dtype, seed, -limit, limit)
-
-
-FANS: Mapping[str, Callable[[int, int], float]] = {
-    "fan_in": lambda into, out: into,
-    "fan_out": lambda into, out: out,
-    "fan_avg": lambda into, out: (into + out) / 2.0,
-}
-
-DISTRIBUTIONS: Mapping[str, Callable[[Shape, str, int, float], Floats]] = {
-    "truncated_normal": lambda shape, dtype, seed, variance: truncated_normal(
-        shape, dtype, seed, 0.0, sqrt(variance) / TRUNCATED_SIGMA
-    ),
-    "untruncated_normal": lambda shape, dtype, seed, variance: normal(shape, dtype, seed, 0.0, sqrt(variance)),
-    "uniform": _spread,
-}
-
-_SEED = {"seed": Parameter(None, SEED.or_none("the run's seed"))}
-_GAIN = {"gain": Parameter(1.0, NUMBER)}
-_NORMAL = {"mean": Parameter(0.0, NUMBER), "stddev": Parameter(0.05, NUMBER), **_SEED}
-_UNIFORM = {"minval": Parameter(-0.05, NUMBER), "maxval": Parameter(0.05, NUMBER), **_SEED}
-
-# Keras's old name of the truncated normal distribution is still accepted.
-_NAMED = one_of(*DISTRIBUTIONS, "normal")
-_DISTRIBUTION = Kind(
-    _NAMED.expected,
-    lambda value: {"normal": "truncated_normal"}.get(word := _NAMED.parse(value), word),
-    _NAMED.schema,
-)
-_SCALING = {
-    "scale": Parameter(1.0, POSITIVE),
-    "mode": Parameter("fan_in", one_of(*FANS, any_case=False)),
-    "distribution": Parameter("truncated_normal", _DISTRIBUTION),
-    **_SEED,
-}
-
-
-def _scaling(scale: float, mode: str, distribution: str, meaning: str) -> Row:
-    compute = partial(variance_scaling, scale=scale, mode=mode, distribution=distribution)
-    return Row(compute, meaning, _SEED)
-
-
-ROWS: Mapping[str, Row] = {
-    "Zeros": Row(partial(filled, value=0.0), "0"),
-    "Ones": Row(partial(filled, value=1.0), "1"),
-    "Constant": Row(filled, "a number, or an array of them", {"value": Parameter(0.0, NUMBERS)}),
-    "RandomNormal": Row(normal, "normal with mean and stddev", _NORMAL),
-    "RandomUniform": Row(uniform, "uniform from minval to maxval", _UNIFORM),
-    "TruncatedNormal": Row(truncated_normal, "normal within two standard deviations", _NORMAL),
-    "VarianceScaling": Row(variance_scaling, "variance of scale over the fan of a mode", _SCALING),
-    "GlorotNormal": _scaling(1.0, "fan_avg", "truncated_normal", "truncated normal, variance 1 / mean fan"),
-    "GlorotUniform": _scaling(1.0, "fan_avg", "uniform", "uniform, variance 1 / mean fan"),
-    "HeNormal": _scaling(2.0, "fan_in", "truncated_normal", "truncated normal, variance 2 / fan in"),
-    "HeUniform": _scaling(2.0, "fan_in", "uniform", "uniform, variance 2 / fan in"),
-    "LecunNormal": _scaling(1.0, "fan_in", "truncated_normal", "truncated normal, variance 1 / fan in"),
-    "LecunUniform": _scaling(1.0, "fan_in", "uniform", "uniform, variance 1 / fan in"),
-    "Orthogonal": Row(orthogonal, "orthonormal rows or columns, times gain", {**_GAIN, **_SEED}),
-    "Identity": Row(identity, "gain on the diagonal of a matrix", _GAIN),
-}
-
-SNAKE = {name: re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in ROWS}
-ALIASES: Mapping[str, str] = {
-    **{snake: name for name, snake in SNAKE.items()},
-    "zero": "Zeros",
-    "one": "Ones",
-    "normal": "RandomNormal",
-    "uniform": "RandomUniform",
-    **{f"{name}V2": name for name in SNAKE},
-    **{f"{snake}V2": name for name, snake in SNAKE.items() if snake.startswith(("glorot", "he_", "lecun"))},
-}
-
-INITIALIZERS = Table("an initializer", ROWS, ALIASES)
 
 RANKS = {
     "Identity": (2, 2, "a matrix (2 axes) only"),
@@ -178,7 +43,7 @@ RANKS = {
 
 @dataclass(frozen=True)
 class Initializer:
-    """A function of the table with all its parameters; called with a shape and a dtype it returns an array.
+    """A function of the table with all its parameters, or one of the caller's; called it returns an array.
 
     >>> Initializer.of({"class_name": "HeNormal", "config": {"seed": 7}})((3, 3, 3, 1, 8)).shape
     (3, 3, 3, 1, 8)
@@ -186,21 +51,30 @@ class Initializer:
 
     name: str = "GlorotUniform"
     config: Mapping[str, Any] = field(default_factory=lambda: {"seed": None})
+    function: Function | None = None
+    keras: int = 2
 
     @classmethod
-    def of(cls, value: Any, argument: str = "kernel_initializer") -> Initializer:
-        """Return the initializer that a value means: a name, a mapping, None (glorot_uniform) or one itself.
+    def of(cls, value: Any, argument: str = "kernel_initializer", keras: int = 2) -> Initializer:
+        """Return the initializer that a value means; None is glorot_uniform.
 
-        Raises LayerError or UnknownArgument, naming ``argument``.
+        A value is a name, a mapping, a function of a shape and a dtype, or an Initializer; for ``keras`` 3 also
+        an array. Raises LayerError or UnknownArgument, naming ``argument``.
         """
         if isinstance(value, cls):
             return value
-        return cls(*INITIALIZERS.read(argument, "GlorotUniform" if value is None else value))
+        value = "GlorotUniform" if value is None else value
+        if keras == 2:
+            value = _without_dtype(value)
+        elif isinstance(value, np.ndarray):
+            value = _initialize_fn(value)
+        return cls(*looked_up(TABLES[keras], argument, value), keras)
 
     @property
     def seed(self) -> int | None:
         """The seed, or None if it has none yet or needs none."""
-        return self.config.get("seed")
+        seed = self.config.get("seed")
+        return seed["config"].get("seed") if isinstance(seed, Mapping) else seed
 
     @property
     def random(self) -> bool:
@@ -215,28 +89,86 @@ class Initializer:
 
     def refuses(self, rank: int) -> str | None:
         """Return why arrays of so many axes cannot be initialized so, or None if they can."""
-        least, most, allowed = RANKS.get(self.name, (0, 99, ""))
-        return (
-            None
-            if least <= rank <= most
-            else f"{self.name} cannot make this array: got {rank} axes, expected {allowed}"
-        )
+        least, most, allowed = RANKS.get(self.name, (0, 99, "")) if self.function is None else (0, 99, "")
+        if not least <= rank <= most:
+            return f"{self.name} cannot make this array: got {rank} axes, expected {allowed}"
+        for key in FAN_AXES:
+            if any(not -rank <= axis < rank for axis in self.config.get(key) or ()):
+                got = self.config[key]
+                return f"{self.name}: {key}: not axes of this array: got {got}, expected {-rank} to {rank - 1}"
+        return None
 
-    def written(self) -> dict[str, Any]:
-        """Return what a configuration says for this initializer."""
-        return {"class_name": self.name, "config": dict(self.config)}
+    def making_bytes(self, shape: Shape, dtype: str = "float32") -> int:
+        """Return the most memory in bytes that making an array takes, the array itself included.
+
+        A function of the caller's is taken to make one array, which is copied.
+
+        >>> Initializer.of("he_normal").making_bytes((3, 3, 3, 64, 1024)) / (4 * 27 * 64 * 1024) < 2.2
+        True
+        """
+        size, item = prod(shape), np.dtype(dtype).itemsize
+        if not self.random:
+            return 2 * size * item
+        making = size * item + min(PIECES, BYTES_A_NUMBER * size)
+        if self.name != "Orthogonal":
+            return making
+        # Beside the numbers drawn, and later the result, there is the matrix in float64, and LAPACK's workspace.
+        return making + 8 * (size + LAPACK_BLOCK * min(shape[-1], prod(shape[:-1])))
+
+    def written(self, keras: int = 2) -> Any:
+        """Return what a configuration of Keras says for this initializer.
+
+        >>> Initializer.of("zeros", keras=3).written(3)["module"]
+        'keras.initializers'
+        """
+        if self.function is not None:
+            return written(self.name, {}, self.function, keras, MODULE)
+        parameters = TABLES[keras].rows[self.name].parameters
+        config = {key: self.config.get(key, parameter.default) for key, parameter in parameters.items()}
+        # Keras 3 does not write the gain of Identity.
+        config = {} if keras == 3 and self.name == "Identity" else config
+        return written(self.name, config, None, keras, MODULE)
 
     def __call__(self, shape: Shape, dtype: str = "float32") -> Floats:
-        """Return an array of a shape, in float32 or float64.
+        """Return a new array of a shape, in float16, float32 or float64.
 
-        Raises LayerError for a shape that the initializer cannot make, or if it needs a seed and has none.
+        Raises LayerError for a shape that the initializer cannot make, or if it needs a seed and has none;
+        ShapeError if a function returns another shape.
         """
         if refusal := self.refuses(len(shape)):
             raise LayerError(refusal)
-        if self.random and self.seed is None:
-            raise LayerError(f"{self.name}: has no seed: got None, expected a whole number (use seeded)")
-        result: Floats = ROWS[self.name].compute(tuple(shape), dtype, **self.config)
+        if self.function is not None:
+            return _checked(self.function(tuple(shape), dtype=dtype), shape, dtype, self.name)
+        config = dict(self.config)
+        if self.random:
+            if self.seed is None:
+                raise LayerError(f"{self.name}: has no seed: got None, expected a whole number (use seeded)")
+            config["seed"] = self.seed if self.keras == 2 else self.seed % SEEDS_OF_KERAS_3
+        result: Floats = TABLES[self.keras].rows[self.name].compute(tuple(shape), dtype, **config)
         return result
+
+
+def _without_dtype(value: Any) -> Any:
+    """Return a value without the dtype that TensorFlow 1 wrote, which Keras 2 reads and does not use."""
+    config = value.get("config") if isinstance(value, Mapping) else None
+    if not isinstance(config, Mapping) or "dtype" not in config:
+        return value
+    return {**value, "config": {key: of for key, of in config.items() if key != "dtype"}}
+
+
+def _initialize_fn(values: np.ndarray[Any, Any]) -> Function:
+    def initialize_fn(shape: Shape, dtype: str) -> np.ndarray[Any, Any]:
+        return values
+
+    return initialize_fn
+
+
+def _checked(made: Any, shape: Shape, dtype: str, name: str) -> Floats:
+    """Return what a function made as a new array of a dtype."""
+    array = real_array(made, name)
+    if array.shape != tuple(shape):
+        raise ShapeError(f"{name}: wrong shape: got {array.shape}, expected {tuple(shape)}")
+    return array.astype(dtype, order="C", copy=True)
 
 
 def stream_seed(seed: int, layer: str, weight: str) -> int:

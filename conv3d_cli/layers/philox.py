@@ -34,7 +34,7 @@ RESERVED = 256
 PIECE = 1 << 14
 """Blocks drawn at a time: their temporaries take about 150 bytes a block."""
 
-PER_BLOCK = {"float32": 4, "float64": 2}
+PER_BLOCK = {"float16": 4, "float32": 4, "float64": 2}
 """Numbers that one block of four words makes."""
 
 
@@ -71,7 +71,7 @@ class Stream:
 
     def normal(self, count: int, dtype: str) -> Floats:
         """Return ``count`` numbers of mean 0 and standard deviation 1, by the method of Box and Muller."""
-        return self._drawn(count, dtype, _box_muller)
+        return self._drawn(count, dtype, lambda words, dtype: _box_muller(words, _normal_dtype(dtype)))
 
     def truncated_normal(self, count: int, dtype: str) -> Floats:
         """Return ``count`` standard normal numbers, those of absolute value 2 and more drawn again."""
@@ -91,7 +91,7 @@ class Stream:
 
     def _fill_truncated(self, result: Floats, first: int) -> None:
         """Fill groups, numbered from ``first``, with the first numbers of each that are not cut off."""
-        per_group, dtype = result.shape[1], str(result.dtype)
+        per_group, dtype = result.shape[1], _normal_dtype(str(result.dtype))
         pending, tried = np.arange(len(result)), 2
         while pending.size:
             starts = ((pending + first) * (RESERVED * per_group // 4)).astype(np.uint64)
@@ -112,8 +112,15 @@ class Stream:
         return philox((blocks & MASK, blocks >> HALF, *upper), (mix[0], mix[1]))
 
 
+def _normal_dtype(dtype: str) -> str:
+    """Return the type in which normal numbers are drawn: those of float16 are rounded from float32."""
+    return "float32" if dtype == "float16" else dtype
+
+
 def _unit(words: Words, dtype: str) -> Floats:
     """Return numbers in [0, 1) that have the words' bits as their mantissas."""
+    if dtype == "float16":
+        return ((words & np.uint32(0x3FF)) | np.uint32(15 << 10)).astype(np.uint16).view(np.float16) - np.float16(1)
     if dtype == "float32":
         return ((words & np.uint32(0x7FFFFF)) | np.uint32(127 << 23)).view(np.float32) - np.float32(1)
     pairs = words.astype(np.uint64)
