@@ -7,9 +7,7 @@ from typing import Any
 
 from conv3d_cli.errors import LayerError, quoted
 
-#: Keys of a layer's own configuration that say nothing about what it computes.
-IGNORED = frozenset({"batch_input_shape", "batch_shape", "ragged", "sparse", "optional", "input_spec", "input_dtype"})
-#: Keys of Keras 3 for training and quantizing: each is taken while it has this value.
+#: Keys for training, for quantizing and for other kinds of tensors: each is left out while it has this value.
 UNSET: Mapping[str, Any] = {
     "lora_rank": None,
     "lora_alpha": None,
@@ -17,6 +15,9 @@ UNSET: Mapping[str, Any] = {
     "quantization_mode": None,
     "autocast": True,
     "dynamic": False,
+    "sparse": False,
+    "ragged": False,
+    "optional": False,
 }
 DTYPES = ("float16", "float32", "float64")
 MIXED = {"mixed_float16": "float32", "mixed_bfloat16": "float32"}
@@ -69,13 +70,13 @@ def dtype_of(value: Any) -> tuple[Any, str]:
     return name, ""
 
 
-def cleaned(config: Mapping[str, Any], dtype: Any = None) -> tuple[dict[str, Any], str]:
+def cleaned(class_name: str, config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Return the arguments of a layer that a configuration of either dialect holds, and a note or nothing.
 
-    ``dtype`` replaces that of the configuration. Raises LayerError for a dtype, or a use of training's keys, that
-    changes what the layer computes.
+    The dtype of an InputLayer is left out: inputs are cast to that of the layer which takes them. Raises LayerError for
+    a dtype, or a use of the keys in ``UNSET``, that would change what the layer computes.
 
-    >>> cleaned({"filters": 2, "dtype": "float32", "batch_input_shape": [None, 8, 8, 8, 1], "lora_rank": None})
+    >>> cleaned("Conv3D", {"filters": 2, "dtype": "float32", "lora_rank": None})
     ({'filters': 2, 'dtype': 'float32'}, '')
     """
     found: dict[str, Any] = {}
@@ -84,10 +85,10 @@ def cleaned(config: Mapping[str, Any], dtype: Any = None) -> tuple[dict[str, Any
         if key in UNSET:
             if value != UNSET[key]:
                 raise LayerError(f"{key}: not supported: got {_shown(value)}, expected {UNSET[key]}", key)
-        elif key == "dtype":
-            found[key], note = (dtype, "") if dtype else dtype_of(value)
-        elif key not in IGNORED:
+        elif key != "dtype":
             found[key] = plain(value)
+        elif class_name != "InputLayer":
+            found[key], note = dtype_of(value)
     return found, note
 
 

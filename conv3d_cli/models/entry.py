@@ -48,6 +48,7 @@ class Branch:
 
     ``row`` is true for a Sequential; otherwise ``inputs`` and ``outputs`` are the ends, as in ``Call.inputs``.
     ``path`` is empty for the outermost model. ``storage`` holds its places in a ``.weights.h5``, without ``/vars``.
+    ``wrapper`` is true for a layer around a single other one, such as TimeDistributed.
     """
 
     class_name: str
@@ -59,6 +60,7 @@ class Branch:
     outputs: tuple[tuple[str, int, int], ...] = ()
     calls: tuple[Call, ...] = ()
     storage: tuple[str, ...] = ()
+    wrapper: bool = False
 
     def entries(self) -> Iterator[Entry]:
         """Yield every layer, those of nested models in their place."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from conv3d_cli.errors import SpecError, quoted
@@ -57,9 +58,8 @@ class Tree:
             for key in ("input_layers", "output_layers")
         )
         name = config.get("name", "") if isinstance(config, dict) else ""
-        return Branch(
-            written["class_name"], str(name), path, row, members, inputs, outputs, (), tuple(p for p in places if p)
-        )
+        stored = tuple(place for place in places if place)
+        return Branch(written["class_name"], str(name), path, row, members, inputs, outputs, storage=stored)
 
     def _member(
         self, layer: dict[str, Any], path: str, places: tuple[str, ...], group: str, known: frozenset[str]
@@ -74,13 +74,21 @@ class Tree:
         for use in uses:
             self._known(use.inputs, known, f"layer {quoted(path)}: inbound_nodes")
         if _layers(layer) is not None:
-            branch = self._branch(layer, path, places, group)
-            return _with_calls(branch, uses)
+            return replace(self._branch(layer, path, places, group), calls=uses)
         if (inner := _wrapped(layer)) is not None:
             name = self._name(inner, path)
             ways = [f"{WRAPPED[0]}", f"{WRAPPED[1]}/{snake_case(inner['class_name'])}"]
             member = self._member(inner, f"{path}/{name}", below(places, ways[: len(places)]), group, frozenset())
-            return Branch(layer["class_name"], path.rpartition("/")[2], path, True, (member,), (), (), uses, places)
+            return Branch(
+                layer["class_name"],
+                self._name(layer, path),
+                path,
+                True,
+                (member,),
+                calls=uses,
+                storage=places,
+                wrapper=True,
+            )
         return Entry(
             layer["class_name"],
             self._name(layer, path),
@@ -182,9 +190,3 @@ def _own(layer: dict[str, Any]) -> bool:
     return registered in (None, layer["class_name"]) and (
         module is None or (isinstance(module, str) and module.split(".")[0] in OWN_MODULES)
     )
-
-
-def _with_calls(branch: Branch, uses: tuple[Any, ...]) -> Branch:
-    from dataclasses import replace
-
-    return replace(branch, calls=uses)
