@@ -148,6 +148,11 @@ def test_a_weight_that_fits_no_layer_or_two_has_no_owner():
     assert legacy_owners(entries, "encoder", ["kernel:0"]) == {"": ["kernel:0"]}
 
 
+def test_a_layer_alone_in_its_group_owns_what_its_weights_were_once_called():
+    entries = model_of("keras24", "row").entries
+    assert legacy_owners(entries, "first", ["renamed/kernel:0"]) == {"first": ["renamed/kernel:0"]}
+
+
 @pytest.mark.parametrize(("release", "name"), [(r, "unet") for r in RECORDS])
 def test_connections_are_read_in_both_dialects(release, name):
     members = {member.name: member for member in model_of(release, name).root.members}
@@ -180,7 +185,8 @@ def test_a_layer_in_a_wrapper_is_found(tmp_path):
     model = read_model(str(path))
     [entry] = model.entries
     assert (entry.path, entry.group) == ("td/conv", "td")
-    assert entry.storage[0] == "layers/time_distributed/layer/vars"
+    folder = "_layer_checkpoint_dependencies"
+    assert entry.storage == ("layers/time_distributed/layer/vars", f"{folder}/time_distributed/layer/vars")
     assert model.root.members[0].wrapper
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 #: The folder of a model's layers, one row for each way of counting; the likeliest first.
 FOLDERS = ("layers", "_layer_checkpoint_dependencies")
-#: The attribute of a wrapper, such as TimeDistributed, in which each saver finds its layer.
-WRAPPED = ("layer", "_self_tracked_trackables")
+#: The attribute of a wrapper, such as TimeDistributed, in which savers find its layer.
+WRAPPED = "layer"
 
 _WEIGHTLESS = re.compile(
     r"""InputLayer|Activation|.*Dropout.*|Gaussian.*|Zero.*|Cropping.*|UpSampling.*|.*Pooling.*|.*Pool\dD|
@@ -97,12 +97,13 @@ def legacy_owners(entries: Sequence[Entry], group: str, weight_names: Sequence[s
     """Return the weight names of a group of a legacy ``.h5`` by the path of the layer that they belong to.
 
     A group is a layer of the outermost model, or a whole nested model. Names end with the layer's and the weight's, as
-    ``conv_a/kernel:0``; Keras 3 writes the names of models before them. A name that fits no layer, or several equally,
-    stands under an empty path.
+    ``conv_a/kernel:0``; Keras 3 writes the names of models before them. A layer alone in its group owns every name of
+    it. Otherwise a name that fits no layer, or several equally, stands under an empty path.
     """
     mine = [entry for entry in entries if entry.group == group]
-    if len(mine) == 1 and mine[0].path == group:
-        return {group: list(weight_names)}
+    weighted = [entry.path for entry in mine if has_weights(entry.class_name)]
+    if len(weighted or mine) == 1:
+        return {(weighted or [mine[0].path])[0]: list(weight_names)}
     found: dict[str, list[str]] = {}
     for name in weight_names:
         scopes = name.split("/")[:-1]

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from conv3d_cli.errors import SpecError, quoted
 from conv3d_cli.models import calls
 from conv3d_cli.models.entry import Branch, Entry
-from conv3d_cli.models.storage import WRAPPED, Counted, below, has_weights, segments, snake_case
+from conv3d_cli.models.storage import WRAPPED, Counted, below, has_weights, segments
 
 OWN_MODULES = ("keras", "tensorflow", "tf_keras")
 #: Keys beside class_name and config that a saver writes for itself.
@@ -77,8 +77,8 @@ class Tree:
             return replace(self._branch(layer, path, places, group), calls=uses)
         if (inner := _wrapped(layer)) is not None:
             name = self._name(inner, path)
-            ways = [f"{WRAPPED[0]}", f"{WRAPPED[1]}/{snake_case(inner['class_name'])}"]
-            member = self._member(inner, f"{path}/{name}", below(places, ways[: len(places)]), group, frozenset())
+            inside = below(places, [WRAPPED] * len(places))
+            member = self._member(inner, f"{path}/{name}", inside, group, frozenset())
             return Branch(
                 layer["class_name"],
                 self._name(layer, path),
