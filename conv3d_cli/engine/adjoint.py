@@ -58,6 +58,8 @@ def input_gradient(problem: Problem, upstream: Array, kernel: Array, out: Array,
     [3.0, 30.0, 5.0, 50.0]
     """
     out[...] = 0
+    if not problem.multiply_adds:
+        return
     groups = problem.groups
     swapped = _swapped(problem, kernel)
     split = out.reshape(len(out), groups, -1, *problem.size)
