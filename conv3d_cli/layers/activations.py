@@ -1,76 +1,43 @@
-"""Activations: one table of the functions of tf.keras 2.4, with their names and parameters.
+"""Activations: one object for a function with all its parameters, read from every form in which Keras gives one.
 
-``functions`` computes them; a new row here is a new name in every spec.
+``activation_tables`` has the names of each dialect, ``functions``, ``pieces`` and ``mixing`` compute them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import FunctionType
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conv3d_cli.errors import ShapeError
-from conv3d_cli.layers import functions
-from conv3d_cli.layers.kinds import AXIS, FLAG, NOT_NEGATIVE, NUMBER
-from conv3d_cli.layers.named import Parameter, Row, Table
+from conv3d_cli.errors import LayerError
+from conv3d_cli.layers.activation_calls import broadcast, called, in_chunks
+from conv3d_cli.layers.activation_forms import ActivationTable, either, is_layer, object_kind
+from conv3d_cli.layers.activation_shapes import Shape, check_axes, check_shared, halved, shared_shape
+from conv3d_cli.layers.activation_tables import ALIASES_3, ALL_3, CHANGED, OLD_3, RENAMED, ROWS_2, ROWS_3
+from conv3d_cli.layers.constraints import Constraint
+from conv3d_cli.layers.given import PACKAGES, Function, looked_up, written
+from conv3d_cli.layers.initializers import Initializer
+from conv3d_cli.layers.kinds import Schema
+from conv3d_cli.layers.named import Parameter, Row
+from conv3d_cli.layers.pieces import linear
+from conv3d_cli.layers.regularizers import Regularizer
 
 Array: TypeAlias = NDArray[Any]
 
-CHUNK = 1 << 15
-"""Elements that an elementwise function is given at a time: few enough that its temporaries stay in cache."""
-
-_CEILING = NOT_NEGATIVE.or_none("no maximum")
-_AXIS = {"axis": Parameter(-1, AXIS)}
-
-ROWS: Mapping[str, Row] = {
-    "linear": Row(functions.linear, "x"),
-    "relu": Row(
-        functions.relu,
-        "max(x, 0); with a slope below the threshold and a maximum if given",
-        {
-            "alpha": Parameter(0.0, NUMBER),
-            "max_value": Parameter(None, _CEILING),
-            "threshold": Parameter(0.0, NUMBER),
-        },
-    ),
-    "elu": Row(functions.elu, "x above 0, alpha * (e^x - 1) below", {"alpha": Parameter(1.0, NUMBER)}),
-    "selu": Row(functions.selu, "1.0507 * elu(x) with alpha 1.6733"),
-    "softplus": Row(functions.softplus, "log(1 + e^x)"),
-    "softsign": Row(functions.softsign, "x / (1 + |x|)"),
-    "swish": Row(functions.swish, "x * sigmoid(x)"),
-    "gelu": Row(functions.gelu, "x times the normal distribution function", {"approximate": Parameter(False, FLAG)}),
-    "tanh": Row(functions.tanh, "hyperbolic tangent"),
-    "sigmoid": Row(functions.sigmoid, "1 / (1 + e^-x)"),
-    "exponential": Row(functions.exponential, "e^x"),
-    "hard_sigmoid": Row(functions.hard_sigmoid, "0.2 x + 0.5, clipped to 0 and 1"),
-    "softmax": Row(functions.softmax, "e^x over its sum along an axis, by default the last", _AXIS),
-    "LeakyReLU": Row(functions.relu, "x above 0, alpha * x below", {"alpha": Parameter(0.3, NUMBER)}, alone=False),
-    "ReLU": Row(
-        functions.relu_layer,
-        "relu with a slope, a maximum and a threshold",
-        {
-            "max_value": Parameter(None, _CEILING),
-            "negative_slope": Parameter(0.0, NOT_NEGATIVE),
-            "threshold": Parameter(0.0, NUMBER),
-        },
-        alone=False,
-    ),
-    "ELU": Row(functions.elu, "x above 0, alpha * (e^x - 1) below", {"alpha": Parameter(1.0, NUMBER)}, alone=False),
-    "ThresholdedReLU": Row(
-        functions.thresholded_relu, "x above theta, else 0", {"theta": Parameter(1.0, NUMBER)}, alone=False
-    ),
-    "Softmax": Row(functions.softmax, "e^x over its sum along an axis", _AXIS, alone=False),
-}
-
-ACTIVATIONS = Table("an activation", ROWS)
+LAYER = "Activation"
+"""The layer of Keras that only holds another activation."""
 
 
 @dataclass(frozen=True)
 class Activation:
-    """A function of the table with all its parameters.
+    """A function of the table with all its parameters, or one of the caller's.
+
+    ``config`` also holds the name, the type and the like that a layer of Keras was given: they are written again, and
+    have no effect here, where the values are of the type of x.
 
     >>> relu6 = Activation.of({"class_name": "relu", "config": {"max_value": 6}})
     >>> relu6(np.array([-1.0, 3.0, 9.0]))
@@ -79,60 +46,212 @@ class Activation:
 
     name: str = "linear"
     config: Mapping[str, Any] = field(default_factory=dict)
+    keras: int = 2
+    function: Function | None = None
 
     @classmethod
-    def of(cls, value: Any, argument: str = "activation") -> Activation:
-        """Return the activation that a value means: a name, a mapping, None (linear) or an Activation.
+    def of(cls, value: Any, argument: str = "activation", keras: int = 2) -> Activation:
+        """Return the activation that a value means; None is linear.
 
-        Raises LayerError or UnknownArgument, naming ``argument``.
+        A value is a name, a mapping, an Activation, or a Python function, which is called with a whole array and
+        returns one of the same shape. Raises LayerError or UnknownArgument, naming ``argument``.
+
+        >>> Activation.of("swish", keras=3).name
+        'silu'
         """
         if isinstance(value, cls):
-            return value
-        return cls(*ACTIVATIONS.read(argument, "linear" if value is None else value))
+            return value._in(keras, argument)
+        table = TABLES[keras]
+        own = isinstance(value, FunctionType) and value.__module__.split(".")[0] in PACKAGES
+        value = value.__name__ if own and value.__name__ in table.rows else value
+        name, config, function = looked_up(table, argument, "linear" if value is None else value)
+        return cls(name, config, keras, function)
+
+    @property
+    def core(self) -> Activation:
+        """The activation that computes: this one, or the one that Keras's layer Activation holds."""
+        inner = self.config.get("activation") if self.name == LAYER else None
+        return inner.core if isinstance(inner, Activation) else self
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes along which values are mixed, as they were given; none if each value is treated by itself."""
+        given = self.core.config.get("axis", ())
+        return given if isinstance(given, tuple) else (given,)
 
     @property
     def axis(self) -> int | None:
-        """The axis along which values are mixed, or None if each value is treated by itself."""
-        return self.config.get("axis")
+        """The first axis along which values are mixed, or None; ``mixed`` tells them all."""
+        return self.axes[0] if self.axes else None
 
-    def written(self) -> str | dict[str, Any]:
-        """Return what a configuration says for this activation: the bare name where that is enough."""
-        row = ROWS[self.name]
-        if row.alone and all(self.config[key] == parameter.default for key, parameter in row.parameters.items()):
-            return self.name
-        return {"class_name": self.name, "config": dict(self.config)}
+    def mixed(self, rank: int) -> tuple[int, ...]:
+        """Return the axes of an array of a rank along which it must not be cut: all of them for a function of Python.
+
+        >>> Activation.of("softmax").mixed(5), Activation.of("relu").mixed(5)
+        ((4,), ())
+        """
+        self.check_rank(rank)
+        return tuple(range(rank)) if self.core.function else tuple(sorted(axis % rank for axis in self.axes))
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether the output has the shape of the input."""
+        return self.core.function is not None or self.core.name != "glu"
+
+    @property
+    def initializers(self) -> dict[str, Initializer]:
+        """What makes each weight, by name; empty except for PReLU."""
+        return self._of_weights("initializer")
+
+    @property
+    def regularizers(self) -> dict[str, Regularizer | None]:
+        """What each weight is charged by, by name; empty except for PReLU."""
+        return self._of_weights("regularizer")
+
+    @property
+    def constraints(self) -> dict[str, Constraint | None]:
+        """What each weight should satisfy, by name; empty except for PReLU."""
+        return self._of_weights("constraint")
+
+    def _of_weights(self, what: str) -> dict[str, Any]:
+        core = self.core
+        return {"alpha": core.config[f"alpha_{what}"]} if core._learned else {}
+
+    @property
+    def _learned(self) -> bool:
+        return self.name == "PReLU" and self.function is None
+
+    def weight_shapes(self, shape: Sequence[int | None]) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each weight for an input of a shape: that of PReLU's alpha, 1 along shared axes.
+
+        Raises ShapeError for a size that is not known and not shared, and for a shared axis that is not there.
+
+        >>> prelu = Activation.of({"class_name": "PReLU", "config": {"shared_axes": [1, 2, 3]}})
+        >>> prelu.weight_shapes((None, 9, 9, 9, 4))
+        {'alpha': (1, 1, 1, 4)}
+        """
+        core = self.core
+        if not core._learned:
+            return {}
+        self.check_rank(len(shape))
+        return {"alpha": shared_shape(core.name, shape, core.config["shared_axes"] or ())}
+
+    def output_shape(self, shape: Sequence[int | None]) -> Shape:
+        """Return the shape of the output for that of an input: for glu, half as long along its axis.
+
+        Raises ShapeError for an odd size there, or an axis that the input does not have.
+
+        >>> Activation.of("glu", keras=3).output_shape((None, 5, 5, 5, 8))
+        (None, 5, 5, 5, 4)
+        """
+        self.check_rank(len(shape))
+        return tuple(shape) if self.keeps_shape else halved(self.core.name, shape, self.axes[0])
 
     def check_rank(self, rank: int) -> None:
-        """Raise ShapeError if an array of so many axes lacks the one along which values are mixed."""
-        if self.axis is not None and not -rank <= self.axis < rank:
-            raise ShapeError(
-                f"activation: {self.name}: axis: not an axis of the output: got {self.axis}, "
-                f"expected {-rank} to {rank - 1}",
-                "activation",
-            )
+        """Raise ShapeError if an array of so many axes lacks one that the function mixes or shares."""
+        core = self.core
+        check_axes(core.name, self.axes, rank)
+        if core._learned:
+            check_shared(core.name, core.config["shared_axes"] or (), rank)
 
-    def __call__(self, x: Array, out: Array | None = None) -> Array:
+    def written(self, keras: int | None = None) -> Any:
+        """Return what a configuration of a dialect says, by default of its own: the bare name where that is enough.
+
+        >>> Activation.of("silu", keras=3).written(2)
+        'swish'
+        """
+        if keras not in (None, self.keras):
+            return self._in(keras, "activation").written()
+        rows = TABLES[self.keras].rows
+        if self.function is not None:
+            # Keras writes a function by its name alone, also one that has the name of another.
+            bare = isinstance(self.function, FunctionType) and self.name in rows
+            return self.name if bare else written(self.name, {}, self.function, self.keras, "")
+        row = rows[self.name]
+        if row.alone and all(self.config[key] == parameter.default for key, parameter in row.parameters.items()):
+            return self.name
+        config = {key: _written(value, self.keras) for key, value in self.config.items()}
+        return written(
+            self.name, config, None, self.keras, f"keras.{'layers' if is_layer(self.name) else 'activations'}"
+        )
+
+    def _in(self, keras: int, argument: str) -> Activation:
+        """Return the same function in a dialect; raises LayerError if that has none."""
+        if keras == self.keras or self.function is not None:
+            return replace(self, keras=keras)
+        if self.name in CHANGED:
+            raise LayerError(
+                f"{argument}: {self.name} is another function with keras: {keras}: got that of keras: {self.keras}, "
+                f"expected one that both have",
+                argument,
+            )
+        renamed = RENAMED[keras]
+        # The type is written in another way, and no shape with Keras 3; neither has an effect.
+        kept = {key: value for key, value in self.config.items() if key not in ("batch_input_shape", "dtype")}
+        config = {renamed.get((self.name, key), key): value for key, value in kept.items()}
+        value = {"class_name": renamed.get((self.name, ""), self.name), "config": config}
+        return Activation(*TABLES[keras].read(argument, value), keras)
+
+    def __call__(self, x: Array, out: Array | None = None, weights: Mapping[str, Array] | None = None) -> Array:
         """Return the activation of x, a float32 or float64 array in the layer's own data format.
 
-        The result is written to ``out`` if given, which has x's shape and dtype and may be x; else it is a
-        new array. Raises ShapeError for an axis that x does not have.
+        The result is written to ``out`` if given, which has x's dtype and ``output_shape``, and may be x if that is
+        its shape; else it is a new array. ``weights`` has the array of each of ``weight_shapes``, which is broadcast
+        to x. Raises ShapeError for an axis that x does not have, an odd size to halve, or another shape of a
+        function's result; LayerError without weights that it needs.
         """
-        result = np.empty(x.shape, x.dtype) if out is None else out
-        self.check_rank(x.ndim)
-        if not x.size or (self.name == "linear" and result is x):
+        core = self.core
+        shape: tuple[Any, ...] = self.output_shape(x.shape)
+        result = np.empty(shape, x.dtype) if out is None else out
+        if core.function is not None:
+            np.copyto(result, called(core.function, core.name, x), casting="same_kind")
             return result
-        compute = ROWS[self.name].compute
+        learned = [broadcast(core.name, name, weights, x) for name in core.initializers]
+        if not result.size or (core.name == "linear" and result is x):
+            return result
+        row = TABLES[core.keras].rows[core.name]
+        parameters = {} if learned else {key: core.config[key] for key in row.parameters}
         with np.errstate(all="ignore"):
-            if self.axis is not None:
-                compute(x, result, **self.config)
-                return result
-            chunks = np.nditer(
-                [x, result],
-                ["external_loop", "buffered"],
-                [["readonly"], ["writeonly"]],
-                buffersize=CHUNK,
-            )
-            with chunks:
-                for source, target in chunks:
-                    compute(source, target, **self.config)
+            if self.axes:
+                row.compute(x, result, **parameters)
+            else:
+                in_chunks(row.compute, x, result, learned, parameters)
         return result
+
+
+def _written(value: Any, keras: int) -> Any:
+    """Return a parameter as a configuration has it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return value.written(keras) if hasattr(value, "written") else value
+
+
+def _with_layer(rows: Mapping[str, Row], keras: int) -> Mapping[str, Row]:
+    kind = object_kind(Activation.of, keras, {"type": ["string", "object", "null"]})
+    return {
+        **rows,
+        LAYER: Row(linear, "the activation that it holds", {"activation": Parameter(None, kind)}, alone=False),
+    }
+
+
+TABLES: Mapping[int, ActivationTable] = {
+    2: ActivationTable("an activation", _with_layer(ROWS_2, 2), {}, (), ALL_3, 3),
+    3: ActivationTable("an activation", _with_layer(ROWS_3, 3), ALIASES_3, (), ROWS_2, 2, OLD_3),
+}
+"""The activations of each dialect of Keras."""
+
+ACTIVATIONS = TABLES[2]
+ROWS = ACTIVATIONS.rows
+
+ACTIVATION_SCHEMA: Schema = either(TABLES)
+"""The JSON schema of every form of either dialect."""
+
+
+def layer_parameters(name: str) -> dict[str, Parameter]:
+    """Return the parameters that a layer of Keras has in any dialect, beside what every layer has.
+
+    >>> list(layer_parameters("LeakyReLU"))
+    ['alpha', 'negative_slope']
+    """
+    tables = [table.rows[name].parameters for table in TABLES.values() if name in table.rows]
+    return {key: parameter for parameters in tables for key, parameter in parameters.items()}

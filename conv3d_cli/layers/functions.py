@@ -1,7 +1,7 @@
-"""The functions behind the activations, each ``(x, out, parameters)``.
+"""The smooth activations, each ``(x, out, parameters)``.
 
-The formulas are those of ``tf.keras.activations`` 2.4 and of its activation layers, in a form that neither overflows
-nor cancels in float32; a NaN stays NaN. Every function writes to ``out``, which may be x itself.
+The formulas are those of ``tf.keras.activations`` 2.4 and Keras 3, in a form that neither overflows nor cancels in
+float32; a NaN stays NaN. Every function writes to ``out``, which may be x itself.
 """
 
 from __future__ import annotations
@@ -17,28 +17,16 @@ SELU_SCALE = 1.0507009873554805
 SELU_ALPHA = 1.6732632423543772
 SQRT_2_OVER_PI = 0.7978845608028654
 
-
-def linear(x: Array, out: Array) -> None:
-    """Write x."""
-    if out is not x:
-        np.copyto(out, x)
+LAMBERT_RANGE = 1.5
+LAMBERT_TERMS = tuple(float(term) for term in range(25, 1, -2))
+"""Odd numbers of ``tanh x = x / (1 + x^2 / (3 + x^2 / (5 + ...)))``: enough of them for float64 up to the range."""
 
 
-def relu(x: Array, out: Array, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> None:
-    """Write x above the threshold, at most ``max_value``, and ``alpha * (x - threshold)`` below it."""
-    if (alpha, max_value, threshold) == (0.0, None, 0.0):
-        np.maximum(x, 0, out=out)
-        return
-    if 0 < alpha <= 1 and max_value is None and threshold == 0:
-        np.maximum(x, alpha * x, out=out)
-        return
-    below = x <= threshold
-    slope = alpha * (x - threshold) if alpha else 0.0
-    if max_value is None:
-        linear(x, out)
-    else:
-        np.clip(x, 0.0, max_value, out=out)
-    np.copyto(out, slope, where=below, casting="same_kind")
+def _decay(x: Array) -> Array:
+    """Return ``e^-|x|``, which cannot overflow."""
+    small = np.abs(x)
+    np.negative(small, out=small)
+    return np.exp(small, out=small)
 
 
 def elu(x: Array, out: Array, alpha: float = 1.0) -> None:
@@ -57,9 +45,7 @@ def selu(x: Array, out: Array) -> None:
 
 def softplus(x: Array, out: Array) -> None:
     """Write ``log(1 + e^x)``, as ``max(x, 0) + log(1 + e^-|x|)``, which cannot overflow."""
-    small = np.abs(x)
-    np.negative(small, out=small)
-    np.exp(small, out=small)
+    small = _decay(x)
     np.log1p(small, out=small)
     np.maximum(x, 0, out=out)
     out += small
@@ -74,9 +60,7 @@ def softsign(x: Array, out: Array) -> None:
 
 def sigmoid(x: Array, out: Array) -> None:
     """Write ``1 / (1 + e^-x)``, from ``e^-|x|``, which cannot overflow."""
-    small = np.abs(x)
-    np.negative(small, out=small)
-    np.exp(small, out=small)
+    small = _decay(x)
     numerator = np.where(x < 0, small, np.ones_like(small))
     small += 1
     np.divide(numerator, small, out=out)
@@ -90,16 +74,17 @@ def swish(x: Array, out: Array) -> None:
 
 
 def gelu(x: Array, out: Array, approximate: bool = False) -> None:
-    """Write x times the normal distribution function, or times its approximation by a tanh."""
+    """Write x times the normal distribution function, or times its approximation by a tanh.
+
+    With ``1 + tanh(u) = 2 sigmoid(2 u)`` nothing cancels where x is far below 0.
+    """
     if approximate:
         gate = x * x
         gate *= 0.044715
         gate += 1
         gate *= x
-        gate *= SQRT_2_OVER_PI
-        np.tanh(gate, out=gate)
-        gate += 1
-        gate *= 0.5
+        gate *= 2 * SQRT_2_OVER_PI
+        sigmoid(gate, gate)
     else:
         from scipy.special import ndtr
 
@@ -117,25 +102,65 @@ def exponential(x: Array, out: Array) -> None:
     np.exp(x, out=out)
 
 
-def hard_sigmoid(x: Array, out: Array) -> None:
-    """Write ``0.2 x + 0.5`` clipped to 0 and 1."""
-    np.multiply(x, 0.2, out=out)
-    out += 0.5
-    np.clip(out, 0, 1, out=out)
+def celu(x: Array, out: Array, alpha: float = 1.0) -> None:
+    """Write x above 0, and ``alpha * (e^(x / alpha) - 1)`` below it, after Barron (2017)."""
+    negative = np.minimum(x, 0)
+    negative /= alpha
+    np.expm1(negative, out=negative)
+    negative *= alpha
+    np.maximum(x, 0, out=out)
+    out += negative
 
 
-def softmax(x: Array, out: Array, axis: int = -1) -> None:
-    """Write ``e^x`` over its sum along an axis; the maximum is subtracted, so that nothing overflows."""
-    np.subtract(x, x.max(axis=axis, keepdims=True), out=out)
-    np.exp(out, out=out)
-    out /= out.sum(axis=axis, keepdims=True)
+def log_sigmoid(x: Array, out: Array) -> None:
+    """Write ``-log(1 + e^-x)``, as ``min(x, 0) - log(1 + e^-|x|)``, which cannot overflow."""
+    small = _decay(x)
+    np.log1p(small, out=small)
+    np.minimum(x, 0, out=out)
+    out -= small
 
 
-def relu_layer(x: Array, out: Array, max_value: float | None, negative_slope: float, threshold: float) -> None:
-    """Write the relu of the layer ReLU, whose slope has another name."""
-    relu(x, out, negative_slope, max_value, threshold)
+def mish(x: Array, out: Array) -> None:
+    """Write ``x * tanh(log(1 + e^x))``, after Misra (2019).
+
+    With ``e = e^-|x|`` the gate is ``(1 + 2e) / (1 + 2e + 2e^2)`` above 0 and ``e (e + 2) / (e (e + 2) + 2)`` below.
+    """
+    small = _decay(x)
+    above = x >= 0
+    square = small * small
+    gate = 2 * small
+    gate += np.where(above, 1, square)
+    square *= 2
+    below = np.where(above, square, 2)
+    below += gate
+    gate /= below
+    np.multiply(x, gate, out=out)
 
 
-def thresholded_relu(x: Array, out: Array, theta: float) -> None:
-    """Write x above theta, and 0 elsewhere."""
-    relu(x, out, threshold=theta)
+def squareplus(x: Array, out: Array, b: float = 4.0) -> None:
+    """Write ``(x + sqrt(x^2 + b)) / 2``, below 0 as ``b / 2 / (sqrt(x^2 + b) - x)``, where nothing cancels."""
+    total = np.hypot(x, x.dtype.type(np.sqrt(b)))
+    total *= 0.5
+    half = np.abs(x)
+    half *= 0.5
+    total += half
+    below = x < 0
+    np.divide(0.25 * b, total, out=total, where=below)
+    np.copyto(out, total)
+
+
+def tanh_shrink(x: Array, out: Array) -> None:
+    """Write ``x - tanh(x)``; up to 1.5 from Lambert's fraction of tanh, of positive terms, where that would cancel."""
+    square = np.clip(x, -LAMBERT_RANGE, LAMBERT_RANGE)
+    square *= square
+    fraction = np.full_like(square, LAMBERT_TERMS[0])
+    for term in LAMBERT_TERMS[1:]:
+        np.divide(square, fraction, out=fraction)
+        fraction += term
+    np.divide(square, fraction, out=fraction)
+    near = fraction / (fraction + 1)
+    near *= x
+    far = np.tanh(x)
+    np.subtract(x, far, out=far)
+    np.copyto(far, near, where=np.abs(x) <= LAMBERT_RANGE)
+    np.copyto(out, far)

@@ -1,0 +1,168 @@
+"""The tables of activations, one for each dialect: names, parameters with their defaults, what computes them.
+
+Those of ``keras: 2`` are the functions and layers of tf.keras 2.4, those of ``keras: 3`` of Keras 3. A new row is a
+new name in every spec of that dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from conv3d_cli.layers import constraints, functions, initializers, mixing, pieces, regularizers
+from conv3d_cli.layers.activation_forms import either, object_kind
+from conv3d_cli.layers.kinds import AXIS, COUNT, FLAG, NOT_NEGATIVE, NUMBER, POSITIVE, Kind, RefusedError, Schema
+from conv3d_cli.layers.named import Parameter, Row
+
+
+def _several(value: Any, kind: Kind) -> tuple[int, ...]:
+    if not isinstance(value, (list, tuple)):
+        return (kind.parse(value),)
+    if not value:
+        raise RefusedError("an empty list")
+    return tuple(kind.parse(item) for item in value)
+
+
+def _axes(value: Any) -> Any:
+    axes = _several(value, AXIS)
+    return axes if isinstance(value, (list, tuple)) else axes[0]
+
+
+def _one_or_list(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
+
+
+_CEILING = Parameter(None, NOT_NEGATIVE.or_none("no maximum"))
+_REQUIRED = Parameter(None, Kind("a finite number, there is no default", NUMBER.parse, NUMBER.schema))
+_ZERO = Parameter(0.0, NUMBER)
+_SLOPE = Parameter(0.0, NOT_NEGATIVE)
+_SHRINK = {"threshold": Parameter(0.5, NOT_NEGATIVE)}
+_ALPHA = {"alpha": Parameter(1.0, NUMBER)}
+_AXIS = {"axis": Parameter(-1, AXIS)}
+_AXES = {"axis": Parameter(-1, Kind("a whole number, or a list of them", _axes, _one_or_list(AXIS.schema)))}
+_SHARED = Kind(
+    "a whole number of at least 1, or a list of them",
+    partial(_several, kind=COUNT),
+    _one_or_list(COUNT.schema),
+).or_none("none")
+
+_BELOW_AND_ABOVE = "max(x, 0); with a slope below the threshold and a maximum if given"
+_ELU = "x above 0, alpha * (e^x - 1) below"
+_SOFTMAX = "e^x over its sum along an axis, by default the last"
+
+
+def _prelu(keras: int) -> Row:
+    """Return the row of the one activation with weights."""
+    initializer = object_kind(initializers.Initializer.of, keras, either(initializers.TABLES))
+    regularizer = object_kind(regularizers.Regularizer.of, keras, either(regularizers.TABLES)).or_none("none")
+    constraint = object_kind(constraints.Constraint.of, keras, either(constraints.TABLES)).or_none("none")
+    return Row(
+        pieces.prelu,
+        "x above 0, alpha * x below, with an alpha for each place that is not shared",
+        {
+            "alpha_initializer": Parameter("zeros", initializer),
+            "alpha_regularizer": Parameter(None, regularizer),
+            "alpha_constraint": Parameter(None, constraint),
+            "shared_axes": Parameter(None, _SHARED),
+        },
+        alone=False,
+    )
+
+
+_BOTH: Mapping[str, Row] = {
+    "linear": Row(pieces.linear, "x"),
+    "elu": Row(functions.elu, _ELU, _ALPHA),
+    "selu": Row(functions.selu, "1.0507 * elu(x) with alpha 1.6733"),
+    "softplus": Row(functions.softplus, "log(1 + e^x)"),
+    "softsign": Row(functions.softsign, "x / (1 + |x|)"),
+    "gelu": Row(functions.gelu, "x times the normal distribution function", {"approximate": Parameter(False, FLAG)}),
+    "tanh": Row(functions.tanh, "hyperbolic tangent"),
+    "sigmoid": Row(functions.sigmoid, "1 / (1 + e^-x)"),
+    "exponential": Row(functions.exponential, "e^x"),
+    "softmax": Row(mixing.softmax, _SOFTMAX, _AXIS),
+    "ELU": Row(functions.elu, _ELU, _ALPHA, alone=False),
+    "Softmax": Row(mixing.softmax, "e^x over its sum along one or several axes", _AXES, alone=False),
+}
+
+ROWS_2: Mapping[str, Row] = {
+    **_BOTH,
+    "relu": Row(pieces.relu, _BELOW_AND_ABOVE, {"alpha": _ZERO, "max_value": _CEILING, "threshold": _ZERO}),
+    "swish": Row(functions.swish, "x * sigmoid(x)"),
+    "hard_sigmoid": Row(pieces.hard_sigmoid, "0.2 x + 0.5, clipped to 0 and 1"),
+    "LeakyReLU": Row(pieces.relu, "x above 0, alpha * x below", {"alpha": Parameter(0.3, NUMBER)}, alone=False),
+    "ReLU": Row(
+        pieces.relu_layer,
+        "relu with a slope, a maximum and a threshold",
+        {"max_value": _CEILING, "negative_slope": _SLOPE, "threshold": _ZERO},
+        alone=False,
+    ),
+    "ThresholdedReLU": Row(
+        pieces.thresholded_relu, "x above theta, else 0", {"theta": Parameter(1.0, NUMBER)}, alone=False
+    ),
+    "PReLU": _prelu(2),
+}
+
+ROWS_3: Mapping[str, Row] = {
+    **_BOTH,
+    "relu": Row(
+        pieces.relu_layer,
+        _BELOW_AND_ABOVE,
+        {"negative_slope": _ZERO, "max_value": _CEILING, "threshold": _ZERO},
+    ),
+    "relu6": Row(pieces.relu6, "x clipped to 0 and 6"),
+    "leaky_relu": Row(
+        pieces.leaky_relu, "x above 0, negative_slope * x below", {"negative_slope": Parameter(0.2, NUMBER)}
+    ),
+    "celu": Row(functions.celu, "x above 0, alpha * (e^(x / alpha) - 1) below", {"alpha": Parameter(1.0, POSITIVE)}),
+    "silu": Row(functions.swish, "x * sigmoid(x)"),
+    "hard_sigmoid": Row(pieces.hard_sigmoid_by_6, "x / 6 + 0.5, clipped to 0 and 1"),
+    "hard_silu": Row(pieces.hard_silu, "x * hard_sigmoid(x)"),
+    "hard_tanh": Row(pieces.hard_tanh, "x clipped to -1 and 1"),
+    "hard_shrink": Row(pieces.hard_shrink, "x farther from 0 than the threshold, else 0", _SHRINK),
+    "soft_shrink": Row(pieces.soft_shrink, "x moved towards 0 by the threshold, as far as 0", _SHRINK),
+    "tanh_shrink": Row(functions.tanh_shrink, "x - tanh(x)"),
+    "threshold": Row(
+        pieces.threshold,
+        "x above the threshold, else default_value",
+        {"threshold": _REQUIRED, "default_value": _REQUIRED},
+        alone=False,
+    ),
+    "log_sigmoid": Row(functions.log_sigmoid, "-log(1 + e^-x)"),
+    "mish": Row(functions.mish, "x * tanh(log(1 + e^x))"),
+    "squareplus": Row(functions.squareplus, "(x + sqrt(x^2 + b)) / 2", {"b": Parameter(4.0, NOT_NEGATIVE)}),
+    "sparse_plus": Row(pieces.sparse_plus, "0 up to -1, (x + 1)^2 / 4 up to 1, x above"),
+    "sparse_sigmoid": Row(pieces.sparse_sigmoid, "(x + 1) / 2, clipped to 0 and 1"),
+    "log_softmax": Row(mixing.log_softmax, "logarithm of the softmax along an axis", _AXIS),
+    "sparsemax": Row(mixing.sparsemax, "the nearest values that are not negative and have sum 1 along an axis", _AXIS),
+    "glu": Row(mixing.glu, "first half along an axis times the sigmoid of the second", _AXIS),
+    "LeakyReLU": Row(
+        pieces.leaky_relu,
+        "x above 0, negative_slope * x below",
+        {"negative_slope": Parameter(0.3, NOT_NEGATIVE)},
+        alone=False,
+    ),
+    "ReLU": Row(
+        pieces.relu_layer,
+        "relu with a slope, a maximum and a threshold",
+        {"max_value": _CEILING, "negative_slope": _SLOPE, "threshold": _SLOPE},
+        alone=False,
+    ),
+    "PReLU": _prelu(3),
+}
+
+ALIASES_3 = {"swish": "silu", "hard_swish": "hard_silu"}
+
+RENAMED: Mapping[int, Mapping[tuple[str, str], str]] = {
+    3: {("swish", ""): "silu", ("relu", "alpha"): "negative_slope", ("LeakyReLU", "alpha"): "negative_slope"},
+    2: {("silu", ""): "swish", ("relu", "negative_slope"): "alpha", ("LeakyReLU", "negative_slope"): "alpha"},
+}
+"""What each dialect calls a function (beside an empty name) or a parameter of a function that the other names so."""
+
+CHANGED = frozenset({"hard_sigmoid"})
+"""Functions that are not the same in both dialects."""
+
+# Keras 3 still takes the old name of the slope, for this layer only.
+OLD_3 = {("LeakyReLU", "alpha"): "negative_slope"}
+
+ALL_3 = {**ROWS_3, **{alias: ROWS_3[name] for alias, name in ALIASES_3.items()}}
