@@ -206,6 +206,19 @@ def test_functions_by_the_name_of_another():
     np.testing.assert_array_equal(Activation.of(np.tanh)(np.zeros((2, 2), np.float32)), np.zeros((2, 2)))
 
 
+@pytest.mark.parametrize("name", ["PReLU", "Activation", "glu", "linear", "softmax"])
+def test_a_function_of_such_a_name_is_still_the_callers(name):
+    def function(x):
+        return x + 1
+
+    function.__name__ = name
+    activation = Activation.of(function)
+    np.testing.assert_array_equal(activation(np.zeros((1, 3))), np.ones((1, 3)))
+    assert activation.output_shape((1, 3)) == (1, 3)
+    assert activation.weight_shapes((1, 3)) == activation.initializers == {}
+    assert activation.mixed(2) == (0, 1)
+
+
 def test_a_function_that_returns_something_else():
     for made in (lambda x: x[..., :1], lambda x: "text", lambda x: x + 1j, lambda x: None):
         with pytest.raises(ShapeError, match=r"^activation: <lambda>: wrong result: got .*, expected real numbers of "):

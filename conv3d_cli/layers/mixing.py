@@ -34,11 +34,9 @@ def sparsemax(x: Array, out: Array, axis: int = -1) -> None:
     """Write the point nearest to x among those that are not negative and have sum 1, along an axis.
 
     Martins and Astudillo (2016), algorithm 1: the largest values less a number that makes the sum 1, the others 0.
-    Values that lie 1 or more below the largest become 0 in any case, so they are raised to that, which keeps infinities
-    out of the sums.
+    The largest value of all is subtracted first, so that nothing overflows that is not 0 in the end.
     """
     np.subtract(x, x.max(axis=axis, keepdims=True), out=out)
-    np.maximum(out, -1, out=out)
     ordered = np.moveaxis(np.flip(np.sort(out, axis=axis), axis), axis, -1)
     sums = np.cumsum(ordered, axis=-1, dtype=np.float64)
     ranks = np.arange(1, ordered.shape[-1] + 1)
