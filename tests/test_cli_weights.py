@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from support import ROOT
 
+from conv3d_cli.layers.constraints import Constraint
+from conv3d_cli.spec import load_spec
+
 SPEC = """
 layers:
   - {name: stem, filters: 4, kernel_size: 3, bias_initializer: ones}
@@ -102,3 +105,188 @@ def test_init_refuses_before_it_makes_anything(conv3d, spec, tmp_path, monkeypat
     (tmp_path / "w.npz").touch()
     for target in (tmp_path / "w.npz", tmp_path / "none" / "w.npz"):
         assert conv3d("weights", "init", target, "--spec", spec(SPEC)).code == 4
+
+
+RECORDED = ROOT / "tests" / "recorded" / "weights"
+
+
+def test_the_help_is_whole(conv3d):
+    text = conv3d("weights", "--help").out
+    assert not any(line.endswith("...") for line in text.splitlines())
+    for command in ("convert", "init", "project", "show"):
+        assert f"\n  {command} " in text
+        assert conv3d("weights", command, "--help").code == 0
+
+
+@pytest.mark.parametrize("name", ["w.h5", "w.weights.h5", "w.safetensors"])
+def test_init_writes_every_format(conv3d, spec, volume, tmp_path, name):
+    assert conv3d("weights", "init", tmp_path / name, "--spec", spec(SPEC), "--seed", 4).code == 0
+    given = ["--spec", spec(SPEC), "--weights", tmp_path / name]
+    assert conv3d("apply", volume(), tmp_path / "a.npy", *given).code == 0
+    assert conv3d("apply", volume(), tmp_path / "b.npy", "--spec", spec(SPEC), "--seed", 4).code == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
+
+
+def test_init_refuses_formats_and_shapes_that_are_none(conv3d, spec, tmp_path):
+    told = conv3d("weights", "init", tmp_path / "w.keras", "--spec", spec(SPEC))
+    assert (told.code, told.out) == (2, "")
+    assert "a .keras file holds a whole model" in told.err
+    for shape in ("4x4", "4x4x4x4", "axbxc"):
+        told = conv3d("weights", "init", tmp_path / "w.npz", "--spec", spec(SPEC), "--input-shape", shape)
+        assert told.code == 2
+        assert told.err.startswith("Error: --input-shape: ")
+    words = ["--input-shape", "8x8x8", "--channels", 3]
+    rows = conv3d("weights", "init", tmp_path / "w.npz", "--spec", spec(SPEC), *words, "--json").document["arrays"]
+    assert rows[0]["shape"] == [3, 3, 3, 3, 4]
+
+
+def test_show_prints_the_slices_of_small_kernels(conv3d, tmp_path):
+    kernel = np.arange(8, dtype=np.float32).reshape(2, 2, 2, 1, 1)
+    np.savez(tmp_path / "w.npz", **{"a/kernel": kernel, "b/kernel": np.zeros((3, 3, 3, 4, 4)), "a/bias": -np.zeros(1)})
+    lines = conv3d("weights", "show", tmp_path / "w.npz").out.splitlines()
+    at = lines.index("a/kernel, channel 0, filter 0:")
+    assert lines[at + 1 : at + 3] == ["  0  1     4  5", "  2  3     6  7"]
+    assert lines[-1] == "a/bias: 0"
+    assert not any(line.startswith("b/kernel,") for line in lines)
+    assert "channel" not in conv3d("weights", "show", tmp_path / "w.npz", "--no-slices").out
+    told = conv3d("weights", "show", tmp_path / "w.npz", "--layer", "b").out
+    assert told.count("b/kernel, channel") == 16
+    assert "a/kernel" not in told
+    assert conv3d("weights", "show", tmp_path / "w.npz", "--slices").out.count("channel") == 17
+
+
+def test_show_gives_values_as_json(conv3d, tmp_path):
+    np.savez(tmp_path / "w.npz", kernel=np.array([[1.0, np.nan]]))
+    assert "values" not in conv3d("weights", "show", tmp_path / "w.npz", "--json").document["arrays"][0]
+    [row] = conv3d("weights", "show", tmp_path / "w.npz", "--json", "--slices").document["arrays"]
+    assert row["values"] == [[1.0, "nan"]]
+
+
+def test_show_knows_no_such_layer(conv3d):
+    told = conv3d("weights", "show", RECORDED / "nested_3.keras", "--layer", "in_c")
+    assert (told.code, told.out) == (3, "")
+    assert "there is no layer 'in_c': expected one of 'first', 'act', 'norm', 'block/in_a'" in told.err
+    assert "block/in_b" in conv3d("weights", "show", RECORDED / "nested_3.keras", "--layer", "in_b").out
+
+
+def test_convert_takes_one_layer_out_of_a_model(conv3d, spec, volume, tmp_path):
+    words = ["weights", "convert", RECORDED / "nested_3.keras", "--layer", "last", "-o", tmp_path / "last.npz"]
+    told = conv3d(*words)
+    assert (told.code, told.err) == (0, "")
+    with np.load(tmp_path / "last.npz") as arrays:
+        assert arrays.files == ["kernel", "bias"]
+        assert arrays["bias"] == 11
+    text = spec("filters: 1\nkernel_size: 2\npadding: valid\n")
+    np.save(tmp_path / "two.npy", np.ones((4, 4, 4, 2), np.float32))
+    out = tmp_path / "o.npy"
+    given = ["--spec", text, "--weights", tmp_path / "last.npz", "--axes", "zyxc"]
+    assert conv3d("apply", tmp_path / "two.npy", out, *given).code == 0
+    np.testing.assert_allclose(np.load(out).ravel()[0], (10 + np.arange(16) / 16).sum() + 11)
+    assert conv3d(*words).code == 4
+    assert conv3d(*words, "--overwrite").code == 0
+
+
+def test_convert_takes_everything_it_knows_and_says_what_it_left(conv3d, tmp_path):
+    for suffix in (".npz", ".h5", ".weights.h5", ".safetensors"):
+        out = tmp_path / f"all{suffix}"
+        told = conv3d("weights", "convert", RECORDED / "nested_2.12.keras", "-o", out, "--json").document
+        assert told["notes"] == ["left out, neither Conv3D nor PReLU: 'norm'"]
+        assert told["source"] == str(RECORDED / "nested_2.12.keras")
+        assert len(told["sha256"]) == 64
+        again = conv3d("weights", "show", out, "--json").document["arrays"]
+        assert sorted(row["layer"] for row in again) == sorted(row["layer"] for row in told["arrays"])
+        assert len(again) == 8
+    text = conv3d("weights", "convert", RECORDED / "nested_3.h5", "-o", tmp_path / "more.npz").out
+    assert text.splitlines()[-1] == "note: left out, neither Conv3D nor PReLU: 'norm'"
+
+
+def test_convert_there_and_back_is_the_same(conv3d, tmp_path):
+    first, torch, second = (tmp_path / name for name in ("a.npz", "t.safetensors", "b.npz"))
+    conv3d("weights", "convert", RECORDED / "nested_2.4.h5", "-o", first)
+    assert conv3d("weights", "convert", first, "-o", torch, "--to", "torch").code == 0
+    names = [f"{row['layer']}.{row['name']}" for row in conv3d("weights", "show", torch, "--json").document["arrays"]]
+    assert "block.in_a.weight" in names
+    assert conv3d("weights", "convert", torch, "-o", second, "--from", "torch").code == 0
+    with np.load(first) as a, np.load(second) as b:
+        assert sorted(name.replace("/", ".") for name in a.files) == sorted(name.replace("/", ".") for name in b.files)
+        for name in a.files:
+            layer, _, weight = name.rpartition("/")
+            np.testing.assert_array_equal(a[name], b[f"{layer.replace('/', '.')}/{weight}"])
+
+
+def test_convert_refuses_in_one_line_and_writes_nothing(conv3d, tmp_path):
+    source, out = RECORDED / "nested_3.keras", tmp_path / "o.npz"
+    for words, code, message in (
+        (["-o", tmp_path / "o.keras"], 2, "a .keras file holds a whole model"),
+        (["-o", tmp_path / "o.txt"], 2, "not a known weights file: got '.txt'"),
+        (["-o", tmp_path / "o.h5", "--to", "torch"], 2, "in Keras's layout: expected .npz or .safetensors"),
+        (["-o", out, "--layer", "fist"], 3, "did you mean 'first'?"),
+        (["-o", out, "--layer", "norm"], 3, "layer 'norm' is no Conv3D"),
+        (["-o", out, "--from", "torch"], 3, "try --from keras"),
+        (["-o", tmp_path / "none" / "o.npz"], 4, "there is no folder"),
+        ([], 2, "Missing option '-o'"),
+    ):
+        told = conv3d("weights", "convert", source, *words)
+        assert (told.code, told.out) == (code, ""), told
+        assert message in told.err
+        assert len(told.err.splitlines()) == 1
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_convert_never_overwrites_its_input(conv3d, tmp_path):
+    np.savez(tmp_path / "w.npz", kernel=np.ones((1, 1, 1, 1, 1), np.float32))
+    before = (tmp_path / "w.npz").read_bytes()
+    told = conv3d("weights", "convert", tmp_path / "w.npz", "-o", tmp_path / "w.npz", "--overwrite")
+    assert told.code == 4
+    assert "is the same file, which this run needs" in told.err
+    assert (tmp_path / "w.npz").read_bytes() == before
+
+
+ROW = "layers: [{name: a, filters: 2, kernel_size: 1}, {name: b, filters: 1, kernel_size: 1, use_bias: false}]"
+
+
+@pytest.fixture
+def constrained(spec, monkeypatch):
+    """Return a spec whose first layer has constraints."""
+
+    def load(path):
+        loaded = load_spec(path)
+        layer = loaded.network["a"]
+        layer.kernel_constraint = Constraint.of("non_neg")
+        layer.bias_constraint = Constraint.of({"class_name": "MaxNorm", "config": {"max_value": 1, "axis": 0}})
+        return loaded
+
+    monkeypatch.setattr("conv3d_cli.spec.load_spec", load)
+    return spec(ROW)
+
+
+@pytest.fixture
+def unconstrained_weights(tmp_path):
+    arrays = {"a/kernel": [[[[[-3.0, 2.0]]]]], "a/bias": [3.0, 4.0], "b/kernel": [[[[[-1.0], [1.0]]]]]}
+    np.savez(tmp_path / "w.npz", **{name: np.array(values, np.float32) for name, values in arrays.items()})
+    return tmp_path / "w.npz"
+
+
+def test_project_applies_the_constraints(conv3d, constrained, tmp_path, unconstrained_weights):
+    out = tmp_path / "p.npz"
+    words = ["weights", "project", unconstrained_weights, "--spec", constrained, "-o", out]
+    told = conv3d(*words, "--json").document
+    assert told["projected"] == [
+        {"layer": "a", "name": "kernel", "constraint": "NonNeg", "before": 3.0, "after": 0.0},
+        {"layer": "a", "name": "bias", "constraint": "MaxNorm", "before": 4.0, "after": 0.0},
+    ]
+    with np.load(out) as arrays:
+        assert arrays["a/kernel"].ravel().tolist() == [0.0, 2.0]
+        np.testing.assert_allclose(arrays["a/bias"], [0.6, 0.8], rtol=1e-6)
+        assert arrays["b/kernel"].ravel().tolist() == [-1.0, 1.0]
+    assert conv3d(*words).code == 4
+    assert "NonNeg" in conv3d(*words, "--overwrite").out
+
+
+def test_project_without_constraints_says_so(conv3d, spec, tmp_path, unconstrained_weights):
+    text = spec(ROW)
+    told = conv3d("weights", "project", unconstrained_weights, "--spec", text, "-o", tmp_path / "p.npz")
+    assert told.code == 0
+    assert told.out.splitlines()[-1] == "note: no layer has a constraint: the weights are as they were"
+    same = conv3d("weights", "project", unconstrained_weights, "--spec", text, "-o", unconstrained_weights)
+    assert same.code == 4

@@ -30,7 +30,7 @@ def child(where: str, group: h5py.Group, name: str) -> Any:
 
     here: Any = group
     for part in name.split("/"):
-        link = here.get(part, getlink=True) if part and isinstance(here, h5py.Group) else None
+        link = here.get(part, getlink=True) if part not in ("", ".") and isinstance(here, h5py.Group) else None
         if link is None:
             raise WeightsError(f"{where}: {quoted(name)} is missing in {quoted(group.name)}")
         if not isinstance(link, h5py.HardLink):

@@ -108,11 +108,14 @@ def _walk(
     import h5py
 
     waiting: list[tuple[h5py.Group, list[str | None], list[str], bool]] = [(file, names, path, False)]
-    looked = 0
+    seen: set[int] = set()
     while waiting:
         group, names, path, listed = waiting.pop(0)
-        looked += len(group)
-        if looked > MOST_NAMES or len(path) > DEEPEST:
+        address = h5py.h5o.get_info(group.id).addr
+        if address in seen:
+            raise WeightsError(f"{where}: group {quoted(group.name)} stands in the file twice, expected each once")
+        seen.add(address)
+        if len(seen) + len(waiting) > MOST_NAMES or len(path) > DEEPEST:
             raise WeightsError(f"{where}: too many groups, expected at most {MOST_NAMES}, {DEEPEST} deep")
         kind = class_of(path[-1]) if path else ""
         if "vars" in group:

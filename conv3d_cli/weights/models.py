@@ -38,14 +38,17 @@ def named_by(weights: Weights, entries: Iterable[Entry]) -> Weights:
         layers.append(replace(layer, path=entry.path, weights=renamed, class_name=entry.class_name))
     if len(names) < len(weights.headers):
         raise WeightsError(f"{quoted(weights.path)}: two groups of it have the weights of one layer of the model")
-    headers: dict[str, Header] = {name: weights.headers[old] for name, old in names.items()}
     order = {entry.path: number for number, entry in enumerate(entries)}
+    layers.sort(key=lambda layer: order.get(layer.path, len(order)))
+    headers: dict[str, Header] = {
+        name: weights.headers[names[name]] for layer in layers for name in layer.weights.values()
+    }
     return Weights(
         weights.path,
         weights.sha256,
         headers,
         lambda name: weights[names[name]],
-        layers=sorted(layers, key=lambda layer: order.get(layer.path, len(order))),
+        layers=layers,
         ordered=True,
         layout=weights.layout,
     )

@@ -1,3 +1,3 @@
-"""The scripts that record need frameworks that the tests do without."""
+"""The scripts that record and check need frameworks that the tests do without."""
 
-collect_ignore_glob = ["record_*.py"]
+collect_ignore_glob = ["record_*.py", "check_*.py"]
