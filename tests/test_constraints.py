@@ -95,6 +95,7 @@ def test_values_that_are_not_finite():
     with np.errstate(all="raise"):
         assert np.isnan(Constraint.of("max_norm").violation(np.array([1.0, np.nan])))
         assert Constraint.of("max_norm").violation(np.array([np.inf])) == np.inf
+        assert Constraint.of("max_norm").violation(np.array([1e200])) == np.inf
         np.testing.assert_array_equal(Constraint.of("max_norm")(np.array([np.inf])), [np.nan])
         np.testing.assert_array_equal(Constraint.of("unit_norm")(np.zeros(3)), np.zeros(3))
         cut = Constraint.of("non_neg")(np.array([-0.5, -np.inf, np.nan, 2.0]))

@@ -209,7 +209,7 @@ class Constraint:
                 projected = CONSTRAINTS.rows[self.name].compute(working, **self.config)
             if projected.shape != w.shape:
                 raise ShapeError(f"{self.name}: wrong shape: got {projected.shape}, expected {w.shape}")
-            return projected.astype(w.dtype)
+            return projected.astype(w.dtype, copy=False)
 
     def violation(self, w: Array) -> float:
         """Return how far weights are from what the constraint wants: 0 if they satisfy it, NaN if one is NaN.
