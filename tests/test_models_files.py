@@ -82,6 +82,7 @@ HOSTILE = {
     "number.h5": (lambda: hdf5({"model_config": 3.5}), "is no text"),
     "array.h5": (lambda: hdf5({"model_config": np.array([b"a", b"b"])}), "is no text"),
     "latin1.h5": (lambda: hdf5({"model_config": np.bytes_(b'{"a": "\xe9"}')}), "not UTF-8"),
+    "latin1_variable.h5": (lambda: hdf5({"model_config": b'{"a": "\xe9"}'}), "got byte 0xe9"),
     "empty.json": (lambda: b"", "not JSON"),
     "cut.json": (lambda: TEXT[:-5].encode(), "not JSON"),
     "nul.json": (lambda: b"\0" * 100, "not JSON"),
@@ -111,6 +112,16 @@ def test_hostile_files_are_refused_in_one_line(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(make())
     assert words in refusal(path)
+
+
+def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    asked = []
+    read = zipfile.ZipExtFile.read
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda self, n=-1: asked.append(n) or read(self, n))
+    path = tmp_path / "bomb.keras"
+    path.write_bytes(HOSTILE["bomb.keras"][0]())
+    assert "too large" in refusal(path)
+    assert asked == [MOST_BYTES + 1]
 
 
 def test_depth_is_allowed_up_to_the_limit(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -108,8 +109,10 @@ def test_every_stored_layer_is_where_the_configuration_puts_it(release, name, pa
             entry.storage[way]: entry for entry in model.entries if entry.storage and has_weights(entry.class_name)
         }
         assert set(places) == held
+        for entry in model.entries:
+            assert not entry.storage or entry.storage[way] in file
+            assert not entry.storage or file[entry.storage[way]].attrs.get("name", entry.name) == entry.name
         for place, entry in places.items():
-            assert file[place].attrs.get("name", entry.name) == entry.name
             if entry.class_name == "Conv3D":
                 size, filters = entry.config["kernel_size"], entry.config["filters"]
                 assert file[place]["0"].shape[:3] == tuple(size)
@@ -146,6 +149,12 @@ def test_a_weight_that_fits_no_layer_or_two_has_no_owner():
         "encoder/conv_a": ["conv_a/bias:0"],
     }
     assert legacy_owners(entries, "encoder", ["kernel:0"]) == {"": ["kernel:0"]}
+    alike = [replace(entry, path=f"encoder/{model}/conv") for entry, model in zip(entries, "xy", strict=False)]
+    alike = [replace(entry, class_name="Conv3D", group="encoder") for entry in alike]
+    assert legacy_owners(alike, "encoder", ["conv/bias", "y/conv/bias"]) == {
+        "": ["conv/bias"],
+        "encoder/y/conv": ["y/conv/bias"],
+    }
 
 
 def test_a_layer_alone_in_its_group_owns_what_its_weights_were_once_called():
@@ -175,6 +184,20 @@ def test_what_is_no_layer_does_not_count():
 
 def test_snake_case_of_a_registered_class():
     assert snake_case("my_package>MyBlock3D") == "my_block3d"
+
+
+def test_a_model_without_weights_counts_once(tmp_path):
+    models = [sequential({"class_name": "ReLU", "config": {"name": "r"}}, name="x"), sequential(layer(), name="y")]
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(sequential(*models, sequential(layer(), name="z"))))
+    folder = "_layer_checkpoint_dependencies"
+    places = [entry.storage[1].removeprefix(f"{folder}/").split("/")[0] for entry in read_model(str(path)).entries]
+    assert places == ["sequential", "sequential_1", "sequential_3"]
+
+
+def test_the_input_of_a_sequential_is_stored_nowhere():
+    entries = model_of("keras315", "row").entries
+    assert [entry.class_name for entry in entries if not entry.storage] == ["InputLayer"]
 
 
 def test_a_layer_in_a_wrapper_is_found(tmp_path):

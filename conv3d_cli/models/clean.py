@@ -59,14 +59,12 @@ def dtype_of(value: Any) -> tuple[Any, str]:
     if isinstance(value, dict):
         config = value.get("config")
         name = config.get("name") if value.get("class_name") in POLICIES and isinstance(config, dict) else None
-        if not isinstance(name, str):
-            raise LayerError(f"dtype: not supported: got {_shown(value)}, expected {' or '.join(DTYPES)}", "dtype")
-    if name is None:
+    if value is None:
         return None, ""
-    if name in MIXED:
+    if isinstance(name, str) and name in MIXED:
         return MIXED[name], f"policy {name!r} is computed in {MIXED[name]}"
-    if name not in DTYPES:
-        raise LayerError(f"dtype: not supported: got {_shown(name)}, expected {' or '.join(DTYPES)}", "dtype")
+    if not isinstance(name, str) or name not in DTYPES:
+        raise LayerError(f"dtype: not supported: got {_shown(value)}, expected {' or '.join(DTYPES)}", "dtype")
     return name, ""
 
 

@@ -109,15 +109,13 @@ def _from_zip(path: str, file: BinaryIO) -> tuple[Any, str]:
 
 
 def _member(path: str, archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return a member that is there once, is not encrypted, and does not claim or hold more than a model needs."""
+    """Return a member that is there once, and no more of it than a model may need."""
     if len(archive.infolist()) > _MOST_MEMBERS:
         raise SpecError([f"{quoted(path)}: is a zip of {len(archive.infolist())} files: expected a Keras model"])
     found = [info for info in archive.infolist() if info.filename == name]
     if len(found) != 1:
         raise SpecError([f"{quoted(path)}: is a zip with {len(found) or 'no'} {name}: expected a Keras model"])
     [info] = found
-    if info.flag_bits & 1:
-        raise SpecError([f"{quoted(path)}: {name} in it is encrypted: expected a Keras model"])
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise SpecError(
             [f"{quoted(path)}: {name} in it is compressed by method {info.compress_type}: expected none or deflate"]

@@ -74,7 +74,7 @@ class Tree:
         for use in uses:
             self._known(use.inputs, known, f"layer {quoted(path)}: inbound_nodes")
         if _layers(layer) is not None:
-            return replace(self._branch(layer, path, places, group), calls=uses)
+            return replace(self._branch(layer, path, places, group), name=self._name(layer, path), calls=uses)
         if (inner := _wrapped(layer)) is not None:
             name = self._name(inner, path)
             inside = below(places, [WRAPPED] * len(places))
