@@ -135,6 +135,24 @@ def test_a_legacy_file_is_resolved_through_its_names(tmp_path):
         assert weights["outer/in_2/kernel"][0, 0, 0, 0, 0] == 2
 
 
+def test_models_between_are_known_from_the_configuration(tmp_path):
+    def sequential(name, *layers):
+        return {"class_name": "Sequential", "config": {"name": name, "layers": list(layers)}}
+
+    conv = {"class_name": "Conv3D", "config": {"name": "in_a", "filters": 1, "kernel_size": 1}}
+    other = {"class_name": "Conv3DTranspose", "config": {"name": "in_b", "filters": 1, "kernel_size": 1}}
+    kernel = np.ones((1, 1, 1, 1, 1))
+    layers = {"outer": {"in_a/kernel:0": kernel, "in_b/kernel:0": kernel}}
+    path = legacy(tmp_path / "w.h5", layers, "/model_weights")
+    assert list(take(read_weights(path)).flat()) == ["outer/in_a/kernel", "outer/in_b/kernel"]
+    with h5py.File(path, "a") as file:
+        file.attrs["model_config"] = json.dumps(sequential("all", sequential("outer", sequential("mid", conv), other)))
+        file.attrs["keras_version"] = "2.4.0"
+    taken = take(read_weights(path))
+    assert list(taken.flat()) == ["outer/mid/in_a/kernel"]
+    assert taken.notes == ["left out, neither Conv3D nor PReLU: 'outer/in_b'"]
+
+
 def test_names_split_over_several_attributes(tmp_path):
     with h5py.File(tmp_path / "w.h5", "w") as file:
         for number, name in enumerate("ab"):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import WeightsError, quoted
+from conv3d_cli.models import legacy_owners
 from conv3d_cli.weights.mapping import FileLayer, Header, Weights
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def named_by(weights: Weights, entries: Iterable[Entry]) -> Weights:
     layers: list[FileLayer] = []
     names: dict[str, str] = {}
     for layer in weights.layers.values():
-        entry = paths.get(layer.path) if layer.place is None else places.get(layer.place)
+        entry = places.get(layer.place) if layer.place is not None else paths.get(_legacy_path(layer.path, entries))
         if entry is None:
             if not weights.named:
                 return weights
@@ -52,3 +53,12 @@ def named_by(weights: Weights, entries: Iterable[Entry]) -> Weights:
         ordered=True,
         layout=weights.layout,
     )
+
+
+def _legacy_path(path: str, entries: list[Entry]) -> str:
+    """Return the model's path of a layer of a legacy file, which leaves out the models between it and the outermost."""
+    for group in {entry.group for entry in entries}:
+        if path == group or path.startswith(f"{group}/"):
+            inside = path.removeprefix(f"{group}/")
+            return next(iter(legacy_owners(entries, group, [f"{inside}/weight"])))
+    return path
