@@ -134,6 +134,13 @@ def test_external_links_are_not_followed(h5, tmp_path):
 
     assert "is an external link" in refusal(h5(numbered))
 
+    def attribute(file):
+        numbered(file)
+        del file["layers/conv3d"]
+        file["stem"] = h5py.ExternalLink(target, "/")
+
+    assert "'stem' of '/' is a link, which is not followed" in refusal(h5(attribute))
+
 
 NAMES = {
     "numbers": (np.arange(3), "holds no text: got int64, expected names"),

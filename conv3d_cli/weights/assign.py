@@ -76,12 +76,12 @@ def assign(
     weights, found = _matched(network, weights, input_shape, entries)
     notes = list(found.notes)
     arrays: dict[str, dict[str, NDArray[Any]]] = {}
-    for layer in network:
-        dtype = np.dtype(layer.dtype)
-        names = found.names.get(layer.name, {})
+    layers = [layer for layer in network if layer.name in found.names]
+    for layer in layers:
+        dtype, names = np.dtype(layer.dtype), found.names[layer.name]
         arrays[layer.name] = {w: _cast(weights, name, dtype, notes) for w, name in names.items()}
     # Only now, so that a network is not left half assigned by a value that cannot be read.
-    for layer in network:
+    for layer in layers:
         set_variables(layer, arrays[layer.name])
     return notes
 

@@ -41,6 +41,8 @@ WRITERS: dict[str, Writer] = {
     ".hdf5": write_legacy,
     ".safetensors": write_safetensors,
 }
+#: Files of Python objects, of which none is ever read.
+PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 #: Formats whose names of arrays are free; Keras's have their own.
 FREE = (".npz", ".safetensors")
 
@@ -117,7 +119,8 @@ def named_weights(network: Network, bare: bool = True) -> dict[str, NDArray[Any]
 
 def _unknown(path: str, table: Mapping[str, object]) -> str:
     suffix = PurePath(path).suffix.lower()
-    return f"{quoted(path)}: not a known weights file: got {suffix!r}, expected {' or '.join(table)}"
+    hint = "; PyTorch's own files can run code: save the state_dict as .safetensors" if suffix in PICKLES else ""
+    return f"{quoted(path)}: not a known weights file: got {suffix!r}, expected {' or '.join(table)}{hint}"
 
 
 def suffix_of(path: str, table: Mapping[str, object]) -> str | None:
