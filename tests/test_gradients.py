@@ -96,7 +96,9 @@ def test_every_way_is_the_definition(problem, last, small, seed):
         if small:
             patch.setattr(products, "BLOCK_VALUES", 40)
             patch.setattr(products, "LONGEST_SUM", 16)
-        assert_near(products.kernel_products(*args), by_kernel, sum_kernel, problem.dtype)
+            patch.setattr(products, "SMALL", 20)
+            patch.setattr(products, "FEW", 2)
+        assert_near(products.kernel_products(*args, 2), by_kernel, sum_kernel, problem.dtype)
         patch.setattr(adjoint.products, "seconds", lambda *_: np.inf)
         assert_near(adjoint.kernel_gradient(*args, limits), by_kernel, sum_kernel, problem.dtype)
 
@@ -320,7 +322,7 @@ def test_little_memory_is_told_or_kept_to():
 def test_long_sums_of_one_sign_keep_the_precision_of_the_type():
     problem = Problem(size=(40, 40, 40), kernel=(2, 2, 2), channels=2, filters=2)
     x, u = (np.abs(a) for a in cases.draw(1, [problem.input_shape, problem.output_shape], "float32"))
-    got = products.kernel_products(problem, x, u)
+    got = products.kernel_products(problem, x, u, 2)
     want = np.einsum("cdhw,fdhw->cf", x[0, :, 1:, 1:, 1:].astype(np.float64), u[0].astype(np.float64))
     np.testing.assert_allclose(got[1, 1, 1], want, rtol=1e-6)
 

@@ -99,7 +99,7 @@ def kernel_gradient(problem: Problem, x: Array, upstream: Array, limits: Limits)
     except OverLimit:
         plan = None
     if plan is None or LARGE_KERNEL * plan.seconds * problem.groups >= products.seconds(problem, limits.threads):
-        return products.kernel_products(problem, x, upstream)
+        return products.kernel_products(problem, x, upstream, limits.threads)
     return _correlated(problem, plan, x[(slice(None), slice(None), *crop)], upstream)
 
 

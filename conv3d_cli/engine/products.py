@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from threading import Lock
 
 import numpy as np
 
@@ -24,6 +25,12 @@ LONGEST_SUM = 1 << 13
 
 PRODUCT_SECONDS = {"float32": 2.5e-11, "float64": 5e-11}
 """One multiply-add of a matrix product with enough rows and columns, on one core."""
+
+SMALL = 1 << 18
+"""Multiply-adds up to which NumPy's matrix library starts no threads of its own."""
+
+FEW = 8
+"""Rows or columns that are too few for a product to be worth its call."""
 
 NARROW = 32
 """Rows and columns below which a product takes as long as one of so many."""
@@ -47,28 +54,27 @@ class Block:
     taps: Span
 
 
-def kernel_products(problem: Problem, x: Array, upstream: Array) -> Array:
+def kernel_products(problem: Problem, x: Array, upstream: Array, threads: int) -> Array:
     """Return the kernel's gradient ``problem.kernel_shape`` in float64.
 
-    ``x`` is (N, C, D, H, W) and ``upstream`` (N, F, D', H', W'), of any strides, in the problem's dtype. The windows of
-    a block take at most BLOCK_VALUES numbers, or a row of one tap where that is more. The products share the threads
-    of NumPy's matrix library, blocks come one after the other.
+    ``x`` is (N, C, D, H, W) and ``upstream`` (N, F, D', H', W'), of any strides, in the problem's dtype. Beside them
+    each thread takes the windows of a block, at most BLOCK_VALUES numbers, or a row of one tap where that is more.
 
     >>> ones = np.ones((1, 1, 3, 3, 3), np.float32)
     >>> problem = Problem(size=(3, 3, 3), kernel=(2, 2, 2))
-    >>> float(kernel_products(problem, ones, ones[:, :, 1:, 1:, 1:]).min())
+    >>> float(kernel_products(problem, ones, ones[:, :, 1:, 1:, 1:], threads=1).min())
     8.0
     """
     total = np.zeros(problem.kernel_shape)
-    pieces = Pieces(_blocks(problem))
+    pieces, lock = Pieces(_blocks(problem)), Lock()
 
     def work() -> None:
         memory = np.empty(_values(problem), problem.dtype)
         with np.errstate(all="ignore"):
             for block in pieces:
-                _add(problem, x, upstream, block, memory, total)
+                _add(problem, x, upstream, block, memory, total, lock)
 
-    share(work, 1, stop=pieces.close)
+    share(work, threads, stop=pieces.close)
     return total
 
 
@@ -128,7 +134,7 @@ def _taps(problem: Problem, phase: int) -> list[tuple[int, int]]:
     return [(t, t * dilation // stride) for t in range(problem.kernel[0]) if t * dilation % stride == phase]
 
 
-def _add(problem: Problem, x: Array, upstream: Array, block: Block, memory: Array, total: Array) -> None:
+def _add(problem: Problem, x: Array, upstream: Array, block: Block, memory: Array, total: Array, lock: Lock) -> None:
     """Add to ``total`` what one block contributes to all the taps that read it."""
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
     mine = slice(block.group * filters, (block.group + 1) * filters)
@@ -142,8 +148,28 @@ def _add(problem: Problem, x: Array, upstream: Array, block: Block, memory: Arra
         if first >= last:
             continue
         seen = windows[:, :, first + shift - block.planes[0] : last + shift - block.planes[0]]
-        terms = seen.reshape(len(windows) * channels, -1) @ sums[:, first:last].reshape(filters, -1).T
-        total[tap, taps[0], taps[1], :, mine] += terms.reshape(len(windows), channels, filters)
+        terms = _products(seen.reshape(len(windows), channels, -1), sums[:, first:last].reshape(filters, -1))
+        with lock:
+            total[tap, taps[0], taps[1], :, mine] += terms
+
+
+def _products(windows: Array, sums: Array) -> Array:
+    """Return the products (taps, C, F) of windows (taps, C, places) with an upstream (F, places), added up in float64.
+
+    They are cut into pieces small enough that the matrix library computes each in the calling thread: several threads
+    that each start others wait for one another.
+    """
+    taps, channels, places = windows.shape
+    filters = len(sums)
+    if channels < FEW:
+        windows = windows.reshape(1, taps * channels, places)
+    piece = SMALL // (windows.shape[1] * filters)
+    piece = places if piece < FEW else min(piece, places)
+    whole = places // piece
+    cut = windows[..., : whole * piece].reshape(*windows.shape[:2], whole, piece).swapaxes(1, 2)
+    parts = cut @ sums[:, : whole * piece].reshape(filters, whole, piece).transpose(1, 2, 0)
+    terms = parts.sum(axis=1, dtype=np.float64) + windows[..., whole * piece :] @ sums[:, whole * piece :].T
+    return np.asarray(terms.reshape(taps, channels, filters))
 
 
 def _gathered(problem: Problem, x: Array, block: Block, memory: Array) -> Array:
