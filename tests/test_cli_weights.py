@@ -233,6 +233,11 @@ def test_convert_refuses_in_one_line_and_writes_nothing(conv3d, tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
+def test_convert_refuses_the_output_before_it_reads(conv3d, tmp_path):
+    assert conv3d("weights", "convert", tmp_path / "absent.npz", "-o", tmp_path / "o.keras").code == 2
+    assert conv3d("weights", "convert", tmp_path / "absent.npz", "-o", tmp_path / "no" / "o.npz").code == 4
+
+
 def test_convert_never_overwrites_its_input(conv3d, tmp_path):
     np.savez(tmp_path / "w.npz", kernel=np.ones((1, 1, 1, 1, 1), np.float32))
     before = (tmp_path / "w.npz").read_bytes()
@@ -288,5 +293,9 @@ def test_project_without_constraints_says_so(conv3d, spec, tmp_path, unconstrain
     told = conv3d("weights", "project", unconstrained_weights, "--spec", text, "-o", tmp_path / "p.npz")
     assert told.code == 0
     assert told.out.splitlines()[-1] == "note: no layer has a constraint: the weights are as they were"
-    same = conv3d("weights", "project", unconstrained_weights, "--spec", text, "-o", unconstrained_weights)
-    assert same.code == 4
+    words = ["weights", "project", unconstrained_weights, "--spec", text, "--overwrite", "-o"]
+    (tmp_path / "spec.npz").symlink_to(text)
+    for same in (unconstrained_weights, tmp_path / "spec.npz"):
+        told = conv3d(*words, same)
+        assert told.code == 4
+        assert "is the same file, which this run needs" in told.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 from support import ROOT
@@ -130,6 +131,16 @@ def test_a_file_of_other_layers(tmp_path):
     np.savez(tmp_path / "s.npz", weight=np.ones((2, 1, 1, 1, 1)))
     with pytest.raises(WeightsError, match="in torch's layout there would be some: try --from torch"):
         take(read_weights(str(tmp_path / "s.npz")), layout="keras")
+
+
+def test_a_class_that_the_file_tells_is_believed(tmp_path):
+    with h5py.File(tmp_path / "w.weights.h5", "w") as file:
+        for group, name in (("conv3d", "down"), ("conv3d_transpose", "up")):
+            file[f"layers/{group}/vars/0"] = np.ones((1, 1, 1, 2, 2))
+            file[f"layers/{group}/vars"].attrs["name"] = name
+    taken = take(read_weights(str(tmp_path / "w.weights.h5")))
+    assert list(taken.flat()) == ["down/kernel"]
+    assert taken.notes == ["left out, neither Conv3D nor PReLU: 'up'"]
 
 
 def test_the_layout_of_safetensors_is_in_its_header(tmp_path):

@@ -297,6 +297,14 @@ def test_order_is_not_gone_by_where_shapes_differ_or_a_name_is_known(tmp_path):
         check(row(), read_weights(str(tmp_path / "2.h5")), 1)
 
 
+def test_numbers_do_not_tell_where_a_model_inside_stands(tmp_path):
+    write_weights(str(tmp_path / "w.weights.h5"), built(a="x/p", b="y"))
+    with pytest.raises(WeightsError, match="a/kernel is missing"):
+        check(row(), read_weights(str(tmp_path / "w.weights.h5")), 1)
+    write_weights(str(tmp_path / "w.h5"), built(a="x/p", b="y"))
+    assert check(row(), read_weights(str(tmp_path / "w.h5")), 1)["a"]["kernel"] == "x/p/kernel"
+
+
 def test_a_layer_inside_is_found_by_its_own_name(tmp_path):
     arrays = {
         "block/a/kernel": np.ones((3, 3, 3, 1, 2)),
