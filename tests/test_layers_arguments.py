@@ -11,7 +11,7 @@ import pytest
 
 from conv3d_cli.errors import LayerError, UnknownArgument
 from conv3d_cli.layers import Conv3D, Convolution3D
-from conv3d_cli.layers.arguments import ARGUMENTS, RULES, normalised, problems
+from conv3d_cli.layers.arguments import ARGUMENTS, CONV3D, RULES
 
 BASE = {"filters": 2, "kernel_size": 3}
 
@@ -20,6 +20,9 @@ THREE = "expected a whole number of at least 1, or three of them"
 SHAPE = "each a whole number of at least 1 or None"
 
 # Argument, value, and the whole message.
+PADDING = "expected 'valid' or 'same', or with dialect torch zeros on each side"
+FLOATS = "expected one of float16, float32, float64"
+
 REFUSED = [
     ("filters", 0, f"filters: below 1: got 0, {WHOLE}"),
     ("filters", -3, f"filters: below 1: got -3, {WHOLE}"),
@@ -41,10 +44,15 @@ REFUSED = [
     ("strides", [1, 2, 3, 4], f"strides: has 4 values: got [1, 2, 3, 4], {THREE}"),
     ("dilation_rate", -1, f"dilation_rate: below 1: got -1, {THREE}"),
     ("dilation_rate", None, f"dilation_rate: not a whole number: got None, {THREE}"),
-    ("padding", "causal", "padding: 'causal' is for Conv1D only: got 'causal', expected 'valid' or 'same'"),
-    ("padding", "full", "padding: unknown: got 'full', expected 'valid' or 'same'"),
-    ("padding", None, "padding: not a word: got None, expected 'valid' or 'same'"),
-    ("padding", ["same"], "padding: not a word: got ['same'], expected 'valid' or 'same'"),
+    ("padding", "causal", f"padding: 'causal' is for Conv1D only: got 'causal', {PADDING}"),
+    ("padding", "full", f"padding: unknown: got 'full', {PADDING}"),
+    ("padding", None, f"padding: not a word: got None, {PADDING}"),
+    ("padding", False, f"padding: not a word: got False, {PADDING}"),
+    ("padding", ["same"], f"padding: has 1 value: got ['same'], {PADDING}"),
+    ("padding", [1, 1, -1], f"padding: below 0: got [1, 1, -1], {PADDING}"),
+    ("padding", [1, 1, (1, 1, 1)], f"padding: has a pair of 3 values: got [1, 1, (1, 1, 1)], {PADDING}"),
+    ("padding", [1, 1, 0.5], f"padding: not a whole number: got [1, 1, 0.5], {PADDING}"),
+    ("dialect", "Torch", "dialect: unknown: got 'Torch', expected 'keras' or 'torch'"),
     (
         "data_format",
         "NCDHW",
@@ -55,18 +63,18 @@ REFUSED = [
     ("use_bias", 1, "use_bias: not a truth value: got 1, expected true or false"),
     ("use_bias", "no", "use_bias: not a truth value: got 'no', expected true or false"),
     ("trainable", None, "trainable: not a truth value: got None, expected true or false"),
-    ("dtype", "float16", "dtype: not supported: got 'float16', expected float32 or float64"),
-    ("dtype", np.float16, "dtype: not supported: got <class 'numpy.float16'>, expected float32 or float64"),
-    ("dtype", "float", "dtype: not supported: got 'float', expected float32 or float64"),
-    ("dtype", float, "dtype: not supported: got <class 'float'>, expected float32 or float64"),
-    ("dtype", np.dtype(int), "dtype: not supported: got dtype('int64'), expected float32 or float64"),
-    ("name", "", "name: not a name: got '', expected a printable text that is not empty, or None for conv3d"),
+    ("dtype", "bfloat16", f"dtype: not supported: got 'bfloat16', {FLOATS}"),
+    ("dtype", np.longdouble, f"dtype: not supported: got <class 'numpy.longdouble'>, {FLOATS}"),
+    ("dtype", "float", "dtype: not supported: got 'float', expected one of float16, float32, float64"),
+    ("dtype", float, "dtype: not supported: got <class 'float'>, expected one of float16, float32, float64"),
+    ("dtype", np.dtype(int), "dtype: not supported: got dtype('int64'), expected one of float16, float32, float64"),
+    ("name", "", "name: not a name: got '', expected a printable text that is not empty, or None for the class's name"),
     (
         "name",
         "a\nb",
-        r"name: not a name: got 'a\nb', expected a printable text that is not empty, or None for conv3d",
+        r"name: not a name: got 'a\nb', expected a printable text that is not empty, or None for the class's name",
     ),
-    ("name", 3, "name: not a name: got 3, expected a printable text that is not empty, or None for conv3d"),
+    ("name", 3, "name: not a name: got 3, expected a printable text that is not empty, or None for the class's name"),
     (
         "input_shape",
         (5, 5, 5),
@@ -80,12 +88,11 @@ REFUSED = [
         f"of the input and of its channels, {SHAPE}, or None for not given",
     ),
     *[
-        (name, value, f"{name}: not supported: got {value!r}, expected None")
+        (name, 0.1, f"{name}: not a regularizer: got 0.1, expected a name or a mapping with class_name and config")
         for name in ["kernel_regularizer", "bias_regularizer", "activity_regularizer"]
-        for value in ["l2", {"class_name": "L2", "config": {}}]
     ],
     *[
-        (name, "non_neg", f"{name}: not supported: got 'non_neg', expected None")
+        (name, 0.1, f"{name}: not a constraint: got 0.1, expected a name or a mapping with class_name and config")
         for name in ["kernel_constraint", "bias_constraint"]
     ],
 ]
@@ -98,7 +105,7 @@ def test_refused_values(argument, value, message):
     assert str(caught.value) == message
     assert isinstance(caught.value, ValueError)
     assert caught.value.argument == argument
-    assert [str(p) for p in problems({**BASE, argument: value})] == [message]
+    assert [str(p) for p in CONV3D.problems({**BASE, argument: value})] == [message]
 
 
 def test_every_argument_has_a_refused_value():
@@ -108,6 +115,22 @@ def test_every_argument_has_a_refused_value():
 
 
 RULES_BROKEN = [
+    ({"padding": 1}, "padding", f"padding: not a word: got ((1, 1), (1, 1), (1, 1)), {PADDING}"),
+    (
+        {"padding": "same", "dialect": "torch", "strides": (1, 1, 2)},
+        "padding",
+        "padding: 'same' needs strides of 1 in PyTorch: got strides (1, 1, 2), expected 1, or zeros on each side",
+    ),
+    (
+        {"kernel_constraint": "radial_constraint"},
+        "kernel_constraint",
+        "kernel_constraint: RadialConstraint cannot take this array: got 5 axes, expected the 4 of a kernel of Conv2D",
+    ),
+    (
+        {"bias_constraint": {"class_name": "MaxNorm", "config": {"axis": 1}}},
+        "bias_constraint",
+        "bias_constraint: MaxNorm: axis: not axes of this array: got 1, expected different ones of -1 to 0",
+    ),
     (
         {"strides": 2, "dilation_rate": 2},
         "strides",
@@ -182,7 +205,7 @@ def test_unknown_arguments(given, words):
 
 
 def test_every_problem_at_once():
-    found = problems({"filters": 0, "strides": "x", "padding": "full", "pading": "same", 3: 4, "groups": 0})
+    found = CONV3D.problems({"filters": 0, "strides": "x", "padding": "full", "pading": "same", 3: 4, "groups": 0})
     assert [p.argument for p in found] == [
         "pading",
         "3",
@@ -198,8 +221,8 @@ def test_every_problem_at_once():
 
 
 def test_only_known_dialects():
-    assert problems(BASE, keras=2) == []
-    assert [str(p) for p in problems(BASE, keras=3)] == ["keras: unknown dialect: got 3, expected 2"]
+    assert CONV3D.problems(BASE, keras=2) == CONV3D.problems(BASE, keras=3) == []
+    assert [str(p) for p in CONV3D.problems(BASE, keras=4)] == ["keras: unknown dialect: got 4, expected 2 or 3"]
 
 
 @pytest.mark.parametrize(
@@ -281,7 +304,7 @@ def test_schema_accepts_what_is_accepted():
         {**BASE, "kernel_initializer": {"class_name": "constant", "config": {"value": [1, 2]}}},
     ]:
         jsonschema.validate(config, schema)
-        assert problems(config) == []
+        assert CONV3D.problems(config) == []
     for layer in (
         Conv3D(2, 3),
         Conv3D(2, 3, input_shape=(None, 5, 5, 1), activation="gelu", dtype="float64"),
@@ -302,7 +325,7 @@ def test_schema_refuses_what_is_refused(argument, value):
 
 
 def test_normalised_keeps_the_right_values():
-    values, found = normalised({"filters": 4, "kernel_size": 0, "padding": "Same"})
+    values, found = CONV3D.normalised({"filters": 4, "kernel_size": 0, "padding": "Same"}, 2)
     assert len(found) == 1
     assert values["filters"] == 4
     assert values["padding"] == "same"

@@ -13,7 +13,7 @@ from layerchecks import assert_layer_close
 from conv3d_cli.errors import LayerError, ShapeError, UnknownArgument
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.activations import ROWS as ACTIVATIONS
-from conv3d_cli.layers.arguments import ARGUMENTS, problems
+from conv3d_cli.layers.arguments import ARGUMENTS, CONV3D
 from conv3d_cli.layers.initializers import ALIASES
 
 triples = st.one_of(st.integers(1, 3), st.lists(st.integers(1, 3), min_size=3, max_size=3))
@@ -49,7 +49,7 @@ def configs(draw):
 @settings(deadline=None, max_examples=150)
 @given(configs())
 def test_valid_configurations_round_trip(config):
-    assert problems(config) == []
+    assert CONV3D.problems(config) == []
     layer = Conv3D.from_config(config)
     written = layer.get_config()
     assert json.loads(json.dumps(written)).keys() == written.keys()
@@ -103,7 +103,7 @@ anything = st.recursive(
 @given(st.dictionaries(st.one_of(st.sampled_from(list(ARGUMENTS)), st.text(max_size=5)), anything, max_size=5))
 def test_random_configurations_raise_nothing_else(config):
     config = {"filters": 2, "kernel_size": 3, **config}
-    found = problems(config)
+    found = CONV3D.problems(config)
     assert all(isinstance(problem, (LayerError, UnknownArgument)) for problem in found)
     assert all("\n" not in str(problem) for problem in found)
     assert all(problem.argument is not None for problem in found)

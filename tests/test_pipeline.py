@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +15,10 @@ from conv3d_cli.engine.threads import share
 from conv3d_cli.errors import LayerError, MethodError, OverLimit, ShapeError, UsageError
 from conv3d_cli.layers import Conv3D, Network
 from conv3d_cli.pipeline import Options, plan_run, run
+from conv3d_cli.pipeline import activate as pipeline_activate
 from conv3d_cli.pipeline.arrange import Arrangement, paired_blocks
 from conv3d_cli.volumes.geometry import Geometry
 
-pipeline_run = sys.modules[run.__module__]  # the package has a function of the same name
 
 ROOM = Options(Limits(2, 1 << 33))
 
@@ -115,7 +115,7 @@ def test_arrays_lie_as_their_format_stores_them():
     "activation", ["linear", "relu", "softmax", {"class_name": "softmax", "config": {"axis": 2}}], ids=str
 )
 def test_a_run_is_the_network_called_on_the_array(file_format, data_format, activation, block, monkeypatch):
-    monkeypatch.setattr(pipeline_run, "ACTIVATION_BLOCK_VOXELS", block)
+    monkeypatch.setattr(pipeline_activate, "BLOCK_VOXELS", block)
     order = "F" if file_format == "nifti" else "C"
     shape = (12, 11, 10, 3) if file_format == "nifti" else (3, 10, 11, 12)
     axes = "xyzt" if file_format == "nifti" else "bzyx"
@@ -363,7 +363,7 @@ def test_activations_are_shared_by_the_threads(monkeypatch):
     network.build(1)
     asked = []
     monkeypatch.setattr(
-        pipeline_run, "share", lambda work, count, **more: asked.append(count) or share(work, count, **more)
+        pipeline_activate, "share", lambda work, count, **more: asked.append(count) or share(work, count, **more)
     )
     run(plan_run(Header((8, 9, 10)), network, Options(Limits(3, 1 << 33))), lambda: np.zeros((8, 9, 10), "f4"))
     assert asked == [3]

@@ -63,12 +63,12 @@ def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: b
         spec={"path": words["spec_path"], "sha256": spec.sha256, "keras": spec.keras},
         weights=facts,
         output=output,
-        warnings=(*_missing_kernels(), *plan.warnings, *warnings),
+        warnings=(*_missing_kernels(), *plan.warnings, *spec.notes, *warnings),
     )
     for warning in context.warnings:
         log.warning(warning)
     for step in plan.steps:
-        for way in step.plan.candidates:
+        for way in step.plan.candidates if step.plan else ():
             state = way.refused or f"predicted {way.seconds:.3g} s, {way.scratch_bytes} bytes beside input and output"
             log.debug("layer %r: %s (%s): %s", step.layer.name, way.method, way.detail, state)
     return plan, context
@@ -88,10 +88,10 @@ def _input(header: Source | BareShape, words: Words, plan: RunPlan) -> Words:
 
 def _weights(spec: Spec, words: Words, plan: RunPlan, weigh: bool) -> tuple[Words, list[str]]:
     """Give the layers their weights, from a file or from their initializers, and return what the report says of it."""
-    path, channels = words["weights_path"] or spec.weights, plan.source.channels
+    path, shape = words["weights_path"] or spec.weights, plan.input_shape
     if path is None:
         if weigh:
-            spec.network.build(channels, seed=words["seed"])
+            spec.network.build(shape, seed=words["seed"])
         facts = {"path": None, "sha256": None, "seed": words["seed"], "notes": []}
         return facts, [
             f"{quoted(spec.path)}: no weights are given: they come from the layers' initializers, "
@@ -100,9 +100,9 @@ def _weights(spec: Spec, words: Words, plan: RunPlan, weigh: bool) -> tuple[Word
     weights = read_weights(path)
     notes: list[str] = []
     if weigh:
-        notes = assign(spec.network, weights, channels)
+        notes = assign(spec.network, weights, shape)
     else:
-        check(spec.network, weights, channels)
+        check(spec.network, weights, shape)
     return {"path": path, "sha256": weights.sha256, "seed": None, "notes": notes}, []
 
 

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias, cast
-
-import numpy as np
+from typing import cast
 
 from conv3d_cli.engine.problem import Problem, Real
 from conv3d_cli.errors import ShapeError
-from conv3d_cli.layers.kinds import COUNT
+from conv3d_cli.layers.layer import COMPUTED_IN, Layer, Shape
 from conv3d_cli.shapes import NO_PADS, Pads, Triple, effective, output_size, same_padding, voxels
 
-Shape: TypeAlias = tuple[int | None, ...]
 
+class ConvGeometry(Layer):
+    """The geometric arguments of a convolution in canonical form, and the shape rules that follow from them."""
 
-class LayerGeometry:
-    """The geometric arguments of a layer in canonical form, and the shape rules that follow from them."""
-
-    name: str
-    dtype: str
     filters: int
     kernel_size: Triple
     strides: Triple
-    padding: str
+    padding: str | Pads
     data_format: str
     dilation_rate: Triple
     groups: int
-    batch_input_shape: Shape | None
 
     @property
     def channels_last(self) -> bool:
@@ -42,8 +35,9 @@ class LayerGeometry:
 
     @property
     def channels(self) -> int | None:
-        """Channels that the layer's weights are made for, or None if it takes any number."""
-        return None
+        """Channels of the input, once the layer is built."""
+        kernel = self.variables.get("kernel")
+        return None if kernel is None else int(kernel.shape[3]) * self.groups
 
     def kernel_shape(self, channels: int) -> tuple[int, int, int, int, int]:
         """Return the kernel's shape for so many input channels: ``(kd, kh, kw, C / groups, filters)``.
@@ -62,26 +56,15 @@ class LayerGeometry:
         >>> Conv3D(1, (2, 3, 4), padding="same").pads((6, 6, 6))
         ((0, 1), (1, 1), (1, 2))
         """
-        if self.padding == "valid":
-            return NO_PADS
-        d, h, w = (
-            same_padding(n, k, s, r)
-            for n, k, s, r in zip(size, self.kernel_size, self.strides, self.dilation_rate, strict=True)
-        )
+        d, h, w = (self._pair(i, n) for i, n in enumerate(size))
         return d, h, w
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
-        """Return the shape of the output for that of an input; None stands for a size that is not known.
+    def convolved_shape(self, input_shape: Sequence[int | None], channels: int | None) -> Shape:
+        """Return the shape of what the activation is applied to; None stands for a size that is not known.
 
-        Raises ShapeError if the layer cannot take such an input.
-
-        >>> from conv3d_cli.layers import Conv3D
-        >>> Conv3D(2, 3).compute_output_shape((4, 7, 28, 28, 28, 1))
-        (4, 7, 26, 26, 26, 2)
-        >>> Conv3D(2, 3, padding="same", strides=2).compute_output_shape((None, None, 28, 27, 1))
-        (None, None, 14, 14, 2)
+        Raises ShapeError if the layer, made for so many channels if that is known, cannot take such an input.
         """
-        batch, size, _ = self.split_shape(input_shape, self.channels)
+        batch, size, _ = self.split_shape(input_shape, channels)
         out = tuple(self._output_size(i, n, input_shape) for i, n in enumerate(size))
         return (*batch, *out, self.filters) if self.channels_last else (*batch, self.filters, *out)
 
@@ -94,7 +77,7 @@ class LayerGeometry:
         >>> Conv3D(2, 3).problem((4, 7, 28, 28, 28, 1)).output_shape
         (28, 2, 26, 26, 26)
         """
-        self.compute_output_shape(input_shape)
+        self.convolved_shape(input_shape, self.channels)
         batch, size, channels = self.split_shape(input_shape, self.channels)
         if channels is None or None in batch or None in size:
             raise ShapeError(
@@ -111,7 +94,7 @@ class LayerGeometry:
             channels=channels,
             filters=self.filters,
             groups=self.groups,
-            dtype=cast("Real", self.dtype),
+            dtype=cast("Real", COMPUTED_IN[self.dtype]),
         )
 
     def split_shape(self, shape: Sequence[int | None], channels: int | None) -> tuple[Shape, Shape, int | None]:
@@ -120,12 +103,7 @@ class LayerGeometry:
         Raises ShapeError for too few axes, for channels that groups do not divide, and for channels other
         than ``channels`` or the declared ones, where those are known.
         """
-        shape = tuple(shape)
-        if len(shape) < 5:
-            raise ShapeError(
-                f"layer {self.name!r}: input has too few dimensions: got {len(shape)} in {shape}, "
-                "expected at least 5 dimensions"
-            )
+        shape = self.checked_shape(shape)
         axis = -1 if self.channels_last else -4
         found, expected = shape[axis], channels or self.declared_channels
         if found is not None:
@@ -133,42 +111,29 @@ class LayerGeometry:
             if expected is not None and found != expected:
                 raise ShapeError(
                     f"layer {self.name!r}: wrong number of channels on axis {axis} of the input: "
-                    f"got {found} in {shape}, expected {expected}"
+                    f"got {found}{_within(shape)}, expected {expected}"
                 )
         return shape[:-4], shape[-4:-1] if self.channels_last else shape[-3:], found
 
-    def channels_to_build(self, given: int | Sequence[int | None] | None) -> int:
-        """Return the channels to make weights for: given as such or by an input shape, else the declared ones."""
-        if given is None:
-            given = self.batch_input_shape
-        if given is None:
-            raise ShapeError(f"layer {self.name!r}: number of channels not known: got no input shape, expected one")
-        if isinstance(given, (int, np.integer)):
-            channels = int(COUNT.read(f"layer {self.name!r}: channels", given))
-            if self.declared_channels not in (None, channels):
-                raise ShapeError(
-                    f"layer {self.name!r}: wrong number of channels: got {channels}, expected {self.declared_channels}"
-                )
-            return channels
-        known = self.split_shape(given, None)[2]
+    def known_channels(self, shape: Sequence[int | None]) -> int:
+        """Return the channels of an input shape; raises ShapeError if it does not say them."""
+        known = self.split_shape(shape, None)[2] or self.declared_channels
         if known is None:
-            raise ShapeError(f"layer {self.name!r}: number of channels not known: got {tuple(given)}, expected it")
+            raise ShapeError(f"layer {self.name!r}: number of channels not known: got {tuple(shape)}, expected it")
         return known
 
     def _check_groups(self, channels: int, shape: Shape | None) -> None:
         if channels < 1 or channels % self.groups:
-            where = "" if shape is None else f" in {shape}"
             raise ShapeError(
                 f"layer {self.name!r}: the input's channels do not divide into groups: "
-                f"got {channels} channels{where}, expected a multiple of groups {self.groups}"
+                f"got {channels} channels{_within(shape)}, expected a multiple of groups {self.groups}"
             )
 
     def _output_size(self, i: int, size: int | None, shape: Sequence[int | None]) -> int | None:
         if size is None:
             return None
         k, s, d = self.kernel_size[i], self.strides[i], self.dilation_rate[i]
-        pads = (0, 0) if self.padding == "valid" else same_padding(size, k, s, d)
-        outputs = output_size(size, k, s, d, pads)
+        outputs = output_size(size, k, s, d, self._pair(i, size))
         if outputs < 0:
             axis = len(shape) - (4 if self.channels_last else 3) + i
             raise ShapeError(
@@ -177,3 +142,16 @@ class LayerGeometry:
                 f"expected at least {effective(k, d) - s} voxels"
             )
         return outputs
+
+    def _pair(self, i: int, size: int) -> tuple[int, int]:
+        """Return the zeros before and after one axis."""
+        if not isinstance(self.padding, str):
+            return self.padding[i]
+        if self.padding == "valid":
+            return NO_PADS[i]
+        return same_padding(size, self.kernel_size[i], self.strides[i], self.dilation_rate[i])
+
+
+def _within(shape: Shape | None) -> str:
+    """Return the shape that a message is about, where more of it is known than the channels."""
+    return f" in {shape}" if shape is not None and sum(size is not None for size in shape) > 1 else ""

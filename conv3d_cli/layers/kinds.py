@@ -114,6 +114,28 @@ def _triple(value: Any) -> tuple[int, int, int]:
     return first, second, third
 
 
+def _pads(value: Any) -> tuple[tuple[int, int], ...]:
+    """Return pairs (before, after) from one number, three numbers or three pairs."""
+    items = _items(value)
+    if items is None:
+        items = [value] * 3
+    if len(items) != 3:
+        raise RefusedError(f"has {len(items)} value{'' if len(items) == 1 else 's'}")
+    return tuple(_pair(item) for item in items)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    items = _items(value)
+    if items is None:
+        items = [value] * 2
+    if len(items) != 2:
+        raise RefusedError(f"has a pair of {len(items)} value{'' if len(items) == 1 else 's'}")
+    before, after = (_whole(item) for item in items)
+    if min(before, after) < 0:
+        raise RefusedError("below 0")
+    return before, after
+
+
 def _seed(value: Any) -> int:
     number = _whole(value)
     if not -(2**63) <= number < 2**63:
@@ -219,9 +241,14 @@ def one_of(*names: str, any_case: bool = True) -> Kind:
 _INTEGER: Schema = {"type": "integer", "minimum": 1}
 _TRIPLE: Schema = {"anyOf": [_INTEGER, {"type": "array", "items": _INTEGER, "minItems": 3, "maxItems": 3}]}
 
+_SIDE: Schema = {"type": "integer", "minimum": 0}
+_SIDES: Schema = {"anyOf": [_SIDE, {"type": "array", "items": _SIDE, "minItems": 2, "maxItems": 2}]}
+_PADS: Schema = {"anyOf": [_SIDE, {"type": "array", "items": _SIDES, "minItems": 3, "maxItems": 3}]}
+
 AXIS = Kind("a whole number", _whole, {"type": "integer"})
 COUNT = Kind("a whole number of at least 1", _count, _INTEGER)
 TRIPLE = Kind("a whole number of at least 1, or three of them", _triple, _TRIPLE)
+PADS = Kind("a whole number of at least 0, three of them, or three pairs (before, after)", _pads, _PADS)
 SEED = Kind("a whole number of at most 64 bits", _seed, {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1})
 NUMBER = Kind("a finite number", _number, {"type": "number"})
 NOT_NEGATIVE = Kind("a number of at least 0", _not_negative, {"type": "number", "minimum": 0})

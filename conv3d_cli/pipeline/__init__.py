@@ -1,6 +1,7 @@
 """A volume through a network: what will happen as data first, then the doing of it."""
 
-from conv3d_cli.pipeline.plan import Options, RunPlan, Step, plan_run
+from conv3d_cli.pipeline.plan import Options, RunPlan, plan_run
 from conv3d_cli.pipeline.run import Outcome, StepOutcome, run
+from conv3d_cli.pipeline.step import Step
 
 __all__ = ["Options", "Outcome", "RunPlan", "Step", "StepOutcome", "plan_run", "run"]

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
 from conv3d_cli import engine
 from conv3d_cli.engine.problem import ITEMSIZE, Real
 from conv3d_cli.errors import OverLimit, ShapeError
+from conv3d_cli.layers import Conv3D
+from conv3d_cli.layers.passing import Passing
 from conv3d_cli.limits import Limits, size_words
 from conv3d_cli.pipeline.arrange import Arrangement
+from conv3d_cli.pipeline.step import Step
 from conv3d_cli.shapes import Pads, ReceptiveField, Triple, centre_shift, voxels
 from conv3d_cli.volumes.axes import resolve_axes
 
 if TYPE_CHECKING:
-    from conv3d_cli.layers import Conv3D, Network
+    from collections.abc import Sequence
+
+    from conv3d_cli.layers import Layer, Network
     from conv3d_cli.volumes import Geometry
 
 
@@ -54,24 +59,6 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One layer of a run as planned; shapes are in the order of the file's axes."""
-
-    layer: Conv3D
-    source: Arrangement
-    target: Arrangement
-    pads: Pads
-    plan: engine.Plan
-    receptive_field: ReceptiveField
-    geometry: Geometry | None
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights."""
-        return voxels(self.plan.asked.kernel_shape) + self.layer.filters * self.layer.use_bias
-
-
-@dataclass(frozen=True)
 class RunPlan:
     """A whole run as planned: its steps, and what they need together."""
 
@@ -80,6 +67,7 @@ class RunPlan:
     peak_bytes: int
     options: Options
     geometry: Geometry | None
+    channels_first: bool
 
     @property
     def source(self) -> Arrangement:
@@ -92,6 +80,11 @@ class RunPlan:
         return self.steps[-1].target
 
     @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the input as the first layer sees it."""
+        return layer_shape(self.source, self.channels_first)
+
+    @property
     def output_geometry(self) -> Geometry | None:
         """Where the output's voxels lie in the world."""
         return self.steps[-1].geometry
@@ -99,7 +92,7 @@ class RunPlan:
     @property
     def seconds(self) -> float:
         """Predicted time of the convolutions."""
-        return sum(step.plan.seconds for step in self.steps)
+        return sum(step.seconds for step in self.steps)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -108,7 +101,7 @@ class RunPlan:
             f"layer {step.layer.name!r}: {step.layer.activation.name} acts on axis -1, which with channels_first is "
             "the last spatial axis, as in Keras"
             for step in self.steps
-            if step.layer.data_format == "channels_first" and step.layer.activation.axis == -1
+            if self.channels_first and step.layer.activation is not None and step.layer.activation.axis == -1
         )
 
 
@@ -118,24 +111,29 @@ def plan_run(header: Header, network: Network, options: Options) -> RunPlan:
     Raises ShapeError where a layer and its input do not fit, UsageError for bad axes, OverLimit where the weights and
     what reading or a layer takes beside them exceed ``options.limits.memory``.
     """
-    layers = list(network)
-    axes = resolve_axes(header.format, len(header.shape), options.axes, layers[0].data_format)
+    first = network.data_format == "channels_first"
+    axes = resolve_axes(header.format, len(header.shape), options.axes, network.data_format)
     place = Arrangement(axes, tuple(header.shape), header.order)
-    dtype = options.compute_dtype or ("float64" if any(layer.dtype == "float64" for layer in layers) else "float32")
-    weights = _weight_bytes(layers, place, dtype)
+    dtype = options.compute_dtype or computing_dtype(network)
+    shape = layer_shape(place, first)
+    weights = _weight_bytes(network, shape, place, dtype)
     reading = _bytes(place, dtype) + header.extra_bytes(np.dtype(dtype))
     _check_memory(weights, options.limits)
     steps: list[Step] = []
-    field, first = ReceptiveField(), header.geometry_for(axes)
-    geometry = first
-    for layer in layers:
-        step = _step(layer, place, field, geometry, dtype, options, weights)
+    field, geometry = ReceptiveField(), header.geometry_for(axes)
+    start = geometry
+    for layer in network:
+        step = _step(layer, place, first, field, geometry, dtype, options, weights)
         steps.append(step)
         place, field, geometry = step.target, step.receptive_field, step.geometry
-    working = (_bytes(s.source, dtype) + _bytes(s.target, dtype) + s.plan.scratch_bytes for s in steps)
-    peak = weights + max(reading, *working)
+    peak = weights + max(reading, *(step.working_bytes(dtype) for step in steps))
     _check_memory(peak, options.limits)
-    return RunPlan(tuple(steps), dtype, peak, options, first)
+    return RunPlan(tuple(steps), dtype, peak, options, start, first)
+
+
+def computing_dtype(network: Network) -> Real:
+    """Return the type that a whole network is computed in: float64 if any layer is, else float32."""
+    return "float64" if any(layer.dtype == "float64" and not isinstance(layer, Passing) for layer in network) else "float32"
 
 
 def _check_memory(needed: int, limits: Limits, subject: str = "") -> None:
@@ -147,65 +145,88 @@ def _check_memory(needed: int, limits: Limits, subject: str = "") -> None:
         )
 
 
-def _weight_bytes(layers: list[Conv3D], place: Arrangement, dtype: Real) -> int:
+def _weight_bytes(network: Network, shape: tuple[int, ...], place: Arrangement, dtype: Real) -> int:
     """Return the size of all weights, there from first layer to last, and of the largest layer's copies of its own."""
-    held, copied, channels = 0, 0, place.channels
-    for layer in layers:
-        kernel = voxels(layer.kernel_shape(channels))
-        held += (kernel + layer.filters * layer.use_bias) * np.dtype(layer.dtype).itemsize
+    held, copied = 0, 0
+    for name, weights in network.weight_shapes(shape).items():
+        layer, largest = network[name], max(voxels(weight) for weight in weights.values())
+        held += sum(voxels(weight) for weight in weights.values()) * np.dtype(layer.dtype).itemsize
         copies = (layer.dtype != dtype) + (place.memory_order != (0, 1, 2))
-        copied = max(copied, copies * kernel * ITEMSIZE[dtype])
-        channels = layer.filters
+        copied = max(copied, copies * largest * ITEMSIZE[dtype])
     return held + copied
 
 
-def layer_shape(layer: Conv3D, place: Arrangement) -> tuple[int, ...]:
-    """Return the shape of an array as the layer sees it, in the layer's data format."""
+def layer_shape(place: Arrangement, channels_first: bool) -> tuple[int, ...]:
+    """Return the shape of an array as a layer sees it, in the network's data format."""
     batch = place.batch_shape or (1,)
-    if layer.data_format == "channels_first":
+    if channels_first:
         return (*batch, place.channels, *place.size)
     return (*batch, *place.size, place.channels)
 
 
 def _step(
-    layer: Conv3D,
+    layer: Layer,
     place: Arrangement,
+    channels_first: bool,
     field: ReceptiveField,
     geometry: Geometry | None,
     dtype: Real,
     options: Options,
     weights: int,
 ) -> Step:
-    shape = layer_shape(layer, place)
-    problem = replace(layer.problem(shape), dtype=dtype, order=place.memory_order)
-    layer.activation.check_rank(len(shape))
-    if 0 in problem.output_size:
-        raise ShapeError(
-            f"layer {layer.name!r}: the output would be empty: got input {'x'.join(map(str, problem.size))}, "
-            f"expected at least {'x'.join(map(str, _smallest(layer)))} for this kernel and padding"
-        )
-    limits = options.limits
-    try:
-        plan = engine.choose(problem, replace(limits, memory=limits.memory - weights), options.method, options.accuracy)
-    except OverLimit as error:
-        _check_memory(error.needed + weights, limits, f"layer {layer.name!r}: ")
-        raise
-    target = place.after(problem.output_size, problem.filters, layer.data_format == "channels_first")
-    k, d, pads = problem.kernel, problem.dilation, problem.padding
-    shifts = [centre_shift(k[i], d[i], pads[i][0]) for i in range(3)]
+    shape = layer_shape(place, channels_first)
+    problem = replace(layer.problem(shape), dtype=dtype, order=place.memory_order) if isinstance(layer, Conv3D) else None
+    plan = None if problem is None else _engine_plan(layer, problem, options, weights)
+    pads = layer.margins if problem is None else problem.padding
+    size, channels = (_widened(place.size, pads), place.channels) if problem is None else (problem.output_size, problem.filters)
+    result = layer.compute_output_shape(shape)
+    middle = place.after(size, channels, channels_first)
+    target = middle.after(*_split(result, channels_first), channels_first)
+    if problem is None:
+        shifts, strides = [-float(before) for before, _ in pads], (1, 1, 1)
+    else:
+        k, d, strides = problem.kernel, problem.dilation, problem.strides
+        shifts, field = [centre_shift(k[i], d[i], pads[i][0]) for i in range(3)], field.through(k, strides, d)
     return Step(
         layer,
         place,
+        middle,
         target,
         pads,
         plan,
-        field.through(k, problem.strides, d),
-        None if geometry is None else geometry.through(problem.strides, shifts, order=place.space),
+        field,
+        None if geometry is None else geometry.through(strides, shifts, order=place.space),
+        sum(voxels(weight) for weight in layer.weight_shapes(shape).values()),
     )
 
 
-def _smallest(layer: Conv3D) -> Triple:
-    a, b, c = ((k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True))
+def _engine_plan(layer: Conv3D, problem: engine.Problem, options: Options, weights: int) -> engine.Plan:
+    if 0 in problem.output_size:
+        raise ShapeError(
+            f"layer {layer.name!r}: the output would be empty: got input {'x'.join(map(str, problem.size))}, "
+            f"expected at least {'x'.join(map(str, _smallest(problem)))} for this kernel and padding"
+        )
+    limits = options.limits
+    try:
+        return engine.choose(problem, replace(limits, memory=limits.memory - weights), options.method, options.accuracy)
+    except OverLimit as error:
+        _check_memory(error.needed + weights, limits, f"layer {layer.name!r}: ")
+        raise
+
+
+def _widened(size: Triple, margins: Pads) -> Triple:
+    a, b, c = (n + sum(margin) for n, margin in zip(size, margins, strict=True))
+    return a, b, c
+
+
+def _split(shape: Sequence[int | None], channels_first: bool) -> tuple[Triple, int]:
+    """Return size and channels of a shape that is known."""
+    *size, channels = shape[-4:] if not channels_first else (*shape[-3:], shape[-4])
+    return cast("Triple", tuple(size)), cast("int", channels)
+
+
+def _smallest(problem: engine.Problem) -> Triple:
+    a, b, c = ((k - 1) * d + 1 for k, d in zip(problem.kernel, problem.dilation, strict=True))
     return a, b, c
 
 

@@ -6,28 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 
-import numpy as np
-
 from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
-from conv3d_cli.engine.threads import Pieces, share
 from conv3d_cli.errors import MethodError
+from conv3d_cli.layers.borders import fit
+from conv3d_cli.pipeline.activate import activated
 from conv3d_cli.pipeline.arrange import paired_blocks
-from conv3d_cli.pipeline.plan import RunPlan, Step
+from conv3d_cli.pipeline.plan import RunPlan
+from conv3d_cli.pipeline.step import Step
+from conv3d_cli.shapes import NO_PADS
 from conv3d_cli.volumes.values import Values, scan
-
-ACTIVATION_BLOCK_VOXELS = 1 << 18
 
 Tick = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What a layer did: the plan that was carried out in the end, and its time in seconds."""
+    """What a layer did: the plan that was carried out in the end, its time in seconds, the loss of its output."""
 
     step: Step
-    plan: engine.Plan
+    plan: engine.Plan | None
     seconds: float
+    activity_loss: float | None
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,19 @@ def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None) -> O
             "they spread as far as the kernel reaches"
         )
     whole, done, outcomes = max(plan.seconds, 1e-9), 0.0, []
+    known: Values | None = values
     for step in plan.steps:
-        start, share_of = perf_counter(), step.plan.seconds / whole
-        known = values if step is plan.steps[0] else None
-        array, used = _convolve(step, array, known, tick and _part(tick, done, share_of))
-        _activate(step, array)
+        start, share_of, used = perf_counter(), step.seconds / whole, None
+        if step.plan is not None:
+            array, used = _convolve(step, step.plan, array, known, tick and _part(tick, done, share_of))
+        elif step.pads != NO_PADS:
+            array = _bordered(step, array)
+        array = activated(step, array, plan.channels_first, plan.options.limits.threads)
+        known = None if step.copies or not step.idle else known
         done += share_of
-        outcomes.append(StepOutcome(step, used, perf_counter() - start))
+        seconds = perf_counter() - start
+        batch = (step.target.batch_shape or (1,))[0]
+        outcomes.append(StepOutcome(step, used, seconds, step.layer.activity_loss(array, batch)))
     return Outcome(array, tuple(outcomes), values, scan(array), tuple(warnings))
 
 
@@ -70,49 +76,33 @@ def _part(tick: Tick, start: float, length: float) -> Tick:
     return lambda fraction: tick(start + length * fraction)
 
 
-def _convolve(step: Step, array: Array, known: Values | None, tick: Tick | None) -> tuple[Array, engine.Plan]:
+def _bordered(step: Step, array: Array) -> Array:
+    """Return the array with zeros around it, or with voxels cut off."""
+    margins = dict(zip(step.source.space, step.pads, strict=True))
+    return fit(array, [margins.get(axis, (0, 0)) for axis in step.source.axes], step.middle.empty(array.dtype))
+
+
+def _convolve(
+    step: Step, planned: engine.Plan, array: Array, known: Values | None, tick: Tick | None
+) -> tuple[Array, engine.Plan]:
     """Return the layer's output before its activation, and the plan that the values allowed.
 
     ``known`` holds the values of the file, if this is what the layer takes: a refusal then names the file's own index.
     """
-    problem = step.plan.asked
-    kernel, *rest = (array.astype(problem.dtype, copy=False) for array in step.layer.weights)
-    bias = rest[0] if rest else None
-    out = step.target.empty(problem.dtype)
-    pairs = list(paired_blocks(step.source.planar(array), step.target.planar(out)))
+    problem, layer = planned.asked, step.layer
+    kernel = layer.variables["kernel"].astype(problem.dtype, copy=False)
+    bias = layer.variables["bias"].astype(problem.dtype, copy=False) if "bias" in layer.variables else None
+    out = step.middle.empty(problem.dtype)
+    pairs = list(paired_blocks(step.source.planar(array), step.middle.planar(out)))
     try:
-        plan = engine.settle(step.plan, step.source.planar(array), kernel)
+        plan = engine.settle(planned, step.source.planar(array), kernel)
     except MethodError as error:
         if known is None or not known.nonfinite:
-            raise MethodError(f"layer {step.layer.name!r}: {error}") from None
+            raise MethodError(f"layer {layer.name!r}: {error}") from None
         raise MethodError(
-            f"layer {step.layer.name!r}: method {step.plan.method!r} would spread non-finite voxels: got "
+            f"layer {layer.name!r}: method {planned.method!r} would spread non-finite voxels: got "
             f"{known.nonfinite}, the first at index {known.first_nonfinite}, expected none, or another method"
         ) from None
     for i, (x, y) in enumerate(pairs):
         engine.execute(plan, x, kernel, bias, y, tick and _part(tick, i / len(pairs), 1 / len(pairs)), settled=True)
     return out, plan
-
-
-def _activate(step: Step, array: Array) -> None:
-    """Apply the layer's activation in place, in blocks that stay in cache, shared by threads."""
-    activation = step.layer.activation
-    if activation.name == "linear":
-        return
-    planar = step.target.planar(array)
-    planar = planar if planar.ndim > 4 else planar[np.newaxis]
-    first = step.layer.data_format == "channels_first"
-    view = planar if first else np.moveaxis(planar, -4, -1)
-    mixed = None if activation.axis is None else activation.axis % view.ndim
-    space = [view.ndim - (3 if first else 4) + dimension for dimension in step.target.memory_order]
-    axis = next(a for a in space if a != mixed)
-    rows = view.shape[axis]
-    length = max(1, ACTIVATION_BLOCK_VOXELS * rows // max(view.size, 1))
-    pieces = Pieces([slice(start, start + length) for start in range(0, rows, length)])
-
-    def work() -> None:
-        for piece in pieces:
-            part = view[(slice(None),) * axis + (piece,)]
-            activation(part, out=part)
-
-    share(work, step.plan.threads, stop=pieces.close)

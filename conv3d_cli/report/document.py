@@ -12,12 +12,13 @@ from conv3d_cli.engine import Candidate, Plan, isa
 from conv3d_cli.limits import peak_bytes
 
 if TYPE_CHECKING:
-    from conv3d_cli.pipeline import Outcome, RunPlan, Step
+    from conv3d_cli.layers import Layer
+    from conv3d_cli.pipeline import Outcome, RunPlan, Step, StepOutcome
     from conv3d_cli.pipeline.arrange import Arrangement
     from conv3d_cli.volumes import Geometry
     from conv3d_cli.volumes.values import Values
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 
 LIBRARIES = ("numpy", "scipy", "nibabel", "h5py", "pyyaml", "click")
 
@@ -45,6 +46,7 @@ def plan_document(plan: RunPlan, context: Context) -> Document:
         "input": {**_place(plan.source, plan.geometry), **context.input},
         "output": {**_place(plan.target, plan.output_geometry), **context.output},
         "spec": context.spec,
+        "data_format": "channels_first" if plan.channels_first else "channels_last",
         "weights": context.weights,
         "layers": [_layer(step, step.plan) for step in plan.steps],
         "compute_dtype": plan.dtype,
@@ -64,7 +66,7 @@ def plan_document(plan: RunPlan, context: Context) -> Document:
 def run_document(plan: RunPlan, outcome: Outcome, context: Context, seconds: dict[str, float]) -> Document:
     """Return the document of a run that has happened; ``seconds`` holds the time of each stage by name."""
     document = plan_document(plan, context)
-    layers = [{**_layer(done.step, done.plan), "seconds": done.seconds} for done in outcome.steps]
+    layers = [_run_layer(done) for done in outcome.steps]
     return {
         **document,
         "report": "conv3d-run",
@@ -77,6 +79,13 @@ def run_document(plan: RunPlan, outcome: Outcome, context: Context, seconds: dic
         "platform": platform.platform(),
         "warnings": [*document["warnings"], *outcome.warnings],
     }
+
+
+def _run_layer(done: StepOutcome) -> Document:
+    document = {**_layer(done.step, done.plan), "seconds": done.seconds}
+    if done.activity_loss is not None:
+        document["losses"] = {"activity": _finite(done.activity_loss), **document["losses"]}
+    return document
 
 
 def versions() -> dict[str, str]:
@@ -92,35 +101,64 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _layer(step: Step, plan: Plan) -> Document:
-    problem, layer = plan.asked, step.layer
+def _layer(step: Step, plan: Plan | None) -> Document:
+    """Return what there is to say of a layer; one that does not convolve has a kernel of one voxel."""
+    layer = step.layer
     return {
         "name": layer.name,
+        "class_name": layer.class_name,
         "input_shape": list(step.source.shape),
         "input_axes": step.source.axes,
         "output_shape": list(step.target.shape),
         "output_axes": step.target.axes,
-        "data_format": layer.data_format,
-        "filters": problem.filters,
+        "padding_before": [before for before, _ in step.pads],
+        "padding_after": [after for _, after in step.pads],
+        "activation": "linear" if layer.activation is None else layer.activation.name,
+        "parameters": step.parameters,
+        "receptive_field": list(step.receptive_field.size),
+        **_geometry(step.geometry),
+        **_convolution(step, plan),
+        "losses": layer.weight_losses(),
+        "constraints": _constraints(layer),
+    }
+
+
+def _convolution(step: Step, plan: Plan | None) -> Document:
+    if plan is None:
+        channels, ones = step.source.channels, [1, 1, 1]
+        shape = {"channels": channels, "filters": step.target.channels, "groups": 1, "multiply_adds": 0}
+        windows = {"kernel_size": ones, "strides": ones, "dilation_rate": ones, "padding": None}
+        method = {"method": None, "method_detail": "", "why": "", "predicted_seconds": 0.0, "scratch_bytes": 0}
+        return {**shape, **windows, **method, "candidates": []}
+    problem, padding = plan.asked, step.layer.get_config()["padding"]
+    return {
         "channels": problem.channels,
+        "filters": problem.filters,
         "groups": problem.groups,
+        "multiply_adds": problem.multiply_adds,
         "kernel_size": list(problem.kernel),
         "strides": list(problem.strides),
         "dilation_rate": list(problem.dilation),
-        "padding": layer.padding,
-        "padding_before": [before for before, _ in step.pads],
-        "padding_after": [after for _, after in step.pads],
-        "activation": layer.activation.name,
-        "parameters": step.parameters,
-        "multiply_adds": problem.multiply_adds,
-        "receptive_field": list(step.receptive_field.size),
-        **_geometry(step.geometry),
+        "padding": padding if isinstance(padding, str) else "explicit",
         "method": plan.method,
         "method_detail": plan.candidate.detail,
         "why": plan.why,
         "predicted_seconds": plan.seconds,
         "scratch_bytes": plan.scratch_bytes,
         "candidates": [_candidate(candidate) for candidate in plan.candidates],
+    }
+
+
+def _constraints(layer: Layer) -> Document:
+    """Return, by weight, the constraint on it and by how much it fails it; nothing before there are weights."""
+    return {
+        name: {
+            "constraint": constraint.name,
+            "meaning": constraint.meaning,
+            "violation": _finite(violation),
+            "satisfied": violation == 0,
+        }
+        for name, (constraint, violation) in layer.violations().items()
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from conv3d_cli.engine.methods import METHODS
+from conv3d_cli.layers import LAYERS
+from conv3d_cli.layers.signature import DIALECTS
 from conv3d_cli.report.document import REPORT_VERSION
 
 Schema = dict[str, Any]
@@ -73,21 +75,23 @@ CANDIDATE = _record(
     }
 )
 
+CONSTRAINT = _record({"constraint": STRING, "meaning": STRING, "violation": OPTIONAL_NUMBER, "satisfied": {"type": "boolean"}})
+
 LAYER = _record(
     {
         "name": STRING,
+        "class_name": {"enum": sorted(LAYERS)},
         "input_shape": _list(COUNT),
         "input_axes": STRING,
         "output_shape": _list(COUNT),
         "output_axes": STRING,
-        "data_format": {"enum": ["channels_last", "channels_first"]},
         "filters": COUNT,
         "channels": COUNT,
         "groups": COUNT,
         "kernel_size": TRIPLE,
         "strides": TRIPLE,
         "dilation_rate": TRIPLE,
-        "padding": {"enum": ["valid", "same"]},
+        "padding": {"enum": ["valid", "same", "explicit", None]},
         "padding_before": TRIPLE,
         "padding_after": TRIPLE,
         "activation": STRING,
@@ -95,12 +99,18 @@ LAYER = _record(
         "multiply_adds": COUNT,
         "receptive_field": TRIPLE,
         **GEOMETRY,
-        "method": METHOD,
+        "method": {"enum": [*METHOD["enum"], None], "description": "null for a layer that does not convolve"},
         "method_detail": STRING,
         "why": STRING,
         "predicted_seconds": SECONDS,
         "scratch_bytes": COUNT,
         "candidates": _list(CANDIDATE),
+        "losses": {
+            "type": "object",
+            "additionalProperties": OPTIONAL_NUMBER,
+            "description": "of the regularizers, by weight, and of the output as `activity`",
+        },
+        "constraints": {"type": "object", "additionalProperties": CONSTRAINT},
     },
     {"seconds": SECONDS},
 )
@@ -135,7 +145,7 @@ def report_schema() -> Schema:
     """Return the JSON Schema of the documents that ``apply --report`` and ``plan --json`` write.
 
     >>> report_schema()["properties"]["version"]
-    {'const': 1}
+    {'const': 2}
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -147,7 +157,8 @@ def report_schema() -> Schema:
                 "command": STRING,
                 "input": INPUT,
                 "output": OUTPUT,
-                "spec": _record({"path": STRING, "sha256": STRING, "keras": {"enum": [2]}}),
+                "spec": _record({"path": STRING, "sha256": STRING, "keras": {"enum": list(DIALECTS)}}),
+                "data_format": {"enum": ["channels_last", "channels_first"]},
                 "weights": _record(
                     {
                         "path": OPTIONAL_STRING,

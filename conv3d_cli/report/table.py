@@ -33,6 +33,7 @@ class Column:
 
 COLUMNS = (
     Column("layer", lambda layer: words.printable(layer["name"])),
+    Column("class", lambda layer: layer["class_name"], dull="Conv3D"),
     Column("output", lambda layer: f"{words.lengths(layer['output_shape'])} {layer['output_axes']}"),
     Column("kernel", lambda layer: words.lengths(layer["kernel_size"])),
     Column("stride", lambda layer: words.times(layer["strides"]), dull="1"),
@@ -43,7 +44,7 @@ COLUMNS = (
     Column("mult-adds", lambda layer: words.count(layer["multiply_adds"]), right=True),
     Column("sees", lambda layer: words.lengths(layer["receptive_field"])),
     Column("activation", lambda layer: layer["activation"], dull="linear"),
-    Column("method", lambda layer: layer["method"]),
+    Column("method", lambda layer: layer["method"] or "-"),
 )
 TIMES = {
     "conv3d-run": Column("time", lambda layer: words.duration(layer["seconds"]), right=True),
@@ -147,9 +148,21 @@ def _volume(role: str, volume: Document) -> str:
     return f"{role:<7}{words.printable(volume.get('path') or '(no file)')}: {', '.join(part for part in parts if part)}"
 
 
+def _remarks(layer: Document) -> list[str]:
+    """Return why a layer's method was chosen, its losses, and what its weights should satisfy."""
+    remarks = [f"{layer['method']}, {layer['why']}"] if layer["method"] else []
+    if layer["losses"]:
+        remarks.append("loss " + ", ".join(f"{name} {words.number(loss)}" for name, loss in layer["losses"].items()))
+    for name, found in layer["constraints"].items():
+        fails = "satisfied" if found["satisfied"] else f"not satisfied, by {words.number(found['violation'])}"
+        remarks.append(f"{name} constraint {found['constraint']} {fails}")
+    return remarks
+
+
 def _footer(document: Document) -> list[str]:
     lines = [f"note: {note}" for note in document["output"].get("notes", ())]
-    lines += [f"{words.printable(layer['name'])}: {layer['method']}, {layer['why']}" for layer in document["layers"]]
+    for layer in document["layers"]:
+        lines += [f"{words.printable(layer['name'])}: {sentence}" for sentence in _remarks(layer)]
     machine = f"{document['threads']} threads, {document['instruction_set']}, {document['compute_dtype']}"
     seconds, memory = document["seconds"], document["memory"]
     if document["report"] == "conv3d-plan":

@@ -1,17 +1,16 @@
-"""Layers against the rules of Conv3D, and against each other, each problem at the place that it is about."""
+"""Layers against the rules of their classes, and against each other, each problem at the place that it is about."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import Conv3dError, UnknownArgument
-from conv3d_cli.layers import Conv3D, Network
-from conv3d_cli.layers.arguments import ARGUMENTS
-from conv3d_cli.layers.arguments import problems as argument_problems
-from conv3d_cli.spec.forms import Canonical, first_place, unknown_key
+from conv3d_cli.layers import Conv3D, Layer, Network, make_layer
+from conv3d_cli.spec.forms import Canonical, LayerNode, first_place, unknown_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from conv3d_cli.spec.problems import Place, Problems
     from conv3d_cli.spec.reader import Node
@@ -23,7 +22,7 @@ def build_network(spec: Canonical, problems: Problems) -> Network:
         check_layer(layer, spec.keras, problems)
     _check_names(spec.layers, problems)
     problems.raise_any()
-    layers = [Conv3D.from_config(layer.plain()) for layer in spec.layers]
+    layers = [make_layer(layer.class_name, layer.node.plain(), spec.keras) for layer in spec.layers]
     for rule in BETWEEN_LAYERS:
         rule(layers, spec.layers, problems)
     problems.raise_any()
@@ -33,16 +32,17 @@ def build_network(spec: Canonical, problems: Problems) -> Network:
         problems.fail(spec.layers[0].place, str(error))
 
 
-def check_layer(layer: Node, keras: int, problems: Problems) -> None:
+def check_layer(layer: LayerNode, keras: int, problems: Problems) -> None:
     """Note every problem of one layer at the value, key or layer that it is about."""
-    for problem in argument_problems(layer.plain(), keras):
+    node, known = layer.node, layer.signature.arguments
+    for problem in layer.signature.problems(node.plain(), keras):
         argument = problem.argument
-        if isinstance(problem, UnknownArgument) and argument not in ARGUMENTS:
-            problems.add(layer.keys[problem.argument], unknown_key(problem.argument, ARGUMENTS))
-        elif argument is None or argument not in layer.value:
+        if isinstance(problem, UnknownArgument) and argument not in known and argument in node.keys:
+            problems.add(node.keys[problem.argument], unknown_key(problem.argument, known))
+        elif argument is None or argument not in node.value:
             problems.add(layer.place, str(problem))
         else:
-            _explain(layer.value[argument], argument, str(problem), problems)
+            _explain(node.value[argument], argument, str(problem), problems)
 
 
 def _explain(node: Node, argument: str, message: str, problems: Problems) -> None:
@@ -73,10 +73,10 @@ def _inside(node: Node, argument: str, message: str) -> Place:
     return node.place
 
 
-def _check_names(layers: Sequence[Node], problems: Problems) -> None:
+def _check_names(layers: Sequence[LayerNode], problems: Problems) -> None:
     first: dict[str, Node] = {}
     for layer in layers:
-        name = layer.value.get("name")
+        name = layer.node.value.get("name")
         if name is None or not isinstance(name.value, str):
             continue
         if name.value in first:
@@ -88,40 +88,50 @@ def _check_names(layers: Sequence[Node], problems: Problems) -> None:
             first[name.value] = name
 
 
-def _same_format(layers: Sequence[Conv3D], nodes: Sequence[Node], problems: Problems) -> None:
-    for layer, node in zip(layers, nodes, strict=True):
-        if layer.data_format != layers[0].data_format:
+def _same_format(layers: Sequence[Layer], nodes: Sequence[LayerNode], problems: Problems) -> None:
+    known = [(layer, node) for layer, node in zip(layers, nodes, strict=True) if layer.data_format is not None]
+    for layer, node in known[1:]:
+        first, at = known[0]
+        if layer.data_format != first.data_format:
             problems.add(
                 first_place(node, "data_format"),
                 f"data_format: differs between layers: got {layer.data_format}, "
-                f"expected {layers[0].data_format} as in the layer at {nodes[0].place}",
+                f"expected {first.data_format} as in the layer at {at.place}",
             )
 
 
-def _channels_fit(layers: Sequence[Conv3D], nodes: Sequence[Node], problems: Problems) -> None:
-    for i in range(1, len(layers)):
-        channels, groups = layers[i - 1].filters, layers[i].groups
-        if channels % groups:
+def _channels_fit(layers: Sequence[Layer], nodes: Sequence[LayerNode], problems: Problems) -> None:
+    for before, node, layer, at in _neighbours(layers, nodes):
+        if before.filters % layer.groups:
             problems.add(
-                first_place(nodes[i], "groups"),
-                f"groups: must divide the input channels: got {groups}, "
-                f"expected a divisor of {channels}, the filters of the layer at {nodes[i - 1].place}",
+                first_place(at, "groups"),
+                f"groups: must divide the input channels: got {layer.groups}, "
+                f"expected a divisor of {before.filters}, the filters of the layer at {node.place}",
             )
 
 
-def _declared_fits(layers: Sequence[Conv3D], nodes: Sequence[Node], problems: Problems) -> None:
-    for i in range(1, len(layers)):
-        declared, made = layers[i].declared_channels, layers[i - 1].filters
+def _declared_fits(layers: Sequence[Layer], nodes: Sequence[LayerNode], problems: Problems) -> None:
+    for before, node, layer, at in _neighbours(layers, nodes):
+        declared, made = layer.declared_channels, before.filters
         if declared is not None and declared != made:
-            argument = "batch_input_shape" if "batch_input_shape" in nodes[i].value else "input_shape"
+            argument = "batch_input_shape" if "batch_input_shape" in at.node.value else "input_shape"
             problems.add(
-                first_place(nodes[i], argument),
+                first_place(at, argument),
                 f"{argument}: must have the channels that come in: got {declared}, "
-                f"expected {made}, the filters of the layer at {nodes[i - 1].place}",
+                f"expected {made}, the filters of the layer at {node.place}",
             )
 
 
-BETWEEN_LAYERS: tuple[Callable[[Sequence[Conv3D], Sequence[Node], Problems], None], ...] = (
+def _neighbours(
+    layers: Sequence[Layer], nodes: Sequence[LayerNode]
+) -> Iterator[tuple[Conv3D, LayerNode, Conv3D, LayerNode]]:
+    """Yield every two convolutions that follow each other directly, with their places."""
+    for (before, node), (layer, at) in pairwise(zip(layers, nodes, strict=True)):
+        if isinstance(before, Conv3D) and isinstance(layer, Conv3D) and before.activation.keeps_shape:
+            yield before, node, layer, at
+
+
+BETWEEN_LAYERS: tuple[Callable[[Sequence[Layer], Sequence[LayerNode], Problems], None], ...] = (
     _same_format,
     _channels_fit,
     _declared_fits,

@@ -1,7 +1,7 @@
 """Every accepted form of a spec becomes one canonical form: a dialect, a weights file, a list of layers.
 
 The forms are ``layers:`` with a list; the keys of a single Conv3D; and, for a layer in either, Keras's own
-``class_name:`` with ``config:``.
+``class_name:`` with ``config:``, which is also how a layer of another class than Conv3D is written.
 """
 
 from __future__ import annotations
@@ -10,29 +10,54 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import nearest
-from conv3d_cli.layers.arguments import ARGUMENTS, DIALECTS
+from conv3d_cli.layers import LAYERS
+from conv3d_cli.layers.arguments import ARGUMENTS
+from conv3d_cli.layers.named import is_own
+from conv3d_cli.layers.signature import DIALECTS, Signature
 from conv3d_cli.spec.problems import Place, Problems, shown
 from conv3d_cli.spec.reader import Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-CLASS_NAMES = ("Conv3D", "Convolution3D")
 FILE_KEYS = {
-    "keras": "dialect of names and formulas: 2, the one of tf.keras 2.4",
+    "keras": "dialect of names and formulas: 2, the one of tf.keras 2.4, or 3, that of Keras 3",
     "weights": "weights file, relative to the folder of the spec",
     "layers": "layers, each applied to what the one before it gives",
 }
-WRAPPER_KEYS = {"class_name": "Conv3D, as Keras writes it", "config": "arguments of the layer"}
+WRAPPER_KEYS = {
+    "class_name": "class of the layer, as Keras writes it",
+    "config": "arguments of the layer",
+    "module": "the class's module, as Keras 3 writes it",
+    "registered_name": "null, as Keras 3 writes it for its own classes",
+}
+
+
+@dataclass(frozen=True)
+class LayerNode:
+    """A layer of a spec: its class, and the mapping from its arguments, which knows its place."""
+
+    class_name: str
+    node: Node
+
+    @property
+    def place(self) -> Place:
+        """Where the arguments begin."""
+        return self.node.place
+
+    @property
+    def signature(self) -> Signature:
+        """The arguments that the class has."""
+        return LAYERS[self.class_name].signature
 
 
 @dataclass(frozen=True)
 class Canonical:
-    """A spec in its one form; the layers are mappings from Conv3D's arguments, each with its place."""
+    """A spec in its one form."""
 
     keras: int
     weights: str | None
-    layers: list[Node]
+    layers: list[LayerNode]
 
 
 def canonical_form(root: Node, problems: Problems) -> Canonical:
@@ -62,9 +87,10 @@ def _keras(root: Node, problems: Problems) -> int:
     node = root.value.get("keras")
     if node is None:
         return DIALECTS[0]
-    if type(node.value) is not int or node.value not in DIALECTS:
-        only = " and ".join(map(str, DIALECTS))
-        problems.add(node.place, f"keras: only {only} is supported: got {shown(node.plain())}" + _explained(node))
+    if type(node.value) is int and node.value in DIALECTS:
+        return node.value
+    known = " or ".join(map(str, DIALECTS))
+    problems.add(node.place, f"keras: unknown dialect: got {shown(node.plain())}, expected {known}" + _explained(node))
     return DIALECTS[0]
 
 
@@ -86,7 +112,7 @@ def _explained(node: Node) -> str:
     return f" ({node.hint})" if node.hint else ""
 
 
-def _layers(root: Node, problems: Problems) -> Iterable[Node]:
+def _layers(root: Node, problems: Problems) -> Iterable[LayerNode]:
     if "layers" in root.value:
         refuse_unknown(root, FILE_KEYS, problems)
         return _listed(root.value["layers"], problems)
@@ -104,7 +130,7 @@ def _layers(root: Node, problems: Problems) -> Iterable[Node]:
     return _unwrapped(Node(known, first, root.keys), problems)
 
 
-def _listed(node: Node, problems: Problems) -> Iterable[Node]:
+def _listed(node: Node, problems: Problems) -> Iterable[LayerNode]:
     if not isinstance(node.value, list) or not node.value:
         what = "an empty list" if node.value == [] else shown(node.plain())
         problems.add(
@@ -115,39 +141,46 @@ def _listed(node: Node, problems: Problems) -> Iterable[Node]:
     return [layer for item in node.value for layer in _unwrapped(item, problems)]
 
 
-def _unwrapped(node: Node, problems: Problems) -> list[Node]:
-    """Return a layer's arguments in a list, which is empty where there are none to check."""
+def _unwrapped(node: Node, problems: Problems) -> list[LayerNode]:
+    """Return a layer in a list, which is empty where there is nothing to check."""
     if not isinstance(node.value, dict):
         problems.add(node.place, f"a layer must be a mapping of Conv3D's keys: got {shown(node.plain())}")
         return []
     if "class_name" not in node.value:
-        return [node] if "config" not in node.value else _half_wrapped(node, problems)
+        return [LayerNode("Conv3D", node)] if "config" not in node.value else _half_wrapped(node, problems)
     refuse_unknown(node, WRAPPER_KEYS, problems)
     name, config = node.value["class_name"], node.value.get("config")
-    if name.value not in CLASS_NAMES:
-        problems.add(name.place, f"class_name: must be Conv3D: got {shown(name.plain())}" + _nearest_class(name))
+    if not isinstance(name.value, str) or name.value not in LAYERS:
+        known = ", ".join(LAYERS)
+        problems.add(
+            name.place, f"class_name: no such layer: got {shown(name.plain())}" + (_nearest_class(name) or f": expected one of {known}")
+        )
+        return []
+    if not is_own(node.plain()):
+        problems.add(node.place, "class_name: not Keras's own: expected a class of keras")
         return []
     if config is None:
-        problems.add(node.place, "config: missing beside class_name: expected a mapping of Conv3D's keys")
+        problems.add(node.place, f"config: missing beside class_name: expected a mapping of {name.value}'s keys")
         return []
     if not isinstance(config.value, dict):
-        problems.add(config.place, f"config: must be a mapping of Conv3D's keys: got {shown(config.plain())}")
+        problems.add(config.place, f"config: must be a mapping of {name.value}'s keys: got {shown(config.plain())}")
         return []
-    return [config]
+    return [LayerNode(name.value, config)]
 
 
-def _half_wrapped(node: Node, problems: Problems) -> list[Node]:
+def _half_wrapped(node: Node, problems: Problems) -> list[LayerNode]:
     problems.add(node.keys["config"], "config: stands alone: expected `class_name: Conv3D` beside it")
     return []
 
 
 def _nearest_class(name: Node) -> str:
-    if name.value == "Sequential":
-        return ", expected its layers in a list under `layers:`"
-    return nearest(name.value, CLASS_NAMES) if isinstance(name.value, str) else ""
+    if name.value in ("Sequential", "Functional", "Model"):
+        return ", expected its layers in a list under `layers:`, or the model's own .json file"
+    return nearest(name.value, LAYERS) if isinstance(name.value, str) else ""
 
 
-def first_place(layer: Node, argument: str) -> Place:
+def first_place(layer: LayerNode | Node, argument: str) -> Place:
     """Return where an argument of a layer stands; the layer's own place where it is not given."""
-    node: Node | None = layer.value.get(argument)
+    mapping = layer.node if isinstance(layer, LayerNode) else layer
+    node: Node | None = mapping.value.get(argument)
     return node.place if node is not None else layer.place

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from conv3d_cli.layers.arguments import ARGUMENTS, DIALECTS
-from conv3d_cli.spec.forms import CLASS_NAMES, FILE_KEYS, WRAPPER_KEYS
+from conv3d_cli.layers import LAYERS
+from conv3d_cli.layers.arguments import ARGUMENTS
+from conv3d_cli.layers.signature import DIALECTS, Argument
+from conv3d_cli.spec.forms import FILE_KEYS, WRAPPER_KEYS
 
-required = ["filters", "kernel_size"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def json_schema() -> dict[str, Any]:
@@ -20,8 +23,8 @@ def json_schema() -> dict[str, Any]:
     >>> schema["$defs"]["arguments"]["required"]
     ['filters', 'kernel_size']
     """
-    arguments = {name: {**argument.schema, "description": argument.meaning} for name, argument in ARGUMENTS.items()}
-    required = [name for name, argument in ARGUMENTS.items() if argument.required]
+    classes = {signature.owner: signature.arguments for signature in (layer.signature for layer in LAYERS.values())}
+    aliases = {owner: [name for name, layer in LAYERS.items() if layer.signature.owner == owner] for owner in classes}
     file_keys: dict[str, Any] = {
         "keras": {"enum": list(DIALECTS)},
         "weights": {"type": "string", "minLength": 1},
@@ -30,32 +33,55 @@ def json_schema() -> dict[str, Any]:
     for key, meaning in FILE_KEYS.items():
         file_keys[key]["description"] = meaning
     beside = {key: file_keys[key] for key in ("keras", "weights")}
-    wrapper = {
-        "class_name": {"enum": list(CLASS_NAMES), "description": WRAPPER_KEYS["class_name"]},
-        "config": {"$ref": "#/$defs/arguments"},
-    }
+    wrapped = {"anyOf": [{"$ref": f"#/$defs/wrapped_{owner}"} for owner in classes]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "conv3d spec",
-        "description": "Conv3D layers to apply to a volume: a list of layers, or the keys of one",
+        "description": "Layers to apply to a volume: a list of layers, or the keys of one Conv3D",
         "type": "object",
         "if": {"required": ["layers"]},
         "then": _closed(file_keys, ["layers"]),
         "else": {
             "if": {"required": ["class_name"]},
-            "then": _closed(beside | wrapper, list(wrapper)),
-            "else": _closed(beside | arguments, required),
+            "then": {"anyOf": [_wrapper(owner, names, beside) for owner, names in aliases.items()]},
+            "else": _closed(beside | _properties(ARGUMENTS), _required(ARGUMENTS)),
         },
         "$defs": {
-            "arguments": _closed(arguments, required),
+            "arguments": _arguments(ARGUMENTS),
             "layer": {
                 "type": "object",
                 "if": {"required": ["class_name"]},
-                "then": _closed(wrapper, list(wrapper)),
+                "then": wrapped,
                 "else": {"$ref": "#/$defs/arguments"},
             },
+            **{f"wrapped_{owner}": _wrapper(owner, names, {}) for owner, names in aliases.items()},
+            **{f"arguments_{owner}": _arguments(arguments) for owner, arguments in classes.items()},
         },
     }
+
+
+def _properties(arguments: Mapping[str, Argument]) -> dict[str, Any]:
+    return {name: {**argument.schema, "description": argument.meaning} for name, argument in arguments.items()}
+
+
+def _required(arguments: Mapping[str, Argument]) -> list[str]:
+    return [name for name, argument in arguments.items() if argument.required]
+
+
+def _arguments(arguments: Mapping[str, Argument]) -> dict[str, Any]:
+    return _closed(_properties(arguments), _required(arguments))
+
+
+def _wrapper(owner: str, names: list[str], beside: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of ``class_name`` with ``config``, and what may stand beside them."""
+    keys: dict[str, Any] = {
+        "class_name": {"enum": names},
+        "config": {"$ref": f"#/$defs/arguments_{owner}"},
+        "module": {"type": ["string", "null"]},
+        "registered_name": {"type": ["string", "null"]},
+    }
+    described = {key: {**schema, "description": WRAPPER_KEYS[key]} for key, schema in keys.items()}
+    return _closed({**beside, **described}, ["class_name", "config"])
 
 
 def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""Activations as layers of their own: Activation itself, and those that Keras has as layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from conv3d_cli.errors import LayerError, UnknownArgument
+from conv3d_cli.layers.activations import Activation, layer_parameters
+from conv3d_cli.layers.arguments import ARGUMENTS
+from conv3d_cli.layers.constraints import Constraint
+from conv3d_cli.layers.initializers import Initializer
+from conv3d_cli.layers.layer import Array, Layer, Shape
+from conv3d_cli.layers.regularizers import Regularizer
+from conv3d_cli.layers.signature import COMMON, COMMON_RULES, REQUIRED, Argument, Refusal, Signature
+
+
+class ActivationLayer(Layer):
+    """A layer that applies a function to its values; ``activation`` has its parameters and its weights."""
+
+    activation: Activation
+
+    @property
+    def initializers(self) -> dict[str, Initializer]:
+        """What makes the function's weights."""
+        return self.activation.initializers
+
+    @property
+    def regularizers(self) -> dict[str, Regularizer | None]:
+        """What each weight is charged by."""
+        return self.activation.regularizers
+
+    @property
+    def constraints(self) -> dict[str, Constraint | None]:
+        """What each weight should satisfy."""
+        return self.activation.constraints
+
+    def weight_shapes(self, input_shape: Sequence[int | None]) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the function's weights for an input of a shape."""
+        return self.activation.weight_shapes(self.checked_shape(input_shape))
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
+        """Return the shape of the output for that of an input; raises ShapeError if the function cannot take it."""
+        return self.activation.output_shape(self.checked_shape(input_shape))
+
+    def compute(self, x: Array) -> Array:
+        """Return the function of the input, as a new array."""
+        return self.activation(x, weights=self.computing)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration as Keras writes it; ``from_config`` makes an equal layer of it."""
+        config = super().get_config()
+        if self.class_name == "Activation":
+            return config
+        return config | dict(config.pop("activation")["config"])
+
+
+class FunctionSignature(Signature):
+    """The signature of a layer whose arguments are the parameters of one function, in either dialect."""
+
+    def normalised(self, config: Mapping[str, Any], keras: int) -> tuple[dict[str, Any], list[Refusal]]:
+        """Return the common arguments and the function; the problems of all of them."""
+        common = Signature(self.owner, COMMON, COMMON_RULES)
+        values, found = common.normalised({name: config[name] for name in config if name in COMMON}, keras)
+        parameters = {name: value for name, value in config.items() if name not in COMMON}
+        try:
+            given = {"class_name": self.owner, "config": parameters}
+            values["activation"] = Activation.of(given, self.owner, keras)
+        except (LayerError, UnknownArgument) as error:
+            found.append(self._of_parameter(error, parameters))
+        return values, found
+
+    def _of_parameter(self, error: Refusal, parameters: Mapping[str, Any]) -> Refusal:
+        """Return a refusal that names the parameter at fault, and the owner once."""
+        text = str(error).removeprefix(f"{self.owner}: ")
+        at = next((k for k in parameters if text.startswith(f"{self.owner}: {k}:") or f"got {k!r}," in text), None)
+        return UnknownArgument(text, at or self.owner) if isinstance(error, UnknownArgument) else LayerError(text, at)
+
+
+class ActivationOf(ActivationLayer):
+    """Keras's layer Activation: a function by its name.
+
+    >>> import numpy as np
+    >>> float(ActivationOf("relu")(np.full((1, 1, 1, 1, 1), -2.0)).max())
+    0.0
+    """
+
+    class_name: ClassVar[str] = "Activation"
+    signature: ClassVar[Signature] = Signature(
+        "Activation", {"activation": replace(ARGUMENTS["activation"], default=REQUIRED), **COMMON}, COMMON_RULES
+    )
+
+
+def _layer_class(name: str) -> type[ActivationLayer]:
+    own = {
+        key: Argument(parameter.default, lambda value, _: value, parameter.kind.schema, f"parameter of {name}")
+        for key, parameter in layer_parameters(name).items()
+    }
+    signature = FunctionSignature(name, {**own, **COMMON})
+    return type(name, (ActivationLayer,), {"class_name": name, "signature": signature, "__doc__": f"Keras's {name}."})
+
+
+FUNCTION_LAYERS: Mapping[str, type[ActivationLayer]] = {
+    name: _layer_class(name) for name in ("ReLU", "LeakyReLU", "ELU", "PReLU", "ThresholdedReLU", "Softmax")
+}
+"""The layers that are one function each, by Keras's names."""

@@ -1,0 +1,137 @@
+"""Layers that leave their input as it is when a network is applied: its entrance, and what acts in training only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from conv3d_cli.errors import LayerError
+from conv3d_cli.layers.kinds import NOT_NEGATIVE, SEED, Kind, RefusedError, real_array, shown, sizes
+from conv3d_cli.layers.layer import Array, Layer
+from conv3d_cli.layers.signature import BATCH_SHAPE, COMMON, COMMON_RULES, DATA_FORMAT, Argument, Signature, of_kind
+
+
+class Passing(Layer):
+    """A layer whose output is its input, of whatever real type that is."""
+
+    def __call__(self, inputs: ArrayLike) -> Array:
+        """Return a C-contiguous copy of the input; raises LayerError or ShapeError for what is no input."""
+        x = real_array(inputs, f"layer {self.name!r}: input")
+        self.compute_output_shape(x.shape)
+        return np.array(x, order="C")
+
+
+def _fraction(value: Any) -> float:
+    number = float(NOT_NEGATIVE.parse(value))
+    if number > 1:
+        raise RefusedError("above 1")
+    return number
+
+
+def _off(value: Any) -> bool:
+    if value is not False:
+        raise RefusedError("not supported")
+    return False
+
+
+def _real(value: Any, _: int) -> str:
+    name = "float32" if value is None else value
+    try:
+        real = isinstance(name, (str, type, np.dtype)) and np.dtype(name).kind in "biuf"
+    except TypeError:
+        real = False
+    if not real:
+        raise LayerError(f"dtype: not a real type: got {shown(value)}, expected for example float32 or uint8", "dtype")
+    return str(np.dtype(name).name)
+
+
+FRACTION = Kind("a number from 0 to 1", _fraction, {"type": "number", "minimum": 0, "maximum": 1})
+OFF = Kind("false", _off, {"enum": [False]})
+
+_SHAPE = sizes(1, "those of the noise").or_none("that of the input")
+_RATE = {"rate": of_kind("rate", FRACTION, "share of the values that training drops")}
+_SEED = {"seed": of_kind("seed", SEED.or_none("none"), "seed of what training draws", None)}
+_NOISE = {"noise_shape": of_kind("noise_shape", _SHAPE, "axes along which training draws", None)}
+
+
+def _training_only(owner: str, arguments: Mapping[str, Argument]) -> Signature:
+    return Signature(owner, {**arguments, **COMMON}, COMMON_RULES)
+
+
+class Dropout(Passing):
+    """Keras's Dropout, which acts in training only.
+
+    >>> float(Dropout(0.5)(np.ones((1, 2, 2, 2, 1))).sum())
+    8.0
+    """
+
+    class_name: ClassVar[str] = "Dropout"
+    signature: ClassVar[Signature] = _training_only("Dropout", {**_RATE, **_NOISE, **_SEED})
+
+
+class AlphaDropout(Passing):
+    """Keras's AlphaDropout, which acts in training only."""
+
+    class_name: ClassVar[str] = "AlphaDropout"
+    signature: ClassVar[Signature] = _training_only("AlphaDropout", {**_RATE, **_NOISE, **_SEED})
+
+
+class SpatialDropout3D(Passing):
+    """Keras's SpatialDropout3D, which acts in training only."""
+
+    class_name: ClassVar[str] = "SpatialDropout3D"
+    signature: ClassVar[Signature] = _training_only(
+        "SpatialDropout3D", {**_RATE, "data_format": DATA_FORMAT, **_NOISE, **_SEED}
+    )
+
+
+class GaussianDropout(Passing):
+    """Keras's GaussianDropout, which acts in training only."""
+
+    class_name: ClassVar[str] = "GaussianDropout"
+    signature: ClassVar[Signature] = _training_only("GaussianDropout", {**_RATE, **_SEED})
+
+
+class GaussianNoise(Passing):
+    """Keras's GaussianNoise, which acts in training only."""
+
+    class_name: ClassVar[str] = "GaussianNoise"
+    signature: ClassVar[Signature] = _training_only(
+        "GaussianNoise", {"stddev": of_kind("stddev", NOT_NEGATIVE, "of the noise of training"), **_SEED}
+    )
+
+
+class InputLayer(Passing):
+    """The entrance of a network: it declares the shape of what comes in.
+
+    >>> InputLayer(batch_input_shape=(None, 8, 8, 8, 1)).compute_output_shape((2, 8, 8, 8, 1))
+    (2, 8, 8, 8, 1)
+    """
+
+    class_name: ClassVar[str] = "InputLayer"
+    signature: ClassVar[Signature] = Signature(
+        "InputLayer",
+        {
+            "batch_shape": of_kind("batch_shape", BATCH_SHAPE, "Keras 3's name of batch_input_shape", None),
+            "sparse": of_kind("sparse", OFF, "whether inputs are sparse", False),
+            "ragged": of_kind("ragged", OFF, "whether inputs are ragged", False),
+            "optional": of_kind("optional", OFF, "whether inputs may be missing", False),
+            **COMMON,
+            "dtype": Argument(None, _real, {"type": ["string", "null"]}, "type of what comes in"),
+        },
+        COMMON_RULES,
+    )
+    batch_shape: tuple[int | None, ...] | None
+
+    def __init__(self, *args: Any, keras: int = 2, **config: Any) -> None:
+        super().__init__(*args, keras=keras, **config)
+        self.batch_input_shape = self.batch_input_shape or self.batch_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration as Keras writes it."""
+        shape = "batch_shape" if self.keras == 3 else "batch_input_shape"
+        config = {shape: self.batch_input_shape, "dtype": self.dtype, "sparse": False, "ragged": False}
+        return {**config, "name": self.name, **({"optional": False} if self.keras == 3 else {})}
