@@ -10,7 +10,7 @@ import click
 from conv3d_cli.cli import options
 from conv3d_cli.errors import UsageError, quoted
 
-SPEC_SUFFIXES = (".yaml", ".yml", ".json")
+SPECS, WEIGHTS = (".yaml", ".yml", ".json", ".keras"), (".npz", ".safetensors")
 SCHEMAS = ("spec", "report")
 
 
@@ -25,14 +25,17 @@ SCHEMAS = ("spec", "report")
 )
 @options.JSON
 def info(path: str | None, schema: str | None, as_json: bool) -> None:
-    """Show what FILE holds: a volume, weights (.npz) or a spec (.yaml). Without FILE: this machine and build.
+    """Show what FILE holds: a volume, a spec, a Keras model or weights. Without FILE: this machine and build.
 
     \b
     Example:
       conv3d info brain.nii.gz
+      conv3d info model.keras
       conv3d info --schema > conv3d-spec.schema.json
     """
     from conv3d_cli.cli.prepare import print_json
+    from conv3d_cli.report.layer_rows import layer_document, layer_row
+    from conv3d_cli.report.table import render_rows
     from conv3d_cli.report.words import printable
 
     if schema is not None:
@@ -41,12 +44,15 @@ def info(path: str | None, schema: str | None, as_json: bool) -> None:
         print_json(_schema(schema))
         return
     facts = _facts(path)
+    layers = facts.pop("layers", [])
     if as_json:
-        print_json(facts)
+        print_json({**facts, "layers": [layer_document(layer) for layer in layers]} if layers else facts)
         return
     for name, value in facts.items():
         for i, line in enumerate(_lines(value)):
             click.echo(printable(f"{name if i == 0 else '':<18}{line}"))
+    if layers:
+        render_rows("", [layer_row(layer) for layer in layers])
 
 
 def _schema(name: str) -> dict[str, Any]:
@@ -64,10 +70,14 @@ def _facts(path: str | None) -> dict[str, Any]:
     if path is None:
         return _machine()
     suffix = PurePath(path).suffix.lower()
-    if suffix in SPEC_SUFFIXES:
+    if suffix in SPECS:
         return _spec(path)
-    if suffix == ".npz":
+    if suffix in WEIGHTS:
         return _weights(path)
+    if suffix in (".h5", ".hdf5"):
+        from conv3d_cli.weights import hdf5_holds
+
+        return {"model": _spec, "weights": _weights, "volume": _volume}[hdf5_holds(path)](path)
     return _volume(path)
 
 
@@ -88,16 +98,25 @@ def _machine() -> dict[str, Any]:
 
 
 def _spec(path: str) -> dict[str, Any]:
-    from conv3d_cli.spec import load_spec
+    from conv3d_cli.spec import is_model, load_spec
 
+    if is_model(path):
+        return _model(path)
     spec = load_spec(path)
-    return {
-        "spec": path,
-        "sha256": spec.sha256,
-        "keras": spec.keras,
-        "weights": spec.weights,
-        "layers": [layer.get_config() for layer in spec.network],
-    }
+    facts = {"spec": path, "sha256": spec.sha256, "keras": spec.keras, "weights": spec.weights}
+    return {**facts, "layers": list(spec.network)}
+
+
+def _model(path: str) -> dict[str, Any]:
+    from conv3d_cli.errors import SpecError
+    from conv3d_cli.models import build_network, read_model
+
+    model = read_model(path)
+    facts = {"model": path, "sha256": model.sha256, "keras": model.version or str(model.keras), "notes": model.notes}
+    try:
+        return {**facts, "runs": "whole", "layers": list(build_network(model))}
+    except SpecError as error:
+        return {**facts, "runs": list(error.problems), "layers": list(model.entries)}
 
 
 def _weights(path: str) -> dict[str, Any]:

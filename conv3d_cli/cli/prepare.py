@@ -100,9 +100,9 @@ def _weights(spec: Spec, words: Words, plan: RunPlan, weigh: bool) -> tuple[Word
     weights = read_weights(path)
     notes: list[str] = []
     if weigh:
-        notes = assign(spec.network, weights, shape)
+        notes = assign(spec.network, weights, shape, spec.entries)
     else:
-        check(spec.network, weights, shape)
+        check(spec.network, weights, shape, spec.entries)
     return {"path": path, "sha256": weights.sha256, "seed": None, "notes": notes}, []
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from conv3d_cli.errors import LayerError, UnknownArgument
-from conv3d_cli.layers.activations import Activation, layer_parameters
+from conv3d_cli.layers.activations import Activation, as_written, layer_parameters
 from conv3d_cli.layers.arguments import ARGUMENTS
 from conv3d_cli.layers.constraints import Constraint
 from conv3d_cli.layers.initializers import Initializer
@@ -48,12 +48,19 @@ class ActivationLayer(Layer):
         """Return the function of the input, as a new array."""
         return self.activation(x, weights=self.computing)
 
+    def arguments(self) -> dict[str, Any]:
+        """Return the function of Activation, or the function's parameters."""
+        return super().arguments() if self.class_name == "Activation" else dict(self.activation.config)
+
     def get_config(self) -> dict[str, Any]:
         """Return the configuration as Keras writes it; ``from_config`` makes an equal layer of it."""
         config = super().get_config()
         if self.class_name == "Activation":
             return config
-        return config | dict(config.pop("activation")["config"])
+        del config["activation"]
+        # A function with nothing but defaults is written by its name; its layer has them all.
+        whole = {key: as_written(value, self.keras) for key, value in self.activation.config.items()}
+        return config | whole
 
 
 class FunctionSignature(Signature):

@@ -62,6 +62,15 @@ class Layer:
             setattr(self, name, value)
         self.own = tuple(values)
 
+    def arguments(self) -> dict[str, Any]:
+        """Return the canonical values of the arguments that the layer's class has of its own.
+
+        >>> from conv3d_cli.layers import make_layer
+        >>> make_layer("Dropout", {"rate": 0.5}).arguments()
+        {'rate': 0.5, 'noise_shape': None, 'seed': None}
+        """
+        return {name: getattr(self, name) for name in self.own}
+
     def _named_arguments(self, args: Sequence[Any], config: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments by name; those without one are the first of the signature."""
         names = [name for name in self.signature.arguments if name not in COMMON]

@@ -42,11 +42,12 @@ def _as_layer(place: Arrangement, array: Array, channels_first: bool) -> Array:
 
 
 def _pieces(step: Step, x: Array, channels_first: bool) -> tuple[int, Pieces[slice]]:
-    """Return the slowest spatial axis along which nothing is mixed, and slices of it."""
-    activation = step.layer.activation
-    mixed = None if activation is None or activation.axis is None else activation.axis % x.ndim
+    """Return the slowest spatial axis along which nothing is mixed, and slices of it; else the whole."""
+    mixed = () if step.layer.activation is None else step.layer.activation.mixed(x.ndim)
     space = [x.ndim - (3 if channels_first else 4) + dimension for dimension in step.middle.memory_order]
-    axis = next(a for a in space if a != mixed)
+    axis = next((a for a in space if a not in mixed), None)
+    if axis is None:  # a function that mixes all spatial axes takes them whole
+        return 0, Pieces([slice(None)])
     rows = x.shape[axis]
     length = max(1, BLOCK_VOXELS * rows // max(x.size, 1))
     return axis, Pieces([slice(start, start + length) for start in range(0, rows, length)])

@@ -101,7 +101,7 @@ class RunPlan:
             f"layer {step.layer.name!r}: {step.layer.activation.name} acts on axis -1, which with channels_first is "
             "the last spatial axis, as in Keras"
             for step in self.steps
-            if self.channels_first and step.layer.activation is not None and step.layer.activation.axis == -1
+            if self.channels_first and step.layer.activation is not None and -1 in step.layer.activation.axes
         )
 
 

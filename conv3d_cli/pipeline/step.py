@@ -42,7 +42,7 @@ class Step:
     @property
     def idle(self) -> bool:
         """Whether the layer has no activation to apply."""
-        return self.layer.activation is None or self.layer.activation.name == "linear"
+        return self.layer.activation is None or self.layer.activation.core.name == "linear"
 
     @property
     def copies(self) -> bool:

@@ -15,6 +15,7 @@ from conv3d_cli.spec.reader import parse, read_bytes
 
 if TYPE_CHECKING:
     from conv3d_cli.layers import Network
+    from conv3d_cli.models import Entry
 
 MOST_BYTES_OF_A_MODEL = 16 << 20
 
@@ -23,7 +24,8 @@ MOST_BYTES_OF_A_MODEL = 16 << 20
 class Spec:
     """What a spec file says: an unbuilt network, the path of its weights or None, the hash of its bytes.
 
-    ``notes`` say what is read in another way than it is written.
+    ``notes`` say what is read in another way than it is written; ``entries`` are the layers of a model file, by
+    which a weights file that only counts layers can be read.
     """
 
     network: Network
@@ -32,6 +34,7 @@ class Spec:
     sha256: str
     path: str
     notes: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
 
 def load_spec(path: str) -> Spec:
@@ -48,7 +51,7 @@ def load_spec(path: str) -> Spec:
     >>> [layer.filters for layer in spec.network], pathlib.Path(spec.weights).name
     ([4], 'edges.npz')
     """
-    if _is_model(path):
+    if is_model(path):
         return _model_spec(path)
     data = read_bytes(path)
     problems = Problems(path)
@@ -58,7 +61,7 @@ def load_spec(path: str) -> Spec:
     return Spec(network, weights, canonical.keras, hashlib.sha256(data).hexdigest(), path)
 
 
-def _is_model(path: str) -> bool:
+def is_model(path: str) -> bool:
     """Return whether a file is a model: by its suffix, a .json by what it says."""
     suffix = PurePath(path).suffix.lower()
     if suffix != ".json" or not Path(path).is_file():
@@ -70,4 +73,4 @@ def _is_model(path: str) -> bool:
 def _model_spec(path: str) -> Spec:
     model = read_model(path)
     weights = path if model.has_weights else None
-    return Spec(build_network(model), weights, model.keras, model.sha256, path, tuple(model.notes))
+    return Spec(build_network(model), weights, model.keras, model.sha256, path, tuple(model.notes), model.entries)
