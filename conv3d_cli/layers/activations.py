@@ -170,7 +170,7 @@ class Activation:
         row = rows[self.name]
         if row.alone and all(self.config[key] == parameter.default for key, parameter in row.parameters.items()):
             return self.name
-        config = {key: _written(value, self.keras) for key, value in self.config.items()}
+        config = {key: as_written(value, self.keras) for key, value in self.config.items()}
         return written(
             self.name, config, None, self.keras, f"keras.{'layers' if is_layer(self.name) else 'activations'}"
         )
@@ -219,7 +219,7 @@ class Activation:
         return result
 
 
-def _written(value: Any, keras: int) -> Any:
+def as_written(value: Any, keras: int) -> Any:
     """Return a parameter as a configuration has it."""
     if isinstance(value, tuple):
         return list(value)

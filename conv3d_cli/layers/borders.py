@@ -61,9 +61,7 @@ def fit(x: Array, margins: Sequence[tuple[int, int]], out: Array | None = None) 
     result = np.zeros(shape, x.dtype) if out is None else out
     if out is not None:
         result[...] = 0
-    inside = tuple(
-        slice(max(before, 0), n - max(after, 0)) for n, (before, after) in zip(shape, margins, strict=True)
-    )
+    inside = tuple(slice(max(before, 0), n - max(after, 0)) for n, (before, after) in zip(shape, margins, strict=True))
     source = tuple(
         slice(max(-before, 0), n - max(-after, 0)) for n, (before, after) in zip(x.shape, margins, strict=True)
     )

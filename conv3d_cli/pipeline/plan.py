@@ -133,7 +133,11 @@ def plan_run(header: Header, network: Network, options: Options) -> RunPlan:
 
 def computing_dtype(network: Network) -> Real:
     """Return the type that a whole network is computed in: float64 if any layer is, else float32."""
-    return "float64" if any(layer.dtype == "float64" and not isinstance(layer, Passing) for layer in network) else "float32"
+    return (
+        "float64"
+        if any(layer.dtype == "float64" and not isinstance(layer, Passing) for layer in network)
+        else "float32"
+    )
 
 
 def _check_memory(needed: int, limits: Limits, subject: str = "") -> None:
@@ -175,10 +179,14 @@ def _step(
     weights: int,
 ) -> Step:
     shape = layer_shape(place, channels_first)
-    problem = replace(layer.problem(shape), dtype=dtype, order=place.memory_order) if isinstance(layer, Conv3D) else None
+    problem = (
+        replace(layer.problem(shape), dtype=dtype, order=place.memory_order) if isinstance(layer, Conv3D) else None
+    )
     plan = None if problem is None else _engine_plan(layer, problem, options, weights)
     pads = layer.margins if problem is None else problem.padding
-    size, channels = (_widened(place.size, pads), place.channels) if problem is None else (problem.output_size, problem.filters)
+    size, channels = (
+        (_widened(place.size, pads), place.channels) if problem is None else (problem.output_size, problem.filters)
+    )
     result = layer.compute_output_shape(shape)
     middle = place.after(size, channels, channels_first)
     target = middle.after(*_split(result, channels_first), channels_first)

@@ -75,7 +75,9 @@ CANDIDATE = _record(
     }
 )
 
-CONSTRAINT = _record({"constraint": STRING, "meaning": STRING, "violation": OPTIONAL_NUMBER, "satisfied": {"type": "boolean"}})
+CONSTRAINT = _record(
+    {"constraint": STRING, "meaning": STRING, "violation": OPTIONAL_NUMBER, "satisfied": {"type": "boolean"}}
+)
 
 LAYER = _record(
     {

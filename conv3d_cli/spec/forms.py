@@ -153,7 +153,9 @@ def _unwrapped(node: Node, problems: Problems) -> list[LayerNode]:
     if not isinstance(name.value, str) or name.value not in LAYERS:
         known = ", ".join(LAYERS)
         problems.add(
-            name.place, f"class_name: no such layer: got {shown(name.plain())}" + (_nearest_class(name) or f": expected one of {known}")
+            name.place,
+            f"class_name: no such layer: got {shown(name.plain())}"
+            + (_nearest_class(name) or f": expected one of {known}"),
         )
         return []
     if not is_own(node.plain()):
