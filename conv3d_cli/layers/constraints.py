@@ -23,7 +23,7 @@ Array: TypeAlias = NDArray[Any]
 Axis: TypeAlias = int | list[int] | tuple[int, ...] | None
 
 EPSILON = 1e-7
-SLACK = 1e-6
+SLACK = 1e-5
 """Part of a bound by which a norm may miss it and still count as right: what epsilon and float32 leave."""
 
 MODULE = "keras.constraints"
@@ -216,8 +216,8 @@ class Constraint:
 
         For the norms it is the largest distance of a norm n, computed in float64, from the allowed interval
         [low, high]: ``max(n - high, low - n, 0)``, where [low, high] is [0, max_value], [1, 1] or
-        [min_value, max_value]. A distance of up to 1e-6 of the bound (4 roundings for float16) counts as 0: Keras's
-        epsilon leaves norms short by 1e-7. For NonNeg it is the largest ``-w``, for others the largest
+        [min_value, max_value]. A distance of up to 1e-5 of the bound (4 roundings for float16) counts as 0: Keras's
+        epsilon leaves a norm n short by 1e-7 / n. For NonNeg it is the largest ``-w``, for others the largest
         ``|w - projected|``.
 
         >>> Constraint.of({"class_name": "MaxNorm", "config": {"max_value": 2}}).violation(np.full((4, 1), 1.5))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conv3d_cli.errors import WeightsError, nearest, quoted
+from conv3d_cli.layers import Conv3D
 from conv3d_cli.weights.match import Match, Shape, Shapes, match, nested
 from conv3d_cli.weights.models import named_by
-from conv3d_cli.weights.variables import set_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,14 +31,7 @@ def expected_shapes(network: Network, input_shape: int | Sequence[int | None]) -
     >>> expected_shapes(Network(layers), 1)
     {'edges': {'kernel': (3, 3, 3, 1, 8), 'bias': (8,)}, 'mix': {'kernel': (1, 1, 1, 8, 2)}}
     """
-    channels = next(iter(network)).channels_to_build(input_shape)
-    shapes: Shapes = {}
-    for layer in network:
-        shapes[layer.name] = {"kernel": tuple(layer.kernel_shape(channels))}
-        if layer.use_bias:
-            shapes[layer.name]["bias"] = (layer.filters,)
-        channels = layer.filters
-    return shapes
+    return network.weight_shapes(input_shape)
 
 
 def channels_of(network: Network, weights: Weights) -> int:
@@ -46,7 +39,7 @@ def channels_of(network: Network, weights: Weights) -> int:
 
     Raises WeightsError if the file has no kernel for it.
     """
-    first = next((layer for layer in network if hasattr(layer, "kernel")), None)
+    first = next((layer for layer in network if isinstance(layer, Conv3D)), None)
     own = {} if first is None else match({first.name: {"kernel": ()}}, weights).names[first.name]
     names = (
         [own["kernel"]]
@@ -76,13 +69,12 @@ def assign(
     weights, found = _matched(network, weights, input_shape, entries)
     notes = list(found.notes)
     arrays: dict[str, dict[str, NDArray[Any]]] = {}
-    layers = [layer for layer in network if layer.name in found.names]
-    for layer in layers:
-        dtype, names = np.dtype(layer.dtype), found.names[layer.name]
+    for layer in network:
+        dtype, names = np.dtype(layer.dtype), found.names.get(layer.name, {})
         arrays[layer.name] = {w: _cast(weights, name, dtype, notes) for w, name in names.items()}
     # Only now, so that a network is not left half assigned by a value that cannot be read.
-    for layer in layers:
-        set_variables(layer, arrays[layer.name])
+    for layer in network:
+        layer.assign(arrays[layer.name])
     return notes
 
 

@@ -15,7 +15,6 @@ from conv3d_cli.weights.keras_zip import read_keras
 from conv3d_cli.weights.models import named_by
 from conv3d_cli.weights.npz import read_npz, write_npz
 from conv3d_cli.weights.tensors import read_safetensors, write_safetensors
-from conv3d_cli.weights.variables import variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,7 +107,7 @@ def named_weights(network: Network, bare: bool = True) -> dict[str, NDArray[Any]
     """
     if unbuilt := next((layer for layer in network if not layer.built), None):
         raise LayerError(f"layer {unbuilt.name!r}: has no weights before it is built: build it for an input shape")
-    layers = {layer.name: arrays for layer in network if (arrays := variables(layer))}
+    layers = {layer.name: layer.variables for layer in network if layer.variables}
     alone = bare and len(layers) == 1
     return {
         name if alone else f"{layer}/{name}": array

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from conv3d_cli.weights.variables import set_variables, variables
-
 if TYPE_CHECKING:
     from conv3d_cli.layers import Network
 
@@ -29,12 +27,11 @@ def project(network: Network) -> list[Projected]:
     """
     found: list[Projected] = []
     for layer in network:
-        arrays = variables(layer)
-        for name, old in arrays.items():
-            constraint = getattr(layer, f"{name}_constraint", None)
-            if constraint is not None:
-                arrays[name] = new = constraint(old)
-                before, after = constraint.violation(old), constraint.violation(new)
-                found.append(Projected(layer.name, name, constraint.name, before, after))
-        set_variables(layer, arrays)
+        before = layer.violations()
+        layer.project()
+        after = layer.violations()
+        found += [
+            Projected(layer.name, name, constraint.name, failed, after[name][1])
+            for name, (constraint, failed) in before.items()
+        ]
     return found
