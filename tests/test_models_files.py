@@ -56,6 +56,13 @@ def damaged():
     return bytes(data)
 
 
+def endless():
+    """A text whose heap says that it takes no room: the HDF5 library walks on the spot."""
+    data = hdf5({"model_config": TEXT})
+    place = data.index(b"GCOL") + 16 + 8
+    return data[:place] + (2**64 - 16).to_bytes(8, "little") + data[place + 8 :]
+
+
 HOSTILE = {
     "bomb.keras": (lambda: zipped([("config.json", b" " * (MOST_BYTES + 10))]), "too large"),
     "no_config.keras": (lambda: zipped([("metadata.json", "{}")]), "no config.json"),
@@ -83,6 +90,7 @@ HOSTILE = {
     "array.h5": (lambda: hdf5({"model_config": np.array([b"a", b"b"])}), "is no text"),
     "latin1.h5": (lambda: hdf5({"model_config": np.bytes_(b'{"a": "\xe9"}')}), "not UTF-8"),
     "latin1_variable.h5": (lambda: hdf5({"model_config": b'{"a": "\xe9"}'}), "got byte 0xe9"),
+    "endless.h5": (endless, "a heap of it is damaged"),
     "empty.json": (lambda: b"", "not JSON"),
     "cut.json": (lambda: TEXT[:-5].encode(), "not JSON"),
     "nul.json": (lambda: b"\0" * 100, "not JSON"),

@@ -250,8 +250,13 @@ SENSELESS = {
     "two names": (sequential({**layer(), "name": "b"}), "two names"),
     "a number": (sequential(3), "without class_name"),
     "config a number": (sequential({"class_name": "A", "config": 1}), "no config"),
+    "config a list": (sequential({"class_name": "Conv3D", "config": [], "name": "a"}), "no config"),
     "to nobody": (functional(layer(inbound_nodes=[[["zz", 0, 0]]])), "'zz'"),
     "no end": (functional(layer(), input_layers=[["q", 0, 0]]), "input_layers names 'q'"),
+    "bad end": (
+        functional(layer(), output_layers=[{"class_name": "__keras_tensor__"}]),
+        "output_layers cannot be read",
+    ),
     "bad nodes": (functional(layer(inbound_nodes=7)), "inbound_nodes cannot be read"),
     "same path": (sequential(layer("b/a"), sequential(layer(), name="b")), "two layers are at 'b/a'"),
 }

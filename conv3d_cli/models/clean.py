@@ -63,7 +63,7 @@ def dtype_of(value: Any) -> tuple[Any, str]:
         return None, ""
     if isinstance(name, str) and name in MIXED:
         return MIXED[name], f"policy {name!r} is computed in {MIXED[name]}"
-    if not isinstance(name, str) or name not in DTYPES:
+    if name not in DTYPES:
         raise LayerError(f"dtype: not supported: got {_shown(value)}, expected {' or '.join(DTYPES)}", "dtype")
     return name, ""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from conv3d_cli.errors import SpecError, quoted
+from conv3d_cli.models.heaps import heaps_are_sound
 from conv3d_cli.models.text import MOST_BYTES, read_json
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def read_written(path: str) -> Written:
         if magic.startswith((_ZIP, _EMPTY_ZIP)):
             form, (config, version) = "keras", _from_zip(path, file)
         elif any(_at(file, place, 8) == _HDF5 for place in (0, 512, 1024, 2048)):
+            if not heaps_are_sound(file):
+                raise SpecError([f"{quoted(path)}: is HDF5 that cannot be read: a heap of it is damaged"])
             form, (config, version) = "hdf5", _from_hdf5(path)
         elif Path(path).suffix.lower() in SUFFIXES:
             raise SpecError(

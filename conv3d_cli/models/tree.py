@@ -54,7 +54,7 @@ class Tree:
             for layer, name, place in zip(listed, names, segments(counted), strict=True)
         )
         inputs, outputs = (
-            () if row else self._known(calls.tensors(config.get(key)), known, f"{self._where(path)}: {key}")
+            () if row else self._known(self._tensors(config.get(key), path, key), known, f"{self._where(path)}: {key}")
             for key in ("input_layers", "output_layers")
         )
         name = config.get("name", "") if isinstance(config, dict) else ""
@@ -106,7 +106,7 @@ class Tree:
         where = self._where(path)
         if not isinstance(layer, dict) or not isinstance(layer.get("class_name"), str):
             self._fail(f"{where} has a layer without class_name: expected class_name and config")
-        if not isinstance(layer.get("config"), (dict, list)):
+        if not isinstance(layer.get("config"), dict) and _layers(layer) is None:
             self._fail(f"{where}: {quoted(layer['class_name'])} has no config: expected a mapping")
         config = layer["config"]
         inner = config.get("name") if isinstance(config, dict) else None
@@ -116,6 +116,12 @@ class Tree:
         if isinstance(inner, str) and inner != name:
             self._fail(f"{where}: a layer has two names: got {quoted(name)} and {quoted(inner)}, expected one")
         return name
+
+    def _tensors(self, ends: Any, path: str, key: str) -> tuple[calls.Tensor, ...]:
+        try:
+            return calls.tensors(ends)
+        except calls.UnreadableError as error:
+            self._fail(f"{self._where(path)}: {key} cannot be read: {error}")
 
     def _known(
         self, found: tuple[tuple[str, int, int], ...], known: frozenset[str], where: str
