@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 from support import ROOT
 
-from conv3d_cli.layers.constraints import Constraint
-from conv3d_cli.spec import load_spec
-
 SPEC = """
 layers:
   - {name: stem, filters: 4, kernel_size: 3, bias_initializer: ones}
@@ -250,19 +247,15 @@ def test_convert_never_overwrites_its_input(conv3d, tmp_path):
 ROW = "layers: [{name: a, filters: 2, kernel_size: 1}, {name: b, filters: 1, kernel_size: 1, use_bias: false}]"
 
 
-@pytest.fixture
-def constrained(spec, monkeypatch):
-    """Return a spec whose first layer has constraints."""
-
-    def load(path):
-        loaded = load_spec(path)
-        layer = loaded.network["a"]
-        layer.kernel_constraint = Constraint.of("non_neg")
-        layer.bias_constraint = Constraint.of({"class_name": "MaxNorm", "config": {"max_value": 1, "axis": 0}})
-        return loaded
-
-    monkeypatch.setattr("conv3d_cli.spec.load_spec", load)
-    return spec(ROW)
+CONSTRAINED = """
+layers:
+  - name: a
+    filters: 2
+    kernel_size: 1
+    kernel_constraint: non_neg
+    bias_constraint: {class_name: MaxNorm, config: {max_value: 1, axis: 0}}
+  - {name: b, filters: 1, kernel_size: 1, use_bias: false}
+"""
 
 
 @pytest.fixture
@@ -272,9 +265,9 @@ def unconstrained_weights(tmp_path):
     return tmp_path / "w.npz"
 
 
-def test_project_applies_the_constraints(conv3d, constrained, tmp_path, unconstrained_weights):
+def test_project_applies_the_constraints(conv3d, spec, tmp_path, unconstrained_weights):
     out = tmp_path / "p.npz"
-    words = ["weights", "project", unconstrained_weights, "--spec", constrained, "-o", out]
+    words = ["weights", "project", unconstrained_weights, "--spec", spec(CONSTRAINED), "-o", out]
     told = conv3d(*words, "--json").document
     assert told["projected"] == [
         {"layer": "a", "name": "kernel", "constraint": "NonNeg", "before": 3.0, "after": 0.0},

@@ -298,11 +298,39 @@ def test_order_is_not_gone_by_where_shapes_differ_or_a_name_is_known(tmp_path):
 
 
 def test_numbers_do_not_tell_where_a_model_inside_stands(tmp_path):
-    write_weights(str(tmp_path / "w.weights.h5"), built(a="x/p", b="y"))
+    alike = {name: np.ones((1, 1, 1, 1, 1), np.float32) for name in ("x/p/kernel", "y/kernel")}
+    network = Network([Conv3D(1, 1, use_bias=False, name=name) for name in "ab"])
+    write_arrays(str(tmp_path / "w.weights.h5"), alike)
     with pytest.raises(WeightsError, match="a/kernel is missing"):
-        check(row(), read_weights(str(tmp_path / "w.weights.h5")), 1)
-    write_weights(str(tmp_path / "w.h5"), built(a="x/p", b="y"))
-    assert check(row(), read_weights(str(tmp_path / "w.h5")), 1)["a"]["kernel"] == "x/p/kernel"
+        check(network, read_weights(str(tmp_path / "w.weights.h5")), 1)
+    write_arrays(str(tmp_path / "w.h5"), alike)
+    assert check(network, read_weights(str(tmp_path / "w.h5")), 1)["a"]["kernel"] == "x/p/kernel"
+
+
+def test_two_places_of_one_layer_are_refused(tmp_path):
+    with h5py.File(tmp_path / "w.weights.h5", "w") as file:
+        for number, container in enumerate(("layers", "_layer_checkpoint_dependencies")):
+            file[f"{container}/conv3d/vars/0"] = np.ones((1, 1, 1, 1, 3))
+            file[f"{container}/conv3d/vars"].attrs["name"] = f"name_{number}"
+    weights = read_weights(str(tmp_path / "w.weights.h5"))
+    with pytest.raises(WeightsError, match="two groups of it have the weights of one layer"):
+        named_by(weights, read_model(str(RECORDED / "nested_3.keras")).entries)
+
+
+def test_written_hdf5_is_laid_out_as_keras_does_it(tmp_path):
+    for suffix, recorded in ((".h5", "nested_2.4_weights.h5"), (".weights.h5", "nested_3.weights.h5")):
+        write_arrays(str(tmp_path / f"w{suffix}"), OURS)
+        with h5py.File(tmp_path / f"w{suffix}") as mine, h5py.File(RECORDED / recorded) as theirs:
+            paths: list[str] = []
+            mine.visit(paths.append)
+            assert all(path in theirs for path in paths)
+            arrays = [path for path in paths if isinstance(mine[path], h5py.Dataset)]
+            assert len(arrays) == len(OURS)
+            for path in arrays:
+                np.testing.assert_array_equal(mine[path], theirs[path])
+            for path in paths:
+                for name, value in mine[path].attrs.items():
+                    assert np.array_equal(theirs[path].attrs[name], value)
 
 
 def test_a_layer_inside_is_found_by_its_own_name(tmp_path):

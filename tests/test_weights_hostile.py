@@ -162,6 +162,16 @@ def test_a_layer_without_weight_names(h5):
     assert "has no attribute weight_names" in refusal(h5(lambda file: file["a"].attrs.__delitem__("weight_names")))
 
 
+def test_a_heap_that_never_ends(h5):
+    """Names of varying length lie in a heap; an object in it that takes no room keeps the HDF5 library for ever."""
+    path = h5(lambda file: file.attrs.__setitem__("layer_names", np.array(["a"], dtype=h5py.string_dtype())))
+    data = bytearray(Path(path).read_bytes())
+    place = data.index(b"GCOL") + 16 + 8
+    data[place : place + 8] = (2**64 - 16).to_bytes(8, "little")
+    Path(path).write_bytes(data)
+    assert "a heap of the HDF5 file is damaged" in refusal(path)
+
+
 def test_hdf5_that_holds_no_weights(tmp_path):
     assert "holds no weights of Keras: expected the attribute layer_names" in refusal(other(tmp_path))
 

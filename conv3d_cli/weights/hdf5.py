@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import numpy as np
 
 from conv3d_cli.errors import WeightsError, quoted
+from conv3d_cli.models.heaps import heaps_are_sound
 from conv3d_cli.volumes.hdf5_checks import storage_problem
 from conv3d_cli.weights.hdf5_groups import text
 from conv3d_cli.weights.hdf5_layouts import Stored, layout
@@ -40,8 +41,11 @@ def read_hdf5(path: str) -> Weights:
 
 def from_hdf5(path: str, sha256: str, source: Opener) -> Weights:
     """Return the weights of an HDF5 file that ``source`` opens, now and whenever an array is asked for."""
+    where = quoted(path)
+    with source() as file:
+        if not heaps_are_sound(file):
+            raise WeightsError(f"{where}: the weights cannot be read: a heap of the HDF5 file is damaged")
     with source() as file, _hdf5(file) as h5:
-        where = quoted(path)
         found = layout(where, h5)
         configured = "model_config" in h5.attrs
         size = file.seek(0, 2)
