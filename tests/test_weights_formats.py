@@ -15,7 +15,7 @@ from support import ROOT
 from conv3d_cli.errors import UsageError, WeightsError
 from conv3d_cli.layers import Conv3D, Network
 from conv3d_cli.models import read_model
-from conv3d_cli.weights import assign, check, named_by, read_weights, take, write_arrays, write_weights
+from conv3d_cli.weights import assign, check, hdf5_holds, named_by, read_weights, take, write_arrays, write_weights
 
 RECORDED = ROOT / "tests" / "recorded" / "weights"
 #: The recorded model's arrays in Keras's order; number i counts up from i in steps of 1/16.
@@ -220,6 +220,24 @@ def test_what_is_not_the_model_is_left_alone(tmp_path):
     with h5py.File(path, "a") as file:
         file["optimizer_weights/a"] = np.zeros(3)
     assert list(read_weights(path)) == ["a/kernel"]
+
+
+def test_what_an_hdf5_file_is(tmp_path):
+    def volume(name):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["layers/data"] = np.zeros((3, 3, 3))
+        return str(tmp_path / name)
+
+    (tmp_path / "damaged.h5").write_bytes(b"x")
+    found = {
+        str(RECORDED / "nested_2.4.h5"): "model",
+        str(RECORDED / "nested_2.4_weights.h5"): "weights",
+        str(RECORDED / "nested_3.weights.h5"): "weights",
+        volume("volume.h5"): "volume",
+        str(tmp_path / "damaged.h5"): "volume",
+        str(tmp_path / "absent.h5"): "volume",
+    }
+    assert {path: hdf5_holds(path) for path in found} == found
 
 
 def test_a_keras_file_may_be_hdf5(tmp_path):

@@ -13,6 +13,7 @@ from conv3d_cli.weights.files import (
     write_arrays,
     write_weights,
 )
+from conv3d_cli.weights.hdf5 import hdf5_holds
 from conv3d_cli.weights.mapping import FileLayer, Header, Weights
 from conv3d_cli.weights.models import named_by
 from conv3d_cli.weights.projecting import Projected, project
@@ -36,6 +37,7 @@ __all__ = [
     "check_writable",
     "describe",
     "expected_shapes",
+    "hdf5_holds",
     "named_by",
     "named_weights",
     "project",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from conv3d_cli.errors import WeightsError, quoted
+from conv3d_cli.errors import OverLimit, WeightsError, quoted
 from conv3d_cli.models.heaps import heaps_are_sound
 from conv3d_cli.volumes.hdf5_checks import storage_problem
 from conv3d_cli.weights.hdf5_groups import text
@@ -78,6 +78,21 @@ def from_hdf5(path: str, sha256: str, source: Opener) -> Weights:
         layout="keras",
         configured=configured,
     )
+
+
+def hdf5_holds(path: str) -> str:
+    """Return what an HDF5 file is: a ``"model"`` of Keras, ``"weights"`` of one, or else taken for a ``"volume"``.
+
+    A file that cannot be read counts as a volume: whoever reads it tells what is wrong.
+    """
+    with suppress(WeightsError, OverLimit), opened(path, KIND) as file:
+        if heaps_are_sound(file):
+            with _hdf5(file) as h5:
+                if "model_config" in h5.attrs:
+                    return "model"
+                if layout(quoted(path), h5).stored:
+                    return "weights"
+    return "volume"
 
 
 @contextmanager
