@@ -137,6 +137,24 @@ def test_init_refuses_formats_and_shapes_that_are_none(conv3d, spec, tmp_path):
     assert rows[0]["shape"] == [3, 3, 3, 3, 4]
 
 
+def test_init_of_layers_with_weights_for_each_voxel_needs_their_number(conv3d, spec, tmp_path):
+    layers = "layers: [{name: a, filters: 2, kernel_size: 1}, {class_name: PReLU, config: {name: p}}]"
+    words = ["weights", "init", tmp_path / "w.npz", "--spec", spec(layers)]
+    told = conv3d(*words)
+    assert told.code == 3
+    assert "sizes are not known" in told.err
+    rows = conv3d(*words, "--input-shape", "4x5x6", "--json").document["arrays"]
+    assert [row["shape"] for row in rows] == [[1, 1, 1, 1, 2], [2], [4, 5, 6, 2]]
+
+
+@pytest.mark.parametrize("form", ["channels_last", "channels_first"])
+def test_init_goes_by_the_shape_that_a_spec_declares(conv3d, spec, tmp_path, form):
+    shape = [4, 5, 6, 3] if form == "channels_last" else [3, 4, 5, 6]
+    text = spec(f"filters: 2\nkernel_size: 1\ndata_format: {form}\ninput_shape: {shape}\n")
+    rows = conv3d("weights", "init", tmp_path / "w.npz", "--spec", text, "--json").document["arrays"]
+    assert rows[0]["shape"] == [1, 1, 1, 3, 2]
+
+
 def test_show_prints_the_slices_of_small_kernels(conv3d, tmp_path):
     kernel = np.arange(8, dtype=np.float32).reshape(2, 2, 2, 1, 1)
     np.savez(tmp_path / "w.npz", **{"a/kernel": kernel, "b/kernel": np.zeros((3, 3, 3, 4, 4)), "a/bias": -np.zeros(1)})

@@ -13,7 +13,7 @@ import pytest
 from support import ROOT
 
 from conv3d_cli.errors import UsageError, WeightsError
-from conv3d_cli.layers import Conv3D, Network
+from conv3d_cli.layers import Conv3D, Network, make_layer
 from conv3d_cli.models import read_model
 from conv3d_cli.weights import assign, check, hdf5_holds, named_by, read_weights, take, write_arrays, write_weights
 
@@ -267,6 +267,20 @@ def test_a_network_comes_back(tmp_path, suffix):
         np.testing.assert_array_equal(mine, other)
     with pytest.raises(OSError, match="exists already"):
         write_weights(path, before)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_slopes_come_back_and_layers_without_weights_do_not_count(tmp_path, suffix):
+    def layers():
+        slopes = make_layer("PReLU", {"name": "p", "alpha_initializer": "ones", "shared_axes": [1, 2, 3]})
+        return Network([make_layer("Dropout", {"rate": 0.5}), Conv3D(2, 1, name="a"), slopes])
+
+    before, after = layers(), layers()
+    before.build(1, seed=9)
+    write_weights(str(tmp_path / f"w{suffix}"), before)
+    assert assign(after, read_weights(str(tmp_path / f"w{suffix}")), 1) == []
+    np.testing.assert_array_equal(after["p"].variables["alpha"], np.ones((1, 1, 1, 2)))
+    np.testing.assert_array_equal(after["a"].kernel, before["a"].kernel)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

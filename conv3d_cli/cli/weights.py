@@ -55,13 +55,15 @@ def weights() -> None:
 @weights.command()
 @click.argument("path", metavar="OUT")
 @options.SPEC
-@click.option("--channels", type=click.IntRange(min=1), default=1, show_default=True, help="Channels of the input.")
+@click.option(
+    "--channels", type=click.IntRange(min=1), help="Channels of the input.  [default: as SPEC declares, else 1]"
+)
 @INPUT_SHAPE
 @options.SEED
 @options.OVERWRITE
 @options.JSON
 def init(
-    path: str, spec_path: str, channels: int, shape: str | None, seed: int, overwrite: bool, as_json: bool
+    path: str, spec_path: str, channels: int | None, shape: str | None, seed: int, overwrite: bool, as_json: bool
 ) -> None:
     """Draw weights from the initializers of SPEC.
 
@@ -84,15 +86,18 @@ def init(
     print_arrays(path, rows_of(named_weights(network)), as_json, notes=[])
 
 
-def input_shape(network: Any, channels: int, shape: str | None) -> tuple[int | None, ...]:
-    """Return the shape of a network's input, with None for what is not known."""
+def input_shape(network: Any, channels: int | None, shape: str | None) -> tuple[int | None, ...]:
+    """Return the shape of a network's input: as asked for, else as it declares, with None for what is not known."""
     from conv3d_cli.cli.words import shape_words
     from conv3d_cli.errors import UsageError
 
-    space = (None, None, None) if shape is None else shape_words(shape, "--input-shape")
+    first = network.data_format == "channels_first"
+    declared = next((layer.batch_input_shape for layer in network if layer.batch_input_shape), (None,) * 5)
+    space = (declared[-3:] if first else declared[-4:-1]) if shape is None else shape_words(shape, "--input-shape")
     if len(space) != 3:
         raise UsageError(f"--input-shape: not three lengths: got {shape!r}, expected for example 64x64x32")
-    return (None, channels, *space) if network.data_format == "channels_first" else (None, *space, channels)
+    channels = channels or declared[-4 if first else -1] or 1
+    return (None, channels, *space) if first else (None, *space, channels)
 
 
 def rows_of(arrays: Any) -> list[dict[str, Any]]:
