@@ -11,8 +11,8 @@ import pytest
 from recorded import cases
 
 from conv3d_cli.errors import ShapeError
-from conv3d_cli.layers.activation_calls import CHUNK
 from conv3d_cli.layers.activations import TABLES, Activation
+from conv3d_cli.layers.activations.calls import CHUNK
 
 RECORDED = Path(__file__).parent / "recorded" / "keras.npz"
 # PReLU has weights, and the layer Activation holds another: they have tests of their own.

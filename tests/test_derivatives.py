@@ -11,7 +11,7 @@ from recorded import cases
 
 from conv3d_cli.errors import LayerError
 from conv3d_cli.layers.activations import TABLES, Activation
-from conv3d_cli.layers.derivatives import DERIVATIVES, MIXING, function_of, vjp
+from conv3d_cli.layers.activations.derivatives import DERIVATIVES, MIXING, function_of, vjp
 
 HERE = Path(__file__).parent / "recorded"
 FOUND = json.loads((HERE / "gradients.json").read_text())

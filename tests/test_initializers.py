@@ -13,7 +13,7 @@ from recorded import cases
 from conv3d_cli.errors import LayerError, ShapeError, UnknownArgument
 from conv3d_cli.layers import Conv3D, Network
 from conv3d_cli.layers.initializers import ALIASES, INITIALIZERS, ROWS, Initializer, fans, stream_seed
-from conv3d_cli.layers.philox import Stream
+from conv3d_cli.layers.initializers.philox import Stream
 
 RECORDED = Path(__file__).parent / "recorded" / "keras.npz"
 DTYPES = ("float32", "float64")
@@ -244,7 +244,7 @@ def test_kernel_and_bias_have_numbers_of_their_own():
 def test_pieces_do_not_show(dtype, monkeypatch):
     stream = Stream(5)
     whole = [draw(5000, dtype) for draw in (stream.uniform, stream.normal, stream.truncated_normal)]
-    monkeypatch.setattr("conv3d_cli.layers.philox.PIECE", 37)
+    monkeypatch.setattr("conv3d_cli.layers.initializers.philox.PIECE", 37)
     pieces = [draw(5000, dtype) for draw in (stream.uniform, stream.normal, stream.truncated_normal)]
     for one, other in zip(whole, pieces, strict=True):
         np.testing.assert_array_equal(one, other)

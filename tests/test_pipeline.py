@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +17,6 @@ from conv3d_cli.pipeline import Options, plan_run, run
 from conv3d_cli.pipeline import activate as pipeline_activate
 from conv3d_cli.pipeline.arrange import Arrangement, paired_blocks
 from conv3d_cli.volumes.geometry import Geometry
-
 
 ROOM = Options(Limits(2, 1 << 33))
 

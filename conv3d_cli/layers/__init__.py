@@ -1,11 +1,10 @@
 """What to compute: the layer Conv3D, the layers around it, networks of them, and the tables of their arguments.
 
-``layer`` is what all layers have in common, ``catalogue`` every class of them. ``arguments`` holds Conv3D's
-arguments and their checks, ``activations``, ``initializers``, ``regularizers`` and ``constraints`` one table
-each of named functions; a new row in a table is a new function that every spec can name. ``functions`` computes
-the activations, ``derivatives`` and ``gradients`` the way back, ``philox`` draws Keras's random numbers,
-``kinds`` says what values an argument may have, ``named`` how a name is looked up, ``geometry`` has the shape
-rules, ``operation`` is the convolution without a layer.
+``layer`` is what all layers have in common, ``catalogue`` every class of them, ``signature`` how arguments are
+checked, ``arguments`` those of Conv3D. ``activations``, ``initializers``, ``regularizers`` and ``constraints``
+hold one table of named functions each; a new row in a table is a new function that every spec can name.
+``geometry`` has the shape rules, ``gradients`` the way back, ``kinds`` what values an argument may have, ``named``
+and ``given`` how a name is looked up, ``operation`` the convolution without a layer.
 """
 
 from conv3d_cli.layers.catalogue import LAYERS, make_layer

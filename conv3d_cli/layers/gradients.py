@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from conv3d_cli.engine import Limits, Problem, convolve_array
 from conv3d_cli.engine.adjoint import input_gradient, kernel_gradient
 from conv3d_cli.errors import ShapeError
-from conv3d_cli.layers import pieces
-from conv3d_cli.layers.derivatives import function_of, vjp
+from conv3d_cli.layers.activations import pieces
+from conv3d_cli.layers.activations.derivatives import function_of, vjp
 from conv3d_cli.layers.kinds import cast_to, real_array
 
 if TYPE_CHECKING:

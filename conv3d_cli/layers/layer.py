@@ -76,8 +76,8 @@ class Layer:
         names = [name for name in self.signature.arguments if name not in COMMON]
         if len(args) > len(names) or set(names[: len(args)]) & config.keys():
             raise LayerError(
-                f"{self.class_name}: too many arguments: got {len(args)} without a name, expected at most {len(names)}, "
-                "each once"
+                f"{self.class_name}: too many arguments: got {len(args)} without a name, expected at most "
+                f"{len(names)}, each once"
             )
         return dict(zip(names, args, strict=False)) | config
 

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError
-from conv3d_cli.layers import functions, mixing, pieces, slopes
-from conv3d_cli.layers.activations import TABLES, Activation
+from conv3d_cli.layers.activations import TABLES, Activation, mixing, pieces, slopes, smooth
 
 Array: TypeAlias = NDArray[Any]
 
@@ -37,20 +36,20 @@ DERIVATIVES: Mapping[Callable[..., Any], Callable[..., Array]] = {
     pieces.soft_shrink: slopes.shrink,
     pieces.sparse_plus: slopes.sparse_plus,
     pieces.sparse_sigmoid: slopes.sparse_sigmoid,
-    functions.elu: slopes.elu,
-    functions.selu: slopes.selu,
-    functions.celu: slopes.celu,
-    functions.softplus: slopes.softplus,
-    functions.softsign: slopes.softsign,
-    functions.log_sigmoid: slopes.log_sigmoid,
-    functions.sigmoid: slopes.sigmoid,
-    functions.tanh: slopes.tanh,
-    functions.tanh_shrink: slopes.tanh_shrink,
-    functions.exponential: slopes.exponential,
-    functions.swish: slopes.swish,
-    functions.gelu: slopes.gelu,
-    functions.mish: slopes.mish,
-    functions.squareplus: slopes.squareplus,
+    smooth.elu: slopes.elu,
+    smooth.selu: slopes.selu,
+    smooth.celu: slopes.celu,
+    smooth.softplus: slopes.softplus,
+    smooth.softsign: slopes.softsign,
+    smooth.log_sigmoid: slopes.log_sigmoid,
+    smooth.sigmoid: slopes.sigmoid,
+    smooth.tanh: slopes.tanh,
+    smooth.tanh_shrink: slopes.tanh_shrink,
+    smooth.exponential: slopes.exponential,
+    smooth.swish: slopes.swish,
+    smooth.gelu: slopes.gelu,
+    smooth.mish: slopes.mish,
+    smooth.squareplus: slopes.squareplus,
 }
 """The slopes of the elementwise functions."""
 
@@ -83,7 +82,7 @@ def vjp(
 def function_of(activation: Activation) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Return the function behind an activation and its parameters; raises LayerError for one of Python.
 
-    >>> function_of(Activation.of("tanh"))[0] is functions.tanh
+    >>> function_of(Activation.of("tanh"))[0] is smooth.tanh
     True
     """
     core = activation.core
@@ -128,7 +127,7 @@ def glu(z: Array, upstream: Array, axis: int = -1) -> Array:
     """Return ``u s`` for the first half along the axis and ``u a s (1 - s)`` for the second, s its sigmoid."""
     value, gate = np.split(z, 2, axis=axis)
     opened = np.empty(gate.shape, gate.dtype)
-    functions.sigmoid(gate, opened)
+    smooth.sigmoid(gate, opened)
     return np.concatenate([upstream * opened, upstream * value * slopes.sigmoid(gate)], axis=axis)
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from conv3d_cli.layers import functions
+from conv3d_cli.layers.activations import smooth
 
 Array: TypeAlias = NDArray[Any]
 
@@ -76,9 +76,9 @@ def elu(z: Array, alpha: float = 1.0) -> Array:
 
 def selu(z: Array) -> Array:
     """Return the scale from 0 on, and the scale times ``alpha * e^z`` below."""
-    slopes = elu(z, functions.SELU_ALPHA)
+    slopes = elu(z, smooth.SELU_ALPHA)
     np.copyto(slopes, 1, where=z == 0)
-    slopes *= functions.SELU_SCALE
+    slopes *= smooth.SELU_SCALE
     return slopes
 
 
@@ -134,8 +134,8 @@ def gelu(z: Array, approximate: bool = False) -> Array:
     held = np.clip(z, -FAR, FAR)
     if approximate:
         square = held * held
-        inner = 2 * functions.SQRT_2_OVER_PI * held * (1 + 0.044715 * square)
-        steepness = 2 * functions.SQRT_2_OVER_PI * (1 + 3 * 0.044715 * square)
+        inner = 2 * smooth.SQRT_2_OVER_PI * held * (1 + 0.044715 * square)
+        steepness = 2 * smooth.SQRT_2_OVER_PI * (1 + 3 * 0.044715 * square)
         return np.asarray(_sigmoid(inner) * (1 + held * steepness * _sigmoid(-inner)), z.dtype)
     from scipy.special import ndtr
 
@@ -159,7 +159,7 @@ def squareplus(z: Array, b: float = 4.0) -> Array:
     """Return ``(1 + z / sqrt(z^2 + b)) / 2``, as squareplus over the root, where nothing cancels."""
     held = np.clip(z, -1e15, 1e15)
     value = np.empty_like(held)
-    functions.squareplus(held, value, b)
+    smooth.squareplus(held, value, b)
     value /= np.hypot(held, held.dtype.type(np.sqrt(b)))
     return value
 
@@ -221,7 +221,7 @@ def sparse_sigmoid(z: Array) -> Array:
 
 def _sigmoid(z: Array) -> Array:
     value = np.empty_like(z)
-    functions.sigmoid(z, value)
+    smooth.sigmoid(z, value)
     return value
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from conv3d_cli.layers.functions import sigmoid
+from conv3d_cli.layers.activations.smooth import sigmoid
 
 Array: TypeAlias = NDArray[Any]
 Axes: TypeAlias = int | tuple[int, ...]

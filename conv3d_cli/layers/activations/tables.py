@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from conv3d_cli.layers import constraints, functions, initializers, mixing, pieces, regularizers
-from conv3d_cli.layers.activation_forms import either, object_kind
+from conv3d_cli.layers import constraints, initializers, regularizers
+from conv3d_cli.layers.activations import mixing, pieces, smooth
+from conv3d_cli.layers.activations.forms import either, object_kind
 from conv3d_cli.layers.kinds import AXIS, COUNT, FLAG, NOT_NEGATIVE, NUMBER, POSITIVE, Kind, RefusedError, Schema
 from conv3d_cli.layers.named import Parameter, Row
 
@@ -72,23 +73,23 @@ def _prelu(keras: int) -> Row:
 
 _BOTH: Mapping[str, Row] = {
     "linear": Row(pieces.linear, "x"),
-    "elu": Row(functions.elu, _ELU, _ALPHA),
-    "selu": Row(functions.selu, "1.0507 * elu(x) with alpha 1.6733"),
-    "softplus": Row(functions.softplus, "log(1 + e^x)"),
-    "softsign": Row(functions.softsign, "x / (1 + |x|)"),
-    "gelu": Row(functions.gelu, "x times the normal distribution function", {"approximate": Parameter(False, FLAG)}),
-    "tanh": Row(functions.tanh, "hyperbolic tangent"),
-    "sigmoid": Row(functions.sigmoid, "1 / (1 + e^-x)"),
-    "exponential": Row(functions.exponential, "e^x"),
+    "elu": Row(smooth.elu, _ELU, _ALPHA),
+    "selu": Row(smooth.selu, "1.0507 * elu(x) with alpha 1.6733"),
+    "softplus": Row(smooth.softplus, "log(1 + e^x)"),
+    "softsign": Row(smooth.softsign, "x / (1 + |x|)"),
+    "gelu": Row(smooth.gelu, "x times the normal distribution function", {"approximate": Parameter(False, FLAG)}),
+    "tanh": Row(smooth.tanh, "hyperbolic tangent"),
+    "sigmoid": Row(smooth.sigmoid, "1 / (1 + e^-x)"),
+    "exponential": Row(smooth.exponential, "e^x"),
     "softmax": Row(mixing.softmax, _SOFTMAX, _AXIS),
-    "ELU": Row(functions.elu, _ELU, _ALPHA, alone=False),
+    "ELU": Row(smooth.elu, _ELU, _ALPHA, alone=False),
     "Softmax": Row(mixing.softmax, "e^x over its sum along one or several axes", _AXES, alone=False),
 }
 
 ROWS_2: Mapping[str, Row] = {
     **_BOTH,
     "relu": Row(pieces.relu, _BELOW_AND_ABOVE, {"alpha": _ZERO, "max_value": _CEILING, "threshold": _ZERO}),
-    "swish": Row(functions.swish, "x * sigmoid(x)"),
+    "swish": Row(smooth.swish, "x * sigmoid(x)"),
     "hard_sigmoid": Row(pieces.hard_sigmoid, "0.2 x + 0.5, clipped to 0 and 1"),
     "LeakyReLU": Row(pieces.relu, "x above 0, alpha * x below", {"alpha": Parameter(0.3, NUMBER)}, alone=False),
     "ReLU": Row(
@@ -114,23 +115,23 @@ ROWS_3: Mapping[str, Row] = {
     "leaky_relu": Row(
         pieces.leaky_relu, "x above 0, negative_slope * x below", {"negative_slope": Parameter(0.2, NUMBER)}
     ),
-    "celu": Row(functions.celu, "x above 0, alpha * (e^(x / alpha) - 1) below", {"alpha": Parameter(1.0, POSITIVE)}),
-    "silu": Row(functions.swish, "x * sigmoid(x)"),
+    "celu": Row(smooth.celu, "x above 0, alpha * (e^(x / alpha) - 1) below", {"alpha": Parameter(1.0, POSITIVE)}),
+    "silu": Row(smooth.swish, "x * sigmoid(x)"),
     "hard_sigmoid": Row(pieces.hard_sigmoid_by_6, "x / 6 + 0.5, clipped to 0 and 1"),
     "hard_silu": Row(pieces.hard_silu, "x * hard_sigmoid(x)"),
     "hard_tanh": Row(pieces.hard_tanh, "x clipped to -1 and 1"),
     "hard_shrink": Row(pieces.hard_shrink, "x farther from 0 than the threshold, else 0", _SHRINK),
     "soft_shrink": Row(pieces.soft_shrink, "x moved towards 0 by the threshold, as far as 0", _SHRINK),
-    "tanh_shrink": Row(functions.tanh_shrink, "x - tanh(x)"),
+    "tanh_shrink": Row(smooth.tanh_shrink, "x - tanh(x)"),
     "threshold": Row(
         pieces.threshold,
         "x above the threshold, else default_value",
         {"threshold": _REQUIRED, "default_value": _REQUIRED},
         alone=False,
     ),
-    "log_sigmoid": Row(functions.log_sigmoid, "-log(1 + e^-x)"),
-    "mish": Row(functions.mish, "x * tanh(log(1 + e^x))"),
-    "squareplus": Row(functions.squareplus, "(x + sqrt(x^2 + b)) / 2", {"b": Parameter(4.0, NOT_NEGATIVE)}),
+    "log_sigmoid": Row(smooth.log_sigmoid, "-log(1 + e^-x)"),
+    "mish": Row(smooth.mish, "x * tanh(log(1 + e^x))"),
+    "squareplus": Row(smooth.squareplus, "(x + sqrt(x^2 + b)) / 2", {"b": Parameter(4.0, NOT_NEGATIVE)}),
     "sparse_plus": Row(pieces.sparse_plus, "0 up to -1, (x + 1)^2 / 4 up to 1, x above"),
     "sparse_sigmoid": Row(pieces.sparse_sigmoid, "(x + 1) / 2, clipped to 0 and 1"),
     "log_softmax": Row(mixing.log_softmax, "logarithm of the softmax along an axis", _AXIS),

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from conv3d_cli.errors import ShapeError
-from conv3d_cli.layers.philox import Floats, Stream
+from conv3d_cli.layers.initializers.philox import Floats, Stream
 
 Shape: TypeAlias = tuple[int, ...]
 Axes: TypeAlias = Sequence[int] | None

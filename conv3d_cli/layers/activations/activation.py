@@ -1,6 +1,6 @@
 """Activations: one object for a function with all its parameters, read from every form in which Keras gives one.
 
-``activation_tables`` has the names of each dialect, ``functions``, ``pieces`` and ``mixing`` compute them.
+``tables`` has the names of each dialect, ``smooth``, ``pieces`` and ``mixing`` compute them.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError
-from conv3d_cli.layers.activation_calls import broadcast, called, in_chunks
-from conv3d_cli.layers.activation_forms import ActivationTable, either, is_layer, object_kind
-from conv3d_cli.layers.activation_shapes import Shape, check_axes, check_shared, halved, shared_shape
-from conv3d_cli.layers.activation_tables import ALIASES_3, ALL_3, CHANGED, OLD_3, RENAMED, ROWS_2, ROWS_3
+from conv3d_cli.layers.activations.calls import broadcast, called, in_chunks
+from conv3d_cli.layers.activations.forms import ActivationTable, either, is_layer, object_kind
+from conv3d_cli.layers.activations.pieces import linear
+from conv3d_cli.layers.activations.shapes import Shape, check_axes, check_shared, halved, shared_shape
+from conv3d_cli.layers.activations.tables import ALIASES_3, ALL_3, CHANGED, OLD_3, RENAMED, ROWS_2, ROWS_3
 from conv3d_cli.layers.constraints import Constraint
 from conv3d_cli.layers.given import PACKAGES, Function, looked_up, written
 from conv3d_cli.layers.initializers import Initializer
 from conv3d_cli.layers.kinds import Schema
 from conv3d_cli.layers.named import Parameter, Row
-from conv3d_cli.layers.pieces import linear
 from conv3d_cli.layers.regularizers import Regularizer
 
 Array: TypeAlias = NDArray[Any]
