@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int | None, ...]
+Sizes: TypeAlias = tuple[int, ...]
 
 LEAST_AXES = 5
 COMPUTED_IN: Mapping[str, str] = {"float16": "float32", "float32": "float32", "float64": "float64"}

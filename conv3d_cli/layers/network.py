@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from conv3d_cli.errors import LayerError, ShapeError, nearest
 from conv3d_cli.layers.conv3d import Conv3D
 from conv3d_cli.layers.keras_json import FORMATS
-from conv3d_cli.layers.layer import Array, Layer, Shape, default_name, shape_of
+from conv3d_cli.layers.layer import Array, Layer, Shape, Sizes, default_name, shape_of
 
 
 class Network:
@@ -82,7 +82,7 @@ class Network:
         for layer, shape in self._inputs(input_shape):
             layer.build(shape, seed)
 
-    def weight_shapes(self, input_shape: int | Sequence[int | None] | None = None) -> dict[str, dict[str, Shape]]:
+    def weight_shapes(self, input_shape: int | Sequence[int | None] | None = None) -> dict[str, dict[str, Sizes]]:
         """Return the shape of every weight by layer and name, for an input of a shape or a number of channels.
 
         Layers without weights are left out.

@@ -1,6 +1,7 @@
 """A volume through a network: what will happen as data first, then the doing of it."""
 
-from conv3d_cli.pipeline.plan import Options, RunPlan, plan_run
+from conv3d_cli.pipeline.plan import RunPlan, plan_run
+from conv3d_cli.pipeline.planner import Options
 from conv3d_cli.pipeline.run import Outcome, StepOutcome, run
 from conv3d_cli.pipeline.step import Step
 

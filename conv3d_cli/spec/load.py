@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from conv3d_cli.models import SUFFIXES, is_model_json, read_model
+from conv3d_cli.models import SUFFIXES, build_network, is_model_json, read_model
 from conv3d_cli.spec.check import build_network as checked_network
 from conv3d_cli.spec.forms import canonical_form
 from conv3d_cli.spec.problems import Problems
@@ -71,8 +71,6 @@ def is_model(path: str) -> bool:
 
 
 def _model_spec(path: str) -> Spec:
-    from conv3d_cli.models import build_network
-
     model = read_model(path)
     weights = path if model.has_weights else None
     return Spec(build_network(model), weights, model.keras, model.sha256, path, tuple(model.notes), model.entries)

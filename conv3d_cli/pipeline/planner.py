@@ -1,0 +1,141 @@
+"""The plan of one layer: what it does to shapes, to space, and how the engine serves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+from conv3d_cli import engine
+from conv3d_cli.errors import OverLimit, ShapeError
+from conv3d_cli.layers import Conv3D
+from conv3d_cli.limits import Limits, size_words
+from conv3d_cli.pipeline.step import Step
+from conv3d_cli.shapes import Pads, ReceptiveField, Triple, centre_shift, voxels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from conv3d_cli.engine.problem import Problem, Real
+    from conv3d_cli.layers import Layer
+    from conv3d_cli.pipeline.arrange import Arrangement
+    from conv3d_cli.volumes import Geometry
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may ask of a run beside the spec."""
+
+    limits: Limits
+    axes: str | None = None
+    method: str = "auto"
+    accuracy: str = "default"
+    compute_dtype: Real | None = None
+
+
+@dataclass(frozen=True)
+class _Effect:
+    """What a layer does before its activation: how it is computed, and what becomes of size, channels and space.
+
+    Output voxel i lies at input position ``i * strides + shift``.
+    """
+
+    plan: engine.Plan | None
+    pads: Pads
+    size: Triple
+    channels: int
+    strides: Triple
+    shift: list[float]
+    field: ReceptiveField
+
+
+@dataclass(frozen=True)
+class Planner:
+    """What all layers of a run have in common; ``weights`` are the bytes that the weights of all of them take."""
+
+    options: Options
+    dtype: Real
+    channels_first: bool
+    weights: int
+
+    def step(self, layer: Layer, place: Arrangement, field: ReceptiveField, geometry: Geometry | None) -> Step:
+        """Return the plan of a layer for an input; raises ShapeError or OverLimit if it cannot be."""
+        shape = layer_shape(place, self.channels_first)
+        result = layer.compute_output_shape(shape)
+        does = self._convolution(layer, place, field) if isinstance(layer, Conv3D) else _borders(layer, place, field)
+        middle = place.after(does.size, does.channels, self.channels_first)
+        return Step(
+            layer=layer,
+            source=place,
+            middle=middle,
+            target=middle.after(*_split(result, self.channels_first), self.channels_first),
+            pads=does.pads,
+            plan=does.plan,
+            receptive_field=does.field,
+            geometry=None if geometry is None else geometry.through(does.strides, does.shift, order=place.space),
+            parameters=sum(voxels(weight) for weight in layer.weight_shapes(shape).values()),
+        )
+
+    def _convolution(self, layer: Conv3D, place: Arrangement, field: ReceptiveField) -> _Effect:
+        asked = layer.problem(layer_shape(place, self.channels_first))
+        problem = replace(asked, dtype=self.dtype, order=place.memory_order)
+        if 0 in problem.output_size:
+            raise ShapeError(
+                f"layer {layer.name!r}: the output would be empty: got input {'x'.join(map(str, problem.size))}, "
+                f"expected at least {'x'.join(map(str, _smallest(problem)))} for this kernel and padding"
+            )
+        k, d, pads = problem.kernel, problem.dilation, problem.padding
+        return _Effect(
+            self._engine_plan(layer, problem),
+            pads,
+            problem.output_size,
+            problem.filters,
+            problem.strides,
+            [centre_shift(k[i], d[i], pads[i][0]) for i in range(3)],
+            field.through(k, problem.strides, d),
+        )
+
+    def _engine_plan(self, layer: Conv3D, problem: Problem) -> engine.Plan:
+        limits = self.options.limits
+        room = replace(limits, memory=limits.memory - self.weights)
+        try:
+            return engine.choose(problem, room, self.options.method, self.options.accuracy)
+        except OverLimit as error:
+            check_memory(error.needed + self.weights, limits, f"layer {layer.name!r}: ")
+            raise
+
+
+def _borders(layer: Layer, place: Arrangement, field: ReceptiveField) -> _Effect:
+    """Return what a layer does that does not convolve: it may add voxels around a volume, or cut them off."""
+    margins = layer.margins
+    a, b, c = (n + sum(margin) for n, margin in zip(place.size, margins, strict=True))
+    shift = [-float(before) for before, _ in margins]
+    return _Effect(None, margins, (a, b, c), place.channels, (1, 1, 1), shift, field)
+
+
+def check_memory(needed: int, limits: Limits, subject: str = "") -> None:
+    """Raise OverLimit if more bytes are needed than are allowed; ``subject`` says by whom."""
+    if needed > limits.memory:
+        raise OverLimit(
+            f"{subject}memory: not enough for this run: got {size_words(limits.memory)} ({limits.memory_source}), "
+            f"expected at least {size_words(needed)}",
+            needed,
+        )
+
+
+def layer_shape(place: Arrangement, channels_first: bool) -> tuple[int, ...]:
+    """Return the shape of an array as a layer sees it, in the network's data format."""
+    batch = place.batch_shape or (1,)
+    if channels_first:
+        return (*batch, place.channels, *place.size)
+    return (*batch, *place.size, place.channels)
+
+
+def _split(shape: Sequence[int | None], channels_first: bool) -> tuple[Triple, int]:
+    """Return size and channels of a shape that is known."""
+    *size, channels = shape[-4:] if not channels_first else (*shape[-3:], shape[-4])
+    return cast("Triple", tuple(size)), cast("int", channels)
+
+
+def _smallest(problem: engine.Problem) -> Triple:
+    a, b, c = ((k - 1) * d + 1 for k, d in zip(problem.kernel, problem.dilation, strict=True))
+    return a, b, c
