@@ -19,11 +19,15 @@ BATCH = "tb"
 
 @dataclass(frozen=True)
 class Arrangement:
-    """The axes of one array: a letter each (x y z space, c channels, t and b batch), and its storage order."""
+    """The axes of one array: a letter each (x y z space, c channels, t and b batch), and its storage order.
+
+    ``made`` tells a channel axis that a layer made from one that the file has.
+    """
 
     axes: str
     shape: tuple[int, ...]
     storage: str = "C"
+    made: bool = False
 
     @property
     def space(self) -> str:
@@ -55,15 +59,18 @@ class Arrangement:
         """Return the arrangement of an output: several filters without a channel axis get one, a single filter none.
 
         The new axis stands at the end; with ``channels_first`` in front, except where storage is Fortran's: there the
-        format (NIfTI) demands that space comes first.
+        format (NIfTI) demands that space comes first. An axis that a layer made goes with the last but one channel;
+        one that the file has stays.
         """
-        axes = self.axes
+        axes, made = self.axes, self.made
         if filters > 1 and "c" not in axes:
-            axes = "c" + axes if channels_first and self.storage == "C" else axes + "c"
+            axes, made = "c" + axes if channels_first and self.storage == "C" else axes + "c", True
+        elif filters == 1 and made:
+            axes, made = axes.replace("c", ""), False
         known = {**dict(zip(self.space, size, strict=True)), "c": filters}
         batches = iter(self.batch_shape)
         shape = tuple(known[axis] if axis in known else next(batches) for axis in axes)
-        return Arrangement(axes, shape, self.storage)
+        return Arrangement(axes, shape, self.storage, made)
 
     def empty(self, dtype: DTypeLike) -> Array:
         """Return an uninitialised array of this shape and storage order."""

@@ -35,7 +35,7 @@ COLUMNS = (
     Column("layer", lambda layer: words.printable(layer["name"])),
     Column("class", lambda layer: layer["class_name"], dull="Conv3D"),
     Column("output", lambda layer: f"{words.lengths(layer['output_shape'])} {layer['output_axes']}"),
-    Column("kernel", lambda layer: words.lengths(layer["kernel_size"])),
+    Column("kernel", lambda layer: words.lengths(layer["kernel_size"]) if layer["method"] else ""),
     Column("stride", lambda layer: words.times(layer["strides"]), dull="1"),
     Column("dilation", lambda layer: words.times(layer["dilation_rate"]), dull="1"),
     Column("padding", lambda layer: _padding(layer)),
@@ -44,22 +44,23 @@ COLUMNS = (
     Column("mult-adds", lambda layer: words.count(layer["multiply_adds"]), right=True),
     Column("sees", lambda layer: words.lengths(layer["receptive_field"])),
     Column("activation", lambda layer: layer["activation"], dull="linear"),
-    Column("method", lambda layer: layer["method"] or "-"),
+    Column("method", lambda layer: layer["method"] or ""),
 )
 TIMES = {
     "conv3d-run": Column("time", lambda layer: words.duration(layer["seconds"]), right=True),
     "conv3d-plan": Column("predicted", lambda layer: words.duration(layer["predicted_seconds"]), right=True),
 }
-WEIGHT_TEXTS = ("layer", "name", "shape", "dtype")
+TEXTS = ("layer", "name", "shape", "dtype", "class", "arguments")
 
 
 def render(document: Document, stream: TextIO) -> None:
     """Write the table of a plan's or a run's document to a stream."""
     console = _console(stream)
-    columns = _columns(document)
-    table = _layers(document["layers"], columns)
+    layers = _doing(document["layers"])
+    columns = _columns(document, layers)
+    table = _layers(layers, columns)
     fits = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum <= console.width
-    middle = [table] if fits else [_sentence(layer, columns) for layer in document["layers"]]
+    middle = [table] if fits else [_sentence(layer, columns) for layer in layers]
     _print(console, [_volume("input", document["input"]), *middle, _volume("output", document["output"])])
     _print(console, _footer(document))
 
@@ -68,7 +69,7 @@ def render_rows(title: str, rows: list[Document]) -> None:
     """Print weights, a row for each array, on standard output."""
     console, table = _console(sys.stdout), _table()
     for name in rows[0] if rows else ():
-        table.add_column(name, justify="left" if name in WEIGHT_TEXTS else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in TEXTS else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     _print(console, [words.printable(title), table])
@@ -97,9 +98,19 @@ def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
 
 
-def _columns(document: Document) -> list[Column]:
+def _doing(layers: list[Document]) -> list[Document]:
+    """Return the layers that do something; what only acts in training, or names the input, is left to the document."""
+    doing = [
+        layer
+        for layer in layers
+        if layer["method"] or layer["activation"] != "linear" or any(layer["padding_before"] + layer["padding_after"])
+    ]
+    return doing or layers
+
+
+def _columns(document: Document, layers: list[Document]) -> list[Column]:
     """Return the columns that say something about any of the layers."""
-    shown = [c for c in COLUMNS if c.dull is None or any(c.cell(layer) != c.dull for layer in document["layers"])]
+    shown = [c for c in COLUMNS if c.dull is None or any(c.cell(layer) != c.dull for layer in layers)]
     return [*shown, TIMES[document["report"]]]
 
 
