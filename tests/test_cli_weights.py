@@ -150,9 +150,11 @@ def test_init_of_layers_with_weights_for_each_voxel_needs_their_number(conv3d, s
 @pytest.mark.parametrize("form", ["channels_last", "channels_first"])
 def test_init_goes_by_the_shape_that_a_spec_declares(conv3d, spec, tmp_path, form):
     shape = [4, 5, 6, 3] if form == "channels_last" else [3, 4, 5, 6]
-    text = spec(f"filters: 2\nkernel_size: 1\ndata_format: {form}\ninput_shape: {shape}\n")
+    layer = f"{{filters: 2, kernel_size: 1, data_format: {form}, input_shape: {shape}}}"
+    text = spec(f"layers: [{layer}, {{class_name: PReLU, config: {{name: p}}}}]")
     rows = conv3d("weights", "init", tmp_path / "w.npz", "--spec", text, "--json").document["arrays"]
     assert rows[0]["shape"] == [1, 1, 1, 3, 2]
+    assert rows[2]["shape"] == ([4, 5, 6, 2] if form == "channels_last" else [2, 4, 5, 6])
 
 
 def test_show_prints_the_slices_of_small_kernels(conv3d, tmp_path):
