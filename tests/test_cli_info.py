@@ -53,7 +53,7 @@ def test_the_schema_of_a_spec(conv3d):
 def test_the_schema_of_a_report(conv3d):
     schema = conv3d("info", "--schema", "report").document
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["properties"]["version"] == {"const": 1}
+    assert schema["properties"]["version"] == {"const": 2}
 
 
 def test_a_file_that_is_not_there(conv3d):

@@ -18,7 +18,7 @@ import pytest
 import conv3d_cli
 from conv3d_cli import limits
 from conv3d_cli.engine import METHODS, Limits, isa
-from conv3d_cli.layers import Conv3D, Network
+from conv3d_cli.layers import Conv3D, Network, make_layer
 from conv3d_cli.limits import peak_bytes
 from conv3d_cli.pipeline import Options, plan_run, run
 from conv3d_cli.report import Context, plan_document, render, report_schema, run_document, words
@@ -51,7 +51,18 @@ class Header:
 
 def planned():
     first = Conv3D(
-        4, (3, 2, 1), strides=(1, 2, 1), padding="same", activation="relu", name="a", data_format="channels_first"
+        4,
+        (3, 2, 1),
+        strides=(1, 2, 1),
+        padding="same",
+        activation="relu",
+        name="a",
+        data_format="channels_first",
+        kernel_initializer="ones",
+        kernel_regularizer="l2",
+        activity_regularizer="l1",
+        kernel_constraint="unit_norm",
+        bias_constraint="non_neg",
     )
     second = Conv3D(
         6, (1, 2, 3), dilation_rate=(1, 1, 2), groups=2, use_bias=False, name="b", data_format="channels_first"
@@ -87,11 +98,11 @@ def test_each_layer_is_told_as_it_is(plan):
     }
     told = {
         "name": "a",
+        "class_name": "Conv3D",
         "input_shape": [8, 9, 10],
         "input_axes": "zyx",
         "output_shape": [4, 8, 5, 10],
         "output_axes": "czyx",
-        "data_format": "channels_first",
         "filters": 4,
         "channels": 1,
         "groups": 1,
@@ -105,6 +116,21 @@ def test_each_layer_is_told_as_it_is(plan):
         "parameters": 6 * 4 + 4,
         "multiply_adds": 8 * 5 * 10 * 4 * 6,
         "receptive_field": [3, 2, 1],
+        "losses": {"kernel": pytest.approx(0.24)},
+        "constraints": {
+            "kernel": {
+                "constraint": "UnitNorm",
+                "meaning": first["constraints"]["kernel"]["meaning"],
+                "violation": pytest.approx(3**0.5 - 1),
+                "satisfied": False,
+            },
+            "bias": {
+                "constraint": "NonNeg",
+                "meaning": first["constraints"]["bias"]["meaning"],
+                "violation": 0.0,
+                "satisfied": True,
+            },
+        },
         **geometry,
     }
     assert {key: first[key] for key in told} == told
@@ -127,6 +153,8 @@ def test_each_layer_is_told_as_it_is(plan):
         "parameters": 6 * 6 * 2,
         "multiply_adds": 8 * 4 * 6 * 6 * 6 * 2,
         "receptive_field": [3, 4, 5],
+        "losses": {},
+        "constraints": {},
         **geometry,
         "origin": [14, 24.5, 30],
         "affine": [[2, 0, 0, 14], [0, 6, 1, 24.5], [0, 0, 4, 30], [0, 0, 0, 1]],
@@ -161,7 +189,8 @@ def test_a_refused_candidate_says_why():
 def test_the_plan_as_a_whole(plan):
     document = plan_document(plan, CONTEXT)
     assert document["report"] == "conv3d-plan"
-    assert document["version"] == 1
+    assert document["version"] == 2
+    assert document["data_format"] == "channels_first"
     assert document["command"] == "conv3d apply in.npy out.npy"
     assert (document["spec"], document["weights"]) == (CONTEXT.spec, CONTEXT.weights)
     assert document["input"] == {
@@ -191,7 +220,17 @@ def test_the_run_as_a_whole(plan, done):
     outcome, document = done
     assert document["report"] == "conv3d-run"
     before = plan_document(plan, CONTEXT)
-    for part in ("version", "command", "spec", "weights", "compute_dtype", "accuracy", "threads", "instruction_set"):
+    for part in (
+        "version",
+        "command",
+        "data_format",
+        "spec",
+        "weights",
+        "compute_dtype",
+        "accuracy",
+        "threads",
+        "instruction_set",
+    ):
         assert document[part] == before[part]
     finite = np.setdiff1d(np.arange(1.0, 721), [6, 720])
     assert document["input"]["values"] == {
@@ -235,7 +274,7 @@ def test_what_was_settled_on_is_reported_and_not_what_was_planned():
     [step] = outcome.steps
     other = type(outcome)(
         outcome.array,
-        (type(step)(step.step, forced.steps[0].plan, step.seconds),),
+        (replace(step, plan=forced.steps[0].plan),),
         outcome.input_values,
         outcome.output_values,
     )
@@ -279,6 +318,7 @@ OPTIONAL = {
     (): {"versions", "platform"},
 }
 OPEN = {("versions",)}
+MAPPINGS = OPEN | {("layers", i, name) for i in (0, 1) for name in ("losses", "constraints")}
 FIXED_LENGTH = {"kernel_size", "strides", "dilation_rate", "padding_before", "padding_after", "receptive_field"}
 FIXED_LENGTH |= {"spacing", "origin", "affine"}
 WORDS = {"axes", "unit", "method", "data_format", "padding", "compute_dtype", "accuracy", "report"}
@@ -324,7 +364,7 @@ def test_the_schema_wants_every_field_and_no_other(done, accepts):
         assert accepts(changed(document, path, lambda v: {**v, "extra": "1"})) == (path in OPEN), path
         for key in value:
             without = changed(document, path, lambda v, key=key: {k: w for k, w in v.items() if k != key})
-            assert accepts(without) == (path in OPEN or key in OPTIONAL.get(path, ())), (*path, key)
+            assert accepts(without) == (path in MAPPINGS or key in OPTIONAL.get(path, ())), (*path, key)
 
 
 def test_the_schema_refuses_values_of_another_kind(done, accepts):
@@ -352,9 +392,12 @@ def test_the_schema_refuses_values_of_another_kind(done, accepts):
         (("compute_dtype",), ["float32", "float64"]),
         (("input", "unit"), ["mm", "um", "m", "unknown", None]),
         (("input", "axes"), ["xyz", "bzyxc", "tzyx"]),
-        (("layers", 0, "method"), list(METHODS)),
-        (("layers", 0, "padding"), ["valid", "same"]),
-        (("layers", 0, "data_format"), ["channels_last", "channels_first"]),
+        (("layers", 0, "method"), [*METHODS, None]),
+        (("layers", 0, "padding"), ["valid", "same", "explicit", None]),
+        (("layers", 0, "losses"), [{}, {"bias": 1.5, "activity": None}]),
+        (("layers", 0, "constraints"), [{}]),
+        (("layers", 0, "class_name"), ["Conv3D", "ReLU", "ZeroPadding3D"]),
+        (("data_format",), ["channels_last", "channels_first"]),
         (("layers", 0, "candidates", 0, "refused"), [None, "too slow"]),
         (("weights", "seed"), [None, 0]),
         (("weights", "path"), [None, "w.npz"]),
@@ -373,6 +416,7 @@ def test_the_schema_takes_what_may_stand_there(done, accepts, path, allowed):
 
 FIRST = {
     "name": "first",
+    "class_name": "Conv3D",
     "input_shape": [8, 9, 10],
     "input_axes": "zyx",
     "output_shape": [4, 8, 5, 10],
@@ -391,6 +435,11 @@ FIRST = {
     "why": "faster by far",
     "predicted_seconds": 0.5,
     "seconds": 0.25,
+    "losses": {"activity": None, "kernel": 0.125},
+    "constraints": {
+        "kernel": {"constraint": "UnitNorm", "violation": 0.5, "satisfied": False},
+        "bias": {"constraint": "NonNeg", "violation": 0.0, "satisfied": True},
+    },
 }
 SECOND = {
     **FIRST,
@@ -404,6 +453,8 @@ SECOND = {
     "method": "fft",
     "why": "it was asked for",
     "seconds": 0.0025,
+    "losses": {},
+    "constraints": {},
 }
 PLACE = {"shape": [8, 9, 10], "axes": "zyx", "dtype": "int16", "path": "in.nii"}
 IN = {**PLACE, "spacing": [2.0, 3.0, 4.123456], "origin": [10.0, -20.0, 30.25], "unit": "um"}
@@ -458,10 +509,13 @@ def test_the_table_of_a_run():
     first = ["first", "4x8x5x10 czyx", "3x2x1", "1x2x1", "1+1, 0+1, 0", "28", "96.0 k", "5x6x7", "relu", "direct"]
     second = ["[red]second", "6x8x4x6 czyx", "3x3x3", "1", "0", "28", "96.0 k", "5x6x7", "linear", "fft"]
     assert cells(lines) == [[*heading, "time"], [*first, "250 ms"], [*second, "2.5 ms"]]
-    assert lines[-5:] == [
+    assert lines[-8:] == [
         "output out.npy: 6x8x4x6 czyx, uint8, values none to 4, 7 clipped",
         "note: axes moved",
         "first: direct, faster by far",
+        "first: loss activity none, kernel 0.125",
+        "first: kernel constraint UnitNorm not satisfied, by 0.5",
+        "first: bias constraint NonNeg satisfied",
         "[red]second: fft, it was asked for",
         "read 1.0 ms, compute 1.5 s, write 20 ms; 2 threads, x86-64-v3, float64, peak memory 7.0 MiB",
     ]
@@ -472,9 +526,11 @@ def test_the_table_of_a_plan():
     lines = rendered(PLAN)
     assert lines[0] == "input  in.nii: 8x9x10 zyx, int16, spacing 2x3x4.1235 um, origin (10, -20, 30.25)"
     assert [row[-1] for row in cells(lines)] == ["predicted", "500 ms", "500 ms"]
-    assert lines[-4:] == [
+    assert lines[-7:-4] + lines[-3:] == [
         "output (no file): 6x8x4x6 czyx, uint8",
         "first: direct, faster by far",
+        "first: loss activity none, kernel 0.125",
+        "first: bias constraint NonNeg satisfied",
         "[red]second: fft, it was asked for",
         "predicted: compute 1.3 s, arrays 3.0 MiB; 2 threads, x86-64-v3, float64",
     ]
@@ -502,6 +558,38 @@ def test_a_column_that_says_nothing_is_left_out(heading, change, shown):
     assert heading not in cells(rendered({**PLAN, "layers": [dull, dull]}))[0]
     rows = cells(rendered({**PLAN, "layers": [dull, {**dull, **change}]}))
     assert rows[2][rows[0].index(heading)] == shown
+
+
+def mixed():
+    """A run through layers of which only one convolves."""
+    config = {"name": "edge", "padding": ((1, 2), (0, 0), (0, 1))}
+    layers = [make_layer("InputLayer", {"name": "in"}), make_layer("ZeroPadding3D", config), make_layer("ReLU", {})]
+    network = Network([*layers, Conv3D(1, 2, dialect="torch", padding=1)])
+    network.build(1)
+    plan = plan_run(Header(), network, Options(Limits(1, 1 << 32)))
+    outcome = run(plan, lambda: np.ones((8, 9, 10), np.float32))
+    return json.loads(json.dumps(run_document(plan, outcome, CONTEXT, SECONDS)))
+
+
+def test_layers_that_do_not_convolve_have_no_method(accepts):
+    document = mixed()
+    assert accepts(document)
+    entrance, border, relu, conv = document["layers"]
+    assert [layer["class_name"] for layer in document["layers"]] == ["InputLayer", "ZeroPadding3D", "ReLU", "Conv3D"]
+    assert (border["padding_before"], border["padding_after"]) == ([1, 0, 0], [2, 0, 1])
+    assert (border["padding"], conv["padding"], conv["padding_after"]) == (None, "explicit", [1, 1, 1])
+    assert border["output_shape"] == relu["input_shape"] == [11, 9, 11]
+    assert (border["origin"], entrance["origin"]) == ([10, 19, 26], [10, 20, 30])
+    for layer in (entrance, border, relu):
+        assert (layer["method"], layer["candidates"], layer["parameters"], layer["multiply_adds"]) == (None, [], 0, 0)
+    assert conv["method"]
+    rows = cells(rendered({**document, "weights": CONTEXT.weights}))
+    assert [row[:2] for row in rows] == [
+        ["layer", "class"],
+        ["edge", "ZeroPadding3D"],
+        ["re_lu", "ReLU"],
+        ["conv3d", "Conv3D"],
+    ]
 
 
 def test_padding_is_told_for_each_axis_where_it_differs():
@@ -632,6 +720,9 @@ def test_names_are_shown_as_they_are_and_on_one_line():
     assert [line.strip().split("  ")[0] for line in lines if ":cat:" in line] == [
         "[/x]:cat:[bold]",
         f"[/x]:cat:[bold]: {document['layers'][0]['method']}, {document['layers'][0]['why']}",
+        "[/x]:cat:[bold]: loss kernel 0.24",
+        "[/x]:cat:[bold]: kernel constraint UnitNorm not satisfied, by 0.7321",
+        "[/x]:cat:[bold]: bias constraint NonNeg satisfied",
     ]
 
 

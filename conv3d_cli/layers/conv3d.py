@@ -29,6 +29,7 @@ class Conv3D(ConvGeometry):
     compute in float32. Raises LayerError (a ValueError) for a value that is refused and UnknownArgument (a
     TypeError) for an argument that there is not.
 
+    >>> import numpy as np
     >>> layer = Conv3D(2, 3, activation="relu")
     >>> layer(np.ones((4, 28, 28, 28, 1))).shape
     (4, 26, 26, 26, 2)
@@ -155,6 +156,7 @@ class Conv3D(ConvGeometry):
         ``upstream`` has the shape of the layer's output. Raises ShapeError if a shape does not fit, LayerError
         for an activation without a known derivative.
 
+        >>> import numpy as np
         >>> layer = Conv3D(1, 2, kernel_initializer="ones")
         >>> found = layer.gradients(np.ones((1, 3, 3, 3, 1)), np.ones((1, 2, 2, 2, 1)))
         >>> found.input.shape, float(found.kernel[0, 0, 0, 0, 0]), float(found.bias[0])
