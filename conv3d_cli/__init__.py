@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from conv3d_cli.layers import Conv3D, Convolution3D, Network, convolve
+    from conv3d_cli.layers import Conv3D, Convolution3D, Network, convolve, make_layer
+    from conv3d_cli.pipeline import load_network
     from conv3d_cli.volumes import Volume, load_volume, save_volume
 
 __version__ = "0.1.0"
@@ -20,7 +21,9 @@ _HOMES = {
     "Network": "conv3d_cli.layers",
     "Volume": "conv3d_cli.volumes",
     "convolve": "conv3d_cli.layers",
+    "load_network": "conv3d_cli.pipeline",
     "load_volume": "conv3d_cli.volumes",
+    "make_layer": "conv3d_cli.layers",
     "save_volume": "conv3d_cli.volumes",
 }
 
@@ -31,7 +34,9 @@ __all__ = [
     "Volume",
     "__version__",
     "convolve",
+    "load_network",
     "load_volume",
+    "make_layer",
     "save_volume",
 ]
 
