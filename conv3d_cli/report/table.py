@@ -50,7 +50,8 @@ TIMES = {
     "conv3d-run": Column("time", lambda layer: words.duration(layer["seconds"]), right=True),
     "conv3d-plan": Column("predicted", lambda layer: words.duration(layer["predicted_seconds"]), right=True),
 }
-TEXTS = ("layer", "name", "shape", "dtype", "class", "arguments")
+LONGEST = "arguments"
+TEXTS = ("layer", "name", "shape", "dtype", "class", LONGEST)
 
 
 def render(document: Document, stream: TextIO) -> None:
@@ -69,7 +70,7 @@ def render_rows(title: str, rows: list[Document]) -> None:
     """Print weights, a row for each array, on standard output."""
     console, table = _console(sys.stdout), _table()
     for name in rows[0] if rows else ():
-        table.add_column(name, justify="left" if name in TEXTS else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in TEXTS else "right", no_wrap=name != LONGEST, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     _print(console, [words.printable(title), table])
@@ -131,8 +132,15 @@ def _layers(layers: list[Document], columns: list[Column]) -> Table:
 def _padding(layer: Document) -> str:
     """Return the zeros before and after each axis, as one pair where all are alike."""
     pairs = zip(layer["padding_before"], layer["padding_after"], strict=True)
-    each = ["0" if before == after == 0 else f"{before}+{after}" for before, after in pairs]
+    each = [_pair(before, after) for before, after in pairs]
     return each[0] if len(set(each)) == 1 else ", ".join(each)
+
+
+def _pair(before: int, after: int) -> str:
+    """Return the zeros before and after an axis, or what is cut off there."""
+    if before == after == 0:
+        return "0"
+    return f"{before}+{after}" if min(before, after) >= 0 else f"cut {-before}+{-after}"
 
 
 def _cell(value: object) -> str:

@@ -38,6 +38,9 @@ class Taken:
         }
 
 
+TORCH_NAMES = {"kernel": "weight", "alpha": "weight"}
+
+
 def take(weights: Weights, layer: str | None = None, layout: str | None = None) -> Taken:
     """Return the Conv3D layers of a file, and its PReLU layers, in Keras's layout; or one of them by its name.
 
@@ -79,7 +82,8 @@ def to_torch(arrays: Mapping[str, Mapping[str, NDArray[Any]]], bare: bool = Fals
                     "expected one for each channel, as PyTorch's PReLU has"
                 )
             turned = array.transpose(TO_TORCH) if name == "kernel" else array.ravel() if name == "alpha" else array
-            found[f"{prefix}{'weight' if name in ('kernel', 'alpha') else name}"] = np.ascontiguousarray(turned)
+            inside = "activation." if name == "alpha" and "kernel" in weights else ""
+            found[f"{prefix}{inside}{TORCH_NAMES.get(name, name)}"] = np.ascontiguousarray(turned)
     return found
 
 
@@ -91,7 +95,7 @@ def _kind(layer: FileLayer, weights: Weights, layout: str) -> str | None:
     main = shapes.get("weight" if layout == "torch" else "kernel", ())
     if (
         len(main) == 5
-        and set(shapes) <= {"kernel", "weight", "bias"}
+        and set(shapes) <= {"kernel", "weight", "bias", "alpha"}
         and "transpose" not in layer.path.rpartition("/")[2]
     ):
         # A bias along another axis is a transposed convolution's.

@@ -7,7 +7,7 @@ Legacy (Keras 1 and 2, and 3's ``.h5``): the attribute ``layer_names`` of the ro
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import WeightsError, quoted
@@ -56,7 +56,7 @@ def layout(where: str, file: h5py.File) -> Layout:
     """Return what a weights file holds; WeightsError if it is neither layout, or damaged."""
     root = group_of(where, file, "model_weights") if "model_weights" in file else file
     if texts(where, root, "layer_names") is not None:
-        return Layout(list(_legacy(where, root)), named=True, ordered=True)
+        return Layout(_with_activations(list(_legacy(where, root))), named=True, ordered=True)
     if any(name in file for name in (*CONTAINERS, "vars")):
         return _keras3(where, file)
     raise WeightsError(
@@ -98,7 +98,23 @@ def _keras3(where: str, file: h5py.File) -> Layout:
         stored = [
             Stored(path, o.weight, o.dataset, o.class_name, o.place) for path, (_, o) in zip(paths, found, strict=True)
         ]
-    return Layout(stored if named else [one for _, one in found], named, ordered=False)
+    return Layout(_with_activations(stored if named else [one for _, one in found]), named, ordered=False)
+
+
+def _with_activations(stored: list[Stored]) -> list[Stored]:
+    """Return the arrays with a PReLU that is the activation of a layer as that layer's weight ``alpha``.
+
+    It is stored as a layer inside the layer, under the name of the attribute (Keras 3) or its own.
+    """
+    owners = {one.layer: one for one in stored if one.weight == "kernel"}
+    result = []
+    for one in stored:
+        owner = owners.get(one.layer.rpartition("/")[0])
+        is_activation = one.weight == "alpha" or str(one.place).endswith("/activation")
+        if owner is not None and is_activation:
+            one = replace(one, layer=owner.layer, weight="alpha", class_name=owner.class_name, place=owner.place)
+        result.append(one)
+    return result
 
 
 def _walk(

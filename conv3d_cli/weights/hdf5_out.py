@@ -94,6 +94,10 @@ def _keras3(h5: h5py.File, layers: dict[str, Arrays]) -> None:
 
     h5.create_group("vars")
     for path, weights in layers.items():
-        own = h5[f"{place(path, 'p_re_lu' if 'alpha' in weights else 'conv3d')}/vars"]
-        for number, array in enumerate(weights.values()):
-            own.create_dataset(str(number), data=array)
+        group = place(path, "conv3d" if "kernel" in weights else "p_re_lu")
+        # The alpha of a convolution is that of its activation, a layer inside the layer.
+        inside = {"alpha": weights["alpha"]} if "kernel" in weights and "alpha" in weights else {}
+        own = {name: array for name, array in weights.items() if name not in inside}
+        for place_of, arrays in ((group, own), (f"{group}/activation", inside)):
+            for number, array in enumerate(arrays.values()):
+                h5.require_group(f"{place_of}/vars").create_dataset(str(number), data=array)
