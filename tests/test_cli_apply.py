@@ -485,7 +485,8 @@ def test_what_the_output_cannot_hold_is_noted(conv3d, spec, tmp_path):
     told = conv3d("apply", *words)
     assert "note: npy does not hold geometry" in told.out
     assert conv3d("apply", *words, "--json", "--overwrite").document["output"]["notes"] == [
-        "npy does not hold geometry"
+        "npy does not hold geometry",
+        "the meaning of the axes is not stored: reading it needs --axes xyz",
     ]
 
 

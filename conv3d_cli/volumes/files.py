@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-SPACE = str.maketrans("xyz", "sss")
-
 
 @dataclass(frozen=True)
 class Saved:
@@ -159,6 +157,4 @@ def _is_default(axes: str, form: str) -> bool:
     """Return whether the format's own default for some data_format gives these axes."""
     if form == "nifti":
         return axes == NIFTI.get(len(axes))
-    defaults = {resolve_axes(form, len(axes), None, data) for data in ("channels_last", "channels_first")}
-    # Without a geometry it does not matter which spatial axis has which letter.
-    return axes in defaults or (form == "npy" and axes.translate(SPACE) in {d.translate(SPACE) for d in defaults})
+    return axes in {resolve_axes(form, len(axes), None, data) for data in ("channels_last", "channels_first")}
