@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from conv3d_cli.layers import Conv3D, Convolution3D, Network, convolve, make_layer
-    from conv3d_cli.pipeline import load_network
+    from conv3d_cli.pipeline.load import load_network
     from conv3d_cli.volumes import Volume, load_volume, save_volume
 
 __version__ = "0.1.0"
@@ -21,7 +21,7 @@ _HOMES = {
     "Network": "conv3d_cli.layers",
     "Volume": "conv3d_cli.volumes",
     "convolve": "conv3d_cli.layers",
-    "load_network": "conv3d_cli.pipeline",
+    "load_network": "conv3d_cli.pipeline.load",
     "load_volume": "conv3d_cli.volumes",
     "make_layer": "conv3d_cli.layers",
     "save_volume": "conv3d_cli.volumes",

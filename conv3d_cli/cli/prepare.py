@@ -14,7 +14,6 @@ from conv3d_cli.limits import Limits
 from conv3d_cli.pipeline import Options, RunPlan, plan_run
 from conv3d_cli.report import Context, render
 from conv3d_cli.spec import load_spec
-from conv3d_cli.weights import assign, check, read_weights
 
 if TYPE_CHECKING:
     from conv3d_cli.spec import Spec
@@ -97,6 +96,8 @@ def _weights(spec: Spec, words: Words, plan: RunPlan, weigh: bool) -> tuple[Word
             f"{quoted(spec.path)}: no weights are given: they come from the layers' initializers, "
             f"with seed {words['seed']} where a layer sets none"
         ]
+    from conv3d_cli.weights import assign, check, read_weights
+
     weights = read_weights(path)
     notes: list[str] = []
     if weigh:

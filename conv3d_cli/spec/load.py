@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from conv3d_cli.models import SUFFIXES, build_network, is_model_json, read_model
 from conv3d_cli.spec.check import build_network as checked_network
 from conv3d_cli.spec.forms import canonical_form
 from conv3d_cli.spec.problems import Problems
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from conv3d_cli.models import Entry
 
 MOST_BYTES_OF_A_MODEL = 16 << 20
+YAML = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,10 @@ def load_spec(path: str) -> Spec:
 def is_model(path: str) -> bool:
     """Return whether a file is a model: by its suffix, a .json by what it says."""
     suffix = PurePath(path).suffix.lower()
+    if suffix in YAML:
+        return False
+    from conv3d_cli.models import SUFFIXES, is_model_json
+
     if suffix != ".json" or not Path(path).is_file():
         return suffix in SUFFIXES
     with Path(path).open("rb") as file:
@@ -71,6 +75,8 @@ def is_model(path: str) -> bool:
 
 
 def _model_spec(path: str) -> Spec:
+    from conv3d_cli.models import build_network, read_model
+
     model = read_model(path)
     weights = path if model.has_weights else None
     return Spec(build_network(model), weights, model.keras, model.sha256, path, tuple(model.notes), model.entries)
