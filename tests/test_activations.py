@@ -92,7 +92,7 @@ FORMULAS = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "exponential": np.exp,
     "hard_sigmoid": lambda x: min(max(0.2 * x + 0.5, 0.0), 1.0),
-    "LeakyReLU": lambda x: x if x > 0 else 0.3 * x,
+    "LeakyReLU": lambda x: x if x > 0 else float(np.float32(0.3)) * x,
     "ReLU": lambda x: max(x, 0.0),
     "ELU": lambda x: x if x > 0 else np.exp(x) - 1,
     "ThresholdedReLU": lambda x: x if x > 1 else 0.0,

@@ -422,7 +422,7 @@ def test_config_round_trip():
     config = layer.get_config()
     again = Conv3D.from_config(config)
     assert again.get_config() == config
-    assert again.activation == layer.activation
+    assert again.activation.written() == layer.activation.written()
     assert again.kernel_initializer == layer.kernel_initializer
     assert repr(layer) == "Conv3D(4, (1, 2, 3), name='a')"
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from conv3d_cli.errors import LayerError, UnknownArgument
 from conv3d_cli.layers.activations import Activation, as_written, layer_parameters
+from conv3d_cli.layers.activations.forms import WRITTEN_KEYS
 from conv3d_cli.layers.arguments import ARGUMENTS
 from conv3d_cli.layers.constraints import Constraint
 from conv3d_cli.layers.initializers import Initializer
@@ -57,10 +58,10 @@ class ActivationLayer(Layer):
         config = super().get_config()
         if self.class_name == "Activation":
             return config
-        del config["activation"]
+        config.pop("activation", None)
         # A function with nothing but defaults is written by its name; its layer has them all.
         whole = {key: as_written(value, self.keras) for key, value in self.activation.config.items()}
-        return config | whole
+        return self.in_order(config | whole)
 
 
 class FunctionSignature(Signature):
@@ -105,7 +106,8 @@ def _layer_class(name: str) -> type[ActivationLayer]:
         for key, parameter in layer_parameters(name).items()
     }
     signature = FunctionSignature(name, {**own, **COMMON})
-    return type(name, (ActivationLayer,), {"class_name": name, "signature": signature, "__doc__": f"Keras's {name}."})
+    named = {"class_name": name, "signature": signature, "written_keys": WRITTEN_KEYS.get(name, {})}
+    return type(name, (ActivationLayer,), {**named, "__doc__": f"Keras's {name}."})
 
 
 FUNCTION_LAYERS: Mapping[str, type[ActivationLayer]] = {

@@ -175,6 +175,10 @@ class Conv3D(ConvGeometry):
         config = super().get_config()
         if self.dialect == "keras":
             del config["dialect"]
+        if self.keras == 3 and self.activity_regularizer is not None:
+            # Keras 3 writes it with what all layers have; where there is none, with the arguments.
+            base = {key: config[key] for key in ("name", "trainable", "dtype", "activity_regularizer")}
+            return {**base, **config}
         return config
 
     @classmethod

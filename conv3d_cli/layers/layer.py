@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from conv3d_cli.errors import LayerError, OverLimit, ShapeError
 from conv3d_cli.layers.initializers import Initializer, stream_seed
 from conv3d_cli.layers.kinds import COUNT, SEED, cast_to, real_array
-from conv3d_cli.layers.named import wrapped
+from conv3d_cli.layers.named import default_name, wrapped
 from conv3d_cli.layers.notes import note
 from conv3d_cli.layers.signature import COMMON, Signature
 from conv3d_cli.limits import Limits
@@ -43,6 +42,8 @@ class Layer:
     signature: ClassVar[Signature]
     data_format: str | None = None
     """Where the channels are, or None for a layer that takes either."""
+    written_keys: ClassVar[Mapping[int, tuple[str, ...]]] = {}
+    """Keys of a dialect's configuration in their order, where Keras leaves some out or turns them around."""
     activation: Activation | None = None
     """The function that the layer applies to its values, or None."""
 
@@ -85,6 +86,11 @@ class Layer:
     def __repr__(self) -> str:
         """Return what identifies the layer."""
         return f"{self.class_name}(name={self.name!r})"
+
+    @property
+    def needed_format(self) -> str | None:
+        """Where the channels must be for the layer's values, or None if that makes no difference to them."""
+        return self.data_format
 
     @property
     def built(self) -> bool:
@@ -302,7 +308,13 @@ class Layer:
         if self.batch_input_shape is not None and self.keras == 2:
             config["batch_input_shape"] = self.batch_input_shape
         config["dtype"] = self.dtype if self.keras == 2 else wrapped("DTypePolicy", {"name": self.dtype}, 3, "keras")
-        return config | {name: self._written(getattr(self, name)) for name in self.own}
+        config |= {name: self._written(getattr(self, name)) for name in self.own}
+        return self.in_order(config)
+
+    def in_order(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Return a configuration with the keys that Keras writes for the layer's class, in Keras's order."""
+        keys = self.written_keys.get(self.keras, tuple(config))
+        return {key: config[key] for key in keys if key in config}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], keras: int | None = None) -> Layer:
@@ -330,16 +342,6 @@ class Layer:
 def shape_of(channels: int | None, data_format: str | None) -> Shape:
     """Return an input shape of which only the channels are known."""
     return (None, channels, None, None, None) if data_format == "channels_first" else (None, None, None, None, channels)
-
-
-def default_name(class_name: str) -> str:
-    """Return the name that Keras gives the first layer of a class.
-
-    >>> default_name("ZeroPadding3D"), default_name("LeakyReLU")
-    ('zero_padding3d', 'leaky_re_lu')
-    """
-    words = re.sub("(.)([A-Z][a-z0-9]+)", r"\1_\2", class_name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def dialect_of(config: Mapping[str, Any]) -> int:

@@ -5,6 +5,7 @@ Keras 3 writes ``module`` and ``registered_name`` beside those two; a name regis
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,16 @@ def wrapped(name: str, config: Mapping[str, Any], keras: int, module: str) -> di
     if keras == 2:
         return {"class_name": name, "config": dict(config)}
     return {"module": module, "class_name": name, "config": dict(config), "registered_name": None}
+
+
+def default_name(class_name: str) -> str:
+    """Return the name that Keras gives the first layer of a class.
+
+    >>> default_name("ZeroPadding3D"), default_name("LeakyReLU")
+    ('zero_padding3d', 'leaky_re_lu')
+    """
+    words = re.sub("(.)([A-Z][a-z0-9]+)", r"\1_\2", class_name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from conv3d_cli.errors import LayerError, ShapeError, nearest
 from conv3d_cli.layers.conv3d import Conv3D
 from conv3d_cli.layers.keras_json import FORMATS
-from conv3d_cli.layers.layer import Array, Layer, Shape, Sizes, default_name, shape_of
+from conv3d_cli.layers.layer import Array, Layer, Shape, Sizes, shape_of
+from conv3d_cli.layers.named import default_name
 
 
 class Network:
@@ -55,7 +56,7 @@ class Network:
     @property
     def data_format(self) -> str:
         """Where the channels are: channels_last or channels_first."""
-        return next((layer.data_format for layer in self.layers if layer.data_format), FORMATS[0])
+        return next((layer.needed_format for layer in self.layers if layer.needed_format), FORMATS[0])
 
     @property
     def built(self) -> bool:
@@ -152,9 +153,9 @@ def _name(layers: tuple[Layer, ...]) -> None:
 
 
 def _check_format(layers: tuple[Layer, ...]) -> None:
-    first, *others = [layer for layer in layers if layer.data_format] or layers[:1]
+    first, *others = [layer for layer in layers if layer.needed_format] or layers[:1]
     for layer in others:
-        if layer.data_format != first.data_format:
+        if layer.needed_format != first.needed_format:
             raise LayerError(
                 f"data_format: mixed: got {first.data_format} for {first.name!r} and {layer.data_format} for "
                 f"{layer.name!r}, expected one for all layers",

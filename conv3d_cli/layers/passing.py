@@ -17,6 +17,11 @@ from conv3d_cli.layers.signature import BATCH_SHAPE, COMMON, COMMON_RULES, DATA_
 class Passing(Layer):
     """A layer whose output is its input, of whatever real type that is."""
 
+    @property
+    def needed_format(self) -> None:
+        """No format: the values stay as they are wherever the channels are."""
+        return None
+
     def __call__(self, inputs: ArrayLike) -> Array:
         """Return a C-contiguous copy of the input; raises LayerError or ShapeError for what is no input."""
         x = real_array(inputs, f"layer {self.name!r}: input")
@@ -51,6 +56,9 @@ def _real(value: Any, _: int) -> str:
 FRACTION = Kind("a number from 0 to 1", _fraction, {"type": "number", "minimum": 0, "maximum": 1})
 OFF = Kind("false", _off, {"enum": [False]})
 
+_BASE = ("name", "trainable", "batch_input_shape", "dtype")
+_DRAWN = {3: (*_BASE, "rate", "seed", "noise_shape")}
+
 _SHAPE = sizes(1, "those of the noise").or_none("that of the input")
 _RATE = {"rate": of_kind("rate", FRACTION, "share of the values that training drops")}
 _SEED = {"seed": of_kind("seed", SEED.or_none("none"), "seed of what training draws", None)}
@@ -70,6 +78,7 @@ class Dropout(Passing):
 
     class_name: ClassVar[str] = "Dropout"
     signature: ClassVar[Signature] = _training_only("Dropout", {**_RATE, **_NOISE, **_SEED})
+    written_keys: ClassVar[Mapping[int, tuple[str, ...]]] = _DRAWN
 
 
 class AlphaDropout(Passing):
@@ -77,6 +86,7 @@ class AlphaDropout(Passing):
 
     class_name: ClassVar[str] = "AlphaDropout"
     signature: ClassVar[Signature] = _training_only("AlphaDropout", {**_RATE, **_NOISE, **_SEED})
+    written_keys: ClassVar[Mapping[int, tuple[str, ...]]] = {2: (*_BASE, "rate"), **_DRAWN}
 
 
 class SpatialDropout3D(Passing):
@@ -86,6 +96,14 @@ class SpatialDropout3D(Passing):
     signature: ClassVar[Signature] = _training_only(
         "SpatialDropout3D", {**_RATE, "data_format": DATA_FORMAT, **_NOISE, **_SEED}
     )
+    written_keys: ClassVar[Mapping[int, tuple[str, ...]]] = {
+        2: (*_BASE, "rate", "noise_shape", "seed"),
+        3: ("rate", "seed", "name", "dtype", "data_format"),
+    }
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration as Keras writes it, Keras 3 with the name of the type alone."""
+        return {**super().get_config(), "dtype": self.dtype}
 
 
 class GaussianDropout(Passing):
@@ -93,6 +111,7 @@ class GaussianDropout(Passing):
 
     class_name: ClassVar[str] = "GaussianDropout"
     signature: ClassVar[Signature] = _training_only("GaussianDropout", {**_RATE, **_SEED})
+    written_keys: ClassVar[Mapping[int, tuple[str, ...]]] = {2: (*_BASE, "rate")}
 
 
 class GaussianNoise(Passing):
@@ -102,6 +121,7 @@ class GaussianNoise(Passing):
     signature: ClassVar[Signature] = _training_only(
         "GaussianNoise", {"stddev": of_kind("stddev", NOT_NEGATIVE, "of the noise of training"), **_SEED}
     )
+    written_keys: ClassVar[Mapping[int, tuple[str, ...]]] = {2: (*_BASE, "stddev")}
 
 
 class InputLayer(Passing):

@@ -89,10 +89,10 @@ def _check_names(layers: Sequence[LayerNode], problems: Problems) -> None:
 
 
 def _same_format(layers: Sequence[Layer], nodes: Sequence[LayerNode], problems: Problems) -> None:
-    known = [(layer, node) for layer, node in zip(layers, nodes, strict=True) if layer.data_format is not None]
+    known = [(layer, node) for layer, node in zip(layers, nodes, strict=True) if layer.needed_format is not None]
     for layer, node in known[1:]:
         first, at = known[0]
-        if layer.data_format != first.data_format:
+        if layer.needed_format != first.needed_format:
             problems.add(
                 first_place(node, "data_format"),
                 f"data_format: differs between layers: got {layer.data_format}, "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError
 from conv3d_cli.layers.activations.calls import broadcast, called, in_chunks
-from conv3d_cli.layers.activations.forms import ActivationTable, either, is_layer, object_kind
+from conv3d_cli.layers.activations.forms import ActivationTable, either, is_layer, object_kind, whole_config
 from conv3d_cli.layers.activations.pieces import linear
 from conv3d_cli.layers.activations.shapes import Shape, check_axes, check_shared, halved, shared_shape
 from conv3d_cli.layers.activations.tables import ALIASES_3, ALL_3, CHANGED, OLD_3, RENAMED, ROWS_2, ROWS_3
@@ -171,9 +171,9 @@ class Activation:
         if row.alone and all(self.config[key] == parameter.default for key, parameter in row.parameters.items()):
             return self.name
         config = {key: as_written(value, self.keras) for key, value in self.config.items()}
-        return written(
-            self.name, config, None, self.keras, f"keras.{'layers' if is_layer(self.name) else 'activations'}"
-        )
+        if is_layer(self.name):
+            return written(self.name, whole_config(self.name, config, self.keras), None, self.keras, "keras.layers")
+        return written(self.name, config, None, self.keras, "keras.activations")
 
     def _in(self, keras: int, argument: str) -> Activation:
         """Return the same function in a dialect; raises LayerError if that has none."""

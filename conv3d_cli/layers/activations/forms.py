@@ -8,7 +8,7 @@ from typing import Any
 
 from conv3d_cli.errors import LayerError, UnknownArgument
 from conv3d_cli.layers.kinds import FLAG, TEXT, Kind, RefusedError, Schema, shown
-from conv3d_cli.layers.named import WRAPPER, Row, Table
+from conv3d_cli.layers.named import WRAPPER, Row, Table, default_name, wrapped
 
 BUILT = "build_config"
 """Key that Keras 3 writes beside ``config`` for a layer which has its weights."""
@@ -76,6 +76,28 @@ OF_LAYERS: Mapping[str, Kind] = {
     "dtype": Kind("the name of a type", _type, {"type": ["string", "object", "null"]}),
 }
 """What Keras writes of any layer, before the parameters of its own."""
+
+WRITTEN_KEYS: Mapping[str, Mapping[int, tuple[str, ...]]] = {"ELU": {3: ("name", "alpha", "trainable", "dtype")}}
+"""Keys of a layer's configuration in the order of a dialect, where it is not that of all layers."""
+
+
+def whole_config(name: str, config: Mapping[str, Any], keras: int) -> dict[str, Any]:
+    """Return the configuration of a layer with what Keras adds to it: a name, whether it is trained, a type.
+
+    >>> whole_config("ReLU", {"threshold": 0.0}, 2)
+    {'name': 're_lu', 'trainable': True, 'dtype': 'float32', 'threshold': 0.0}
+    """
+    dtype = config.get("dtype") or "float32"
+    if keras == 3 and isinstance(dtype, str):
+        dtype = wrapped("DTypePolicy", {"name": dtype}, 3, "keras")
+    of_layer = {
+        "name": config.get("name") or default_name(name),
+        "trainable": True,
+        **{key: config[key] for key in ("trainable", "batch_input_shape") if key in config},
+        "dtype": dtype,
+    }
+    whole = {**of_layer, **{key: value for key, value in config.items() if key not in of_layer}}
+    return {key: whole[key] for key in WRITTEN_KEYS.get(name, {}).get(keras, tuple(whole))}
 
 
 @dataclass(frozen=True)

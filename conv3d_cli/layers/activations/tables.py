@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from conv3d_cli.layers import constraints, initializers, regularizers
 from conv3d_cli.layers.activations import mixing, pieces, smooth
 from conv3d_cli.layers.activations.forms import either, object_kind
+from conv3d_cli.layers.given import exact
 from conv3d_cli.layers.kinds import AXIS, COUNT, FLAG, NOT_NEGATIVE, NUMBER, POSITIVE, Kind, RefusedError, Schema
 from conv3d_cli.layers.named import Parameter, Row
 
@@ -30,14 +33,28 @@ def _axes(value: Any) -> Any:
     return axes if isinstance(value, (list, tuple)) else axes[0]
 
 
+def _held_by_float32(kind: Kind) -> Kind:
+    """Return a kind of numbers as the layers of tf.keras 2 keep them: those of float32, whatever the layer's type."""
+
+    def parse(value: Any) -> float | None:
+        number = kind.parse(value)
+        if number is not None and abs(number) > float(np.finfo(np.float32).max):
+            raise RefusedError("too large for float32")
+        return None if number is None else float(np.float32(number))
+
+    return Kind(kind.expected, parse, kind.schema)
+
+
 def _one_or_list(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
 
 
-_CEILING = Parameter(None, NOT_NEGATIVE.or_none("no maximum"))
+_MAXIMUM = NOT_NEGATIVE.or_none("no maximum")
+_CEILING = Parameter(None, _MAXIMUM)
 _REQUIRED = Parameter(None, Kind("a finite number, there is no default", NUMBER.parse, NUMBER.schema))
 _ZERO = Parameter(0.0, NUMBER)
-_SLOPE = Parameter(0.0, NOT_NEGATIVE)
+_FLOAT32 = _held_by_float32(NUMBER)
+_SLOPE = Parameter(0.0, exact(NOT_NEGATIVE))
 _SHRINK = {"threshold": Parameter(0.5, NOT_NEGATIVE)}
 _ALPHA = {"alpha": Parameter(1.0, NUMBER)}
 _AXIS = {"axis": Parameter(-1, AXIS)}
@@ -82,7 +99,6 @@ _BOTH: Mapping[str, Row] = {
     "sigmoid": Row(smooth.sigmoid, "1 / (1 + e^-x)"),
     "exponential": Row(smooth.exponential, "e^x"),
     "softmax": Row(mixing.softmax, _SOFTMAX, _AXIS),
-    "ELU": Row(smooth.elu, _ELU, _ALPHA, alone=False),
     "Softmax": Row(mixing.softmax, "e^x over its sum along one or several axes", _AXES, alone=False),
 }
 
@@ -91,15 +107,20 @@ ROWS_2: Mapping[str, Row] = {
     "relu": Row(pieces.relu, _BELOW_AND_ABOVE, {"alpha": _ZERO, "max_value": _CEILING, "threshold": _ZERO}),
     "swish": Row(smooth.swish, "x * sigmoid(x)"),
     "hard_sigmoid": Row(pieces.hard_sigmoid, "0.2 x + 0.5, clipped to 0 and 1"),
-    "LeakyReLU": Row(pieces.relu, "x above 0, alpha * x below", {"alpha": Parameter(0.3, NUMBER)}, alone=False),
+    "LeakyReLU": Row(pieces.relu, "x above 0, alpha * x below", {"alpha": Parameter(0.3, _FLOAT32)}, alone=False),
     "ReLU": Row(
         pieces.relu_layer,
         "relu with a slope, a maximum and a threshold",
-        {"max_value": _CEILING, "negative_slope": _SLOPE, "threshold": _ZERO},
+        {
+            "max_value": Parameter(None, _held_by_float32(_MAXIMUM)),
+            "negative_slope": Parameter(0.0, _held_by_float32(NOT_NEGATIVE)),
+            "threshold": Parameter(0.0, _FLOAT32),
+        },
         alone=False,
     ),
+    "ELU": Row(smooth.elu, _ELU, {"alpha": Parameter(1.0, _FLOAT32)}, alone=False),
     "ThresholdedReLU": Row(
-        pieces.thresholded_relu, "x above theta, else 0", {"theta": Parameter(1.0, NUMBER)}, alone=False
+        pieces.thresholded_relu, "x above theta, else 0", {"theta": Parameter(1.0, _FLOAT32)}, alone=False
     ),
     "PReLU": _prelu(2),
 }
@@ -140,15 +161,16 @@ ROWS_3: Mapping[str, Row] = {
     "LeakyReLU": Row(
         pieces.leaky_relu,
         "x above 0, negative_slope * x below",
-        {"negative_slope": Parameter(0.3, NOT_NEGATIVE)},
+        {"negative_slope": Parameter(0.3, exact(NOT_NEGATIVE))},
         alone=False,
     ),
     "ReLU": Row(
         pieces.relu_layer,
         "relu with a slope, a maximum and a threshold",
-        {"max_value": _CEILING, "negative_slope": _SLOPE, "threshold": _SLOPE},
+        {"max_value": Parameter(None, exact(_MAXIMUM)), "negative_slope": _SLOPE, "threshold": _SLOPE},
         alone=False,
     ),
+    "ELU": Row(smooth.elu, _ELU, {"alpha": Parameter(1.0, exact(NUMBER))}, alone=False),
     "PReLU": _prelu(3),
 }
 
