@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import count
+from numbers import Integral
 
 from numpy.typing import ArrayLike
 
@@ -129,7 +130,7 @@ class Network:
     def _inputs(self, given: int | Sequence[int | None] | None) -> Iterator[tuple[Layer, Shape]]:
         """Yield every layer with the shape of its input."""
         first = self.layers[0]
-        shape = shape_of(int(given), self.data_format) if isinstance(given, int) else first.shape_to_build(given)
+        shape = shape_of(int(given), self.data_format) if isinstance(given, Integral) else first.shape_to_build(given)
         for layer in self.layers:
             yield layer, shape
             shape = layer.compute_output_shape(shape)
