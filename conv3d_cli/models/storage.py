@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from conv3d_cli.layers.named import default_name
+
 if TYPE_CHECKING:
     from conv3d_cli.models.entry import Entry
 
@@ -54,9 +56,7 @@ def snake_case(class_name: str) -> str:
     >>> [snake_case(name) for name in ("Conv3D", "PReLU", "Conv3DTranspose", "BatchNormalization", "TFOpLambda")]
     ['conv3d', 'p_re_lu', 'conv3d_transpose', 'batch_normalization', 'tf_op_lambda']
     """
-    name = re.sub(r"\W+", "", class_name.rpartition(">")[2])
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+    return default_name(re.sub(r"\W+", "", class_name.rpartition(">")[2]))
 
 
 def segments(members: Sequence[Counted]) -> list[tuple[str, ...]]:
