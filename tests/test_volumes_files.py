@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from conv3d_cli.volumes import (
     Geometry,
     Volume,
     check_output,
+    hdf5_out,
     load_volume,
     open_volume,
     save_volume,
@@ -624,3 +626,19 @@ def test_a_volume_knows_its_axes():
     with pytest.raises(UsageError, match="at most 7 axes"):
         save_volume(Volume(np.zeros((1,) * 8), "xyzbbbbb"), "never.nii")
     assert not Path("never.nii").exists()
+
+
+def test_hdf5_calls_back_only_while_signals_wait(tmp_path, monkeypatch):
+    """An exception out of a handler would be lost in a library that cannot take it, and the file stay open."""
+    calls = []
+
+    def noted(name, method):
+        return lambda self, *words: (
+            calls.append((name, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)) or method(self, *words)
+        )
+
+    for name in ("seek", "tell", "write", "readinto", "truncate", "flush"):
+        monkeypatch.setattr(hdf5_out.CalmFile, name, noted(name, getattr(hdf5_out.CalmFile, name)))
+    save_volume(volume(), str(tmp_path / "a.h5"))
+    assert len(calls) > 10
+    assert not [name for name, exposed in calls if exposed]

@@ -116,7 +116,9 @@ def write_hdf5(volume: Volume, file: BinaryIO, narrow: Narrow, ref: str) -> None
             # A signal that waited is raised at the end of its block, when the file is already there to be closed.
             with deferred():
                 out = h5py.File(calm, "w", track_order=False)
-            _fill(out, name, volume, narrow, calm)
+                # It is held here until the file is closed: HDF5 writes when it is let go, too.
+                dataset = _create(out, name, volume, narrow)
+            _fill(dataset, volume, narrow, calm)
         finally:
             if out is not None:
                 with deferred():
@@ -138,17 +140,20 @@ def dataset_name(volume: Volume, ref: str) -> str:
     return name
 
 
-def _fill(out: Any, name: str, volume: Volume, narrow: Narrow, calm: CalmFile) -> None:
-    array = volume.array
-    chunk = _chunk(array.shape, narrow.dtype.itemsize)
+def _create(out: Any, name: str, volume: Volume, narrow: Narrow) -> Any:
+    shape = volume.array.shape
+    chunk = _chunk(shape, narrow.dtype.itemsize)
     packing = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True, "track_times": False}
-    with deferred():
-        dataset = out.create_dataset(name, array.shape, narrow.dtype, chunks=chunk, **packing)
+    dataset = out.create_dataset(name, shape, narrow.dtype, chunks=chunk, **packing)
     if volume.geometry is not None:
         scale = MICROMETRES[volume.geometry.unit]
         sizes = dict(zip("xyz", volume.geometry.spacing, strict=True))
-        with deferred():
-            dataset.attrs[SIZE_ATTRIBUTE] = np.array([sizes[axis] * scale for axis in spatial(volume.axes)])
+        dataset.attrs[SIZE_ATTRIBUTE] = np.array([sizes[axis] * scale for axis in spatial(volume.axes)])
+    return dataset
+
+
+def _fill(dataset: Any, volume: Volume, narrow: Narrow, calm: CalmFile) -> None:
+    array, chunk = volume.array, dataset.chunks
     for corner in itertools.product(*(range(0, size, step) for size, step in zip(array.shape, chunk, strict=True))):
         if calm.error is not None:
             return
