@@ -1,4 +1,4 @@
-"""Conv3D as both dialects of Keras write, charge, refuse and compute it; recorded by tests/recorded/record_layers.py."""
+"""Conv3D as both dialects of Keras write, charge, refuse and compute it: what record_layers.py recorded."""
 
 from __future__ import annotations
 
@@ -144,8 +144,7 @@ def test_errors_are_of_the_types_of_keras_3(row):
             output = None if None in shape else list(layer(np.zeros(shape)).shape)
     except (ValueError, TypeError) as error:
         raised = error
-        assert isinstance(error, InputError)
-        assert "\n" not in str(error)
+    assert raised is None or (isinstance(raised, InputError) and "\n" not in str(raised))
     recorded = row.get("error")
     if recorded is None:
         assert raised is None or (isinstance(raised, ValueError) and argument in ACCEPTED_BY_KERAS_3)

@@ -1,4 +1,4 @@
-"""The layers whose configurations, losses, weights and values are recorded from both dialects of Keras; beside ``cases``.
+"""The layers that are recorded from both dialects of Keras; beside ``cases``.
 
 An activation that is a mapping stands for the object of that layer. Arguments are as JSON writes them.
 """
