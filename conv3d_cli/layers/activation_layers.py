@@ -39,7 +39,8 @@ class ActivationLayer(Layer):
 
     def weight_shapes(self, input_shape: Sequence[int | None]) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the function's weights for an input of a shape."""
-        return self.activation.weight_shapes(self.checked_shape(input_shape))
+        self.compute_output_shape(input_shape)
+        return self.activation.weight_shapes(input_shape)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """Return the shape of the output for that of an input; raises ShapeError if the function cannot take it."""

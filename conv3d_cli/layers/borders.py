@@ -27,14 +27,15 @@ class Borders(Layer):
         >>> Cropping3D(((1, 2), 0, 1)).compute_output_shape((None, 9, 9, 9, 2))
         (None, 6, 9, 7, 2)
         """
-        shape = list(self.checked_shape(input_shape))
+        given = self.checked_shape(input_shape)
+        shape = list(given)
         for axis, margin in zip(self._axes(len(shape)), self.margins, strict=True):
             size = shape[axis]
             if size is None:
                 continue
             if size + sum(margin) < 1:
                 raise ShapeError(
-                    f"layer {self.name!r}: nothing is left of axis {axis}: got {size} voxels in {tuple(shape)}, "
+                    f"layer {self.name!r}: nothing is left of axis {axis}: got {size} voxels in {given}, "
                     f"expected more than {-sum(margin)}"
                 )
             shape[axis] = size + sum(margin)

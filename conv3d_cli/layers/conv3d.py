@@ -122,7 +122,9 @@ class Conv3D(ConvGeometry):
         shapes: dict[str, tuple[int, ...]] = {"kernel": self.kernel_shape(self.known_channels(input_shape))}
         if self.use_bias:
             shapes["bias"] = (self.filters,)
-        return shapes | self.activation.weight_shapes(self.convolved_shape(input_shape, None))
+        convolved = self.convolved_shape(input_shape, None)
+        self.activation.output_shape(convolved)
+        return shapes | self.activation.weight_shapes(convolved)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """Return the shape of the output for that of an input; None stands for a size that is not known.
