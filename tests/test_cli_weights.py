@@ -312,3 +312,13 @@ def test_project_without_constraints_says_so(conv3d, spec, tmp_path, unconstrain
         told = conv3d(*words, same)
         assert told.code == 4
         assert "is the same file, which this run needs" in told.err
+
+
+@pytest.mark.parametrize(("target", "told"), [("o.weights.h5", True), ("o.h5", True), ("o.npz", False)])
+def test_convert_tells_the_order_that_keras_will_go_by(conv3d, tmp_path, target, told):
+    """A .safetensors file has no order of its own; Keras loads the layers of its own files in theirs."""
+    kernel = np.ones((1, 1, 1, 1, 1), np.float32)
+    np.savez(tmp_path / "in.npz", **{"b/kernel": kernel, "a/kernel": kernel})
+    done = conv3d("weights", "convert", tmp_path / "in.npz", "-o", tmp_path / target)
+    assert done.code == 0
+    assert ("it is b, a, as in" in done.out) == told

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from conv3d_cli.layers import Conv3D, Network, make_layer
-from conv3d_cli.weights import assign, read_weights, take, to_torch, write_weights
+from conv3d_cli.weights import assign, read_weights, take, to_torch, write_arrays, write_weights
 
 ACTIVATION = {"class_name": "PReLU", "config": {"shared_axes": [1, 2, 3], "alpha_initializer": "ones"}}
 
@@ -78,3 +78,19 @@ def test_a_layer_is_taken_out_with_its_activation(tmp_path, built):
     torch = to_torch(take(read_weights(path)).arrays)
     assert set(torch) == {"a.weight", "a.bias", "a.activation.weight", "slopes.weight", "b.weight", "b.bias"}
     assert torch["a.activation.weight"].shape == (2,)
+
+
+def test_pytorch_s_names_there_and_back(tmp_path, built):
+    path = str(tmp_path / "w.safetensors")
+    write_arrays(path, to_torch(take(_written(tmp_path, built)).arrays), layout="torch")
+    back = take(read_weights(path)).arrays
+    assert set(back) == {"a", "slopes", "b"}
+    for layer in built:
+        for name, array in layer.variables.items():
+            np.testing.assert_array_equal(back[layer.name][name], array)
+
+
+def _written(tmp_path, network):
+    path = str(tmp_path / "w.npz")
+    write_weights(path, network)
+    return read_weights(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from conv3d_cli.cli import options
+from conv3d_cli.errors import quoted
 
 LAYOUTS = click.Choice(["keras", "torch"])
 
@@ -44,4 +45,10 @@ def convert(
     bare = suffix_of(target, WRITERS) in FREE
     arrays = to_torch(taken.arrays, bare) if wanted == "torch" else taken.flat(bare)
     write_arrays(target, arrays, overwrite, wanted)
-    print_arrays(target, rows_of(arrays), as_json, source=source, sha256=weights.sha256, notes=taken.notes)
+    notes = list(taken.notes)
+    if len(taken.arrays) > 1 and suffix_of(target, WRITERS) not in FREE and not weights.ordered:
+        order = ", ".join(taken.arrays)
+        notes.append(
+            f"Keras goes by the order of layers when it loads this file: it is {order}, as in {quoted(source)}"
+        )
+    print_arrays(target, rows_of(arrays), as_json, source=source, sha256=weights.sha256, notes=notes)

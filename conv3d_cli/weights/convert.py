@@ -39,6 +39,8 @@ class Taken:
 
 
 TORCH_NAMES = {"kernel": "weight", "alpha": "weight"}
+ACTIVATION = ".activation"
+"""Name of the PReLU inside a convolution, where PyTorch's names are written."""
 
 
 def take(weights: Weights, layer: str | None = None, layout: str | None = None) -> Taken:
@@ -62,6 +64,8 @@ def take(weights: Weights, layer: str | None = None, layout: str | None = None) 
             f"{quoted(weights.path)}: holds no Conv3D layer: got {_list(weights.layers)}{_hint(weights, layout)}"
         )
     arrays = {path: _read(weights, weights.layers[path], kinds[path], layout) for path in chosen}
+    for path in [path for path in arrays if path.endswith(ACTIVATION) and path.removesuffix(ACTIVATION) in arrays]:
+        arrays[path.removesuffix(ACTIVATION)] |= arrays.pop(path)
     return Taken(arrays, notes)
 
 
@@ -82,7 +86,7 @@ def to_torch(arrays: Mapping[str, Mapping[str, NDArray[Any]]], bare: bool = Fals
                     "expected one for each channel, as PyTorch's PReLU has"
                 )
             turned = array.transpose(TO_TORCH) if name == "kernel" else array.ravel() if name == "alpha" else array
-            inside = "activation." if name == "alpha" and "kernel" in weights else ""
+            inside = f"{ACTIVATION[1:]}." if name == "alpha" and "kernel" in weights else ""
             found[f"{prefix}{inside}{TORCH_NAMES.get(name, name)}"] = np.ascontiguousarray(turned)
     return found
 
