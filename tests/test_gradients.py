@@ -170,9 +170,11 @@ def test_gradients_are_the_limits_of_differences(drawn, seed):
 def test_gradients_are_those_of_the_frameworks(section, case):
     config = case["config"]
     x, kernel, bias = cases.case_arrays(case)
+    size = x.shape[-4:-1] if config["data_format"] == "channels_last" else x.shape[-3:]
     if max(config["strides"]) > 1 and max(config["dilation_rate"]) > 1:
-        layer = Conv3D(**{**config, "dilation_rate": 1})
-        layer.dilation_rate = tuple(config["dilation_rate"])  # Keras refuses it together with strides
+        axes = (config[key] for key in ("kernel_size", "strides", "dilation_rate"))
+        zeros = same_pads(size, *axes) if config["padding"] == "same" else 0
+        layer = Conv3D(**{**config, "padding": zeros}, dialect="torch")
     else:
         layer = Conv3D(**config)
     layer.build(x.shape)
