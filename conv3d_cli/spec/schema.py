@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from conv3d_cli.layers import LAYERS
 from conv3d_cli.layers.arguments import ARGUMENTS
 from conv3d_cli.layers.signature import DIALECTS, Argument
+from conv3d_cli.spec.folding import folded
 from conv3d_cli.spec.forms import FILE_KEYS, WRAPPER_KEYS
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def json_schema() -> dict[str, Any]:
     are those of `load_spec`.
 
     >>> schema = json_schema()
-    >>> schema["$defs"]["arguments"]["required"]
+    >>> schema["$defs"]["arguments_Conv3D"]["required"]
     ['filters', 'kernel_size']
     """
     classes = {signature.owner: signature.arguments for signature in (layer.signature for layer in LAYERS.values())}
@@ -34,7 +35,7 @@ def json_schema() -> dict[str, Any]:
         file_keys[key]["description"] = meaning
     beside = {key: file_keys[key] for key in ("keras", "weights")}
     wrapped = {"anyOf": [{"$ref": f"#/$defs/wrapped_{owner}"} for owner in classes]}
-    return {
+    whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "conv3d spec",
         "description": "Layers to apply to a volume: a list of layers, or the keys of one Conv3D",
@@ -47,17 +48,17 @@ def json_schema() -> dict[str, Any]:
             "else": _closed(beside | _properties(ARGUMENTS), _required(ARGUMENTS)),
         },
         "$defs": {
-            "arguments": _arguments(ARGUMENTS),
             "layer": {
                 "type": "object",
                 "if": {"required": ["class_name"]},
                 "then": wrapped,
-                "else": {"$ref": "#/$defs/arguments"},
+                "else": {"$ref": "#/$defs/arguments_Conv3D"},
             },
             **{f"wrapped_{owner}": _wrapper(owner, names, {}) for owner, names in aliases.items()},
             **{f"arguments_{owner}": _arguments(arguments) for owner, arguments in classes.items()},
         },
     }
+    return folded(whole)
 
 
 def _properties(arguments: Mapping[str, Argument]) -> dict[str, Any]:
