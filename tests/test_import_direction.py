@@ -19,7 +19,7 @@ ROWS = (
     {"layers"},
     {"engine"},
     {"outfile"},
-    {"shapes", "errors", "limits"},
+    {"shapes", "errors", "limits", "heaps"},
 )
 HEIGHT = {name: -height for height, row in enumerate(ROWS) for name in row}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from conv3d_cli.errors import SpecError, quoted
-from conv3d_cli.models.heaps import heaps_are_sound
+from conv3d_cli.heaps import heaps_are_sound
 from conv3d_cli.models.text import MOST_BYTES, read_json
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import numpy as np
 
 from conv3d_cli.errors import OverLimit, WeightsError, quoted
-from conv3d_cli.models.heaps import heaps_are_sound
+from conv3d_cli.heaps import heaps_are_sound
 from conv3d_cli.volumes.hdf5_checks import storage_problem
 from conv3d_cli.weights.hdf5_groups import text
 from conv3d_cli.weights.hdf5_layouts import Stored, layout
