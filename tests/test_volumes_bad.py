@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import badfiles
+import h5py
 import numpy as np
 import pytest
 
@@ -174,6 +175,29 @@ print(refused)
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 20
+
+
+def test_a_damaged_heap_of_texts_is_not_walked(tmp_path):
+    """In a child process: without the guard the library never comes back."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        made = file.create_dataset("d", data=badfiles.VOXELS)
+        made.attrs["units"], made.attrs["gain"] = "HU", 3
+    content = bytearray(path.read_bytes())
+    # The size of the first object, of 8 bytes, such that the next one is where this one is.
+    place = content.index(b"GCOL") + 16 + 8
+    assert int.from_bytes(content[place : place + 8], "little") == 2
+    content[place : place + 8] = ((1 << 64) - 16).to_bytes(8, "little")
+    path.write_bytes(content)
+    code = """
+import sys
+from conv3d_cli.volumes import load_volume
+loaded = load_volume(sys.argv[1])
+print(loaded.array.sum(), *loaded.meta["attributes"].values, *loaded.meta["attributes"].unread)
+"""
+    call = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{badfiles.VOXELS.sum()} gain units\n", "")
 
 
 def test_a_bomb_is_not_inflated_beyond_its_header(tmp_path, monkeypatch):

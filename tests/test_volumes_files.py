@@ -297,11 +297,88 @@ def test_nifti_to_hdf5_and_back(tmp_path):
     assert saved.notes == ("hdf5 does not hold orientation and origin",)
     middle = load_volume(str(tmp_path / "a.h5"))
     assert np.array_equal(middle.array, array.transpose(2, 1, 0, 3))
-    assert middle.geometry.spacing == (1000, 2000, 3000)
+    assert (middle.geometry.unit, middle.geometry.spacing) == ("mm", (1, 2, 3))
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["data"].attrs["element_size_um"].tolist() == [3000, 2000, 1000]
     save_volume(middle, str(tmp_path / "b.nii"))
     back = load_volume(str(tmp_path / "b.nii"), "xyzc")
     assert np.array_equal(back.array, array)
-    assert (back.geometry.unit, back.geometry.spacing) == ("um", (1000, 2000, 3000))
+    assert (back.geometry.unit, back.geometry.spacing) == ("mm", (1, 2, 3))
+
+
+@pytest.mark.parametrize("unit", ["mm", "um", "m", "unknown"])
+def test_hdf5_keeps_the_unit(unit, tmp_path):
+    save_volume(volume(geometry=Geometry(np.diag([0.5, 2, 3, 1]), unit)), str(tmp_path / "a.h5"))
+    found = load_volume(str(tmp_path / "a.h5")).geometry
+    assert (found.unit, found.spacing) == (unit, (0.5, 2, 3))
+
+
+def test_a_unit_that_nobody_knows_is_noted(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        attributes = file.create_dataset("d", data=FLOATS).attrs
+        attributes["element_size_um"], attributes["element_size_unit"] = [1.0, 2.0, 3.0], "inch"
+    loaded = load_volume(str(tmp_path / "a.h5"))
+    assert (loaded.geometry.unit, loaded.geometry.spacing) == ("um", (3, 2, 1))
+    assert loaded.notes == ("element_size_unit is ignored: got inch, expected one of mm, um, m, unknown",)
+
+
+def with_attributes(path, **more):
+    """Write a volume with attributes of every kind, and return its name."""
+    with h5py.File(path, "w") as file:
+        made = file.create_dataset("d", data=FLOATS)
+        attributes = {
+            "units": "HU",
+            "axis_names": np.array(["z", "y", "x"], object),
+            "exposure": np.float32(0.25),
+            "fixed": np.bytes_("as it is"),
+            "gains": np.array([1, 2, 3], ">i2"),
+            "valid": True,
+            "element_size_um": [5.0, 2.0, 1.0],
+            "maxValue": 9.0,
+            "channel_names": np.array(["a"], object),
+            "long": "x" * 5000,
+            "many": np.zeros(600),
+            "nothing": h5py.Empty("f4"),
+            "complex": 1j,
+            **more,
+        }
+        for name, value in attributes.items():
+            text = isinstance(value, np.ndarray) and value.dtype == object
+            made.attrs.create(name, value, dtype=h5py.string_dtype() if text else None)
+        made.attrs["elsewhere"] = made.ref
+    return str(path)
+
+
+def test_hdf5_carries_the_attributes_that_still_hold(tmp_path):
+    source = with_attributes(tmp_path / "a.h5")
+    loaded = load_volume(source)
+    saved = save_volume(loaded, str(tmp_path / "b.h5"))
+    assert saved.notes[1:] == (
+        "attributes that may not hold of the output are left out: 'channel_names', 'complex', 'elsewhere', 'long', "
+        "'many', 'maxValue', 'nothing'",
+    )
+    kept = ["axis_names", "element_size_um", "exposure", "fixed", "gains", "units", "valid"]
+    with h5py.File(source) as one, h5py.File(tmp_path / "b.h5") as other:
+        before, after = one["d"].attrs, other["d"].attrs
+        assert sorted(after) == kept
+        for name in kept:
+            assert np.array_equal(after[name], before[name])
+            assert after.get_id(name).dtype == before.get_id(name).dtype
+    four = Volume(np.stack([loaded.array] * 2, -1), "zyxc", loaded.geometry, "hdf5", loaded.meta)
+    assert "'axis_names', 'channel_names'" in save_volume(four, str(tmp_path / "c.h5")).notes[1]
+    assert save_volume(loaded, str(tmp_path / "d.npy")).notes[1] == (
+        "npy does not hold the attributes 'axis_names', 'exposure', 'fixed', 'gains', 'units', 'valid'"
+    )
+    for name in ("e.h5", "f.h5"):
+        save_volume(loaded, str(tmp_path / name))
+    assert (tmp_path / "e.h5").read_bytes() == (tmp_path / "f.h5").read_bytes()
+
+
+def test_more_attributes_than_are_read_are_named(tmp_path):
+    loaded = load_volume(with_attributes(tmp_path / "a.h5", **{f"tag{i:03}": i for i in range(300)}))
+    _, dropped = loaded.meta["attributes"].carried(3)
+    assert {"tag299", "units", "valid"} <= set(dropped)
+    assert save_volume(loaded, str(tmp_path / "b.h5")).notes[1].endswith(f" and {len(dropped) - 8} more")
 
 
 # Names, streams, limits

@@ -17,6 +17,7 @@ from conv3d_cli.outfile import (
 )
 from conv3d_cli.volumes.axes import NIFTI, resolve_axes
 from conv3d_cli.volumes.formats import STREAM, Format, files_of, open_volume, output_format, path_of
+from conv3d_cli.volumes.hdf5_attributes import Attributes, dropped_words
 from conv3d_cli.volumes.narrow import Narrow, storage_dtype
 from conv3d_cli.volumes.nifti import pair_names
 from conv3d_cli.volumes.volume import Volume
@@ -150,6 +151,13 @@ def _lost(volume: Volume, form: Format) -> list[str]:
         notes.append(f"{form.name} does not hold {'geometry' if form.name == 'npy' else 'orientation and origin'}")
     if not _is_default(volume.axes, form.name):
         notes.append(f"the meaning of the axes is not stored: reading it needs --axes {volume.axes}")
+    found = volume.meta.get("attributes") if volume.format == "hdf5" else None
+    if isinstance(found, Attributes):
+        kept, dropped = found.carried(volume.array.ndim)
+        if form.name != "hdf5" and kept:
+            notes.append(f"{form.name} does not hold the attributes {dropped_words(tuple(kept))}")
+        if dropped:
+            notes.append(f"attributes that may not hold of the output are left out: {dropped_words(dropped)}")
     return notes
 
 

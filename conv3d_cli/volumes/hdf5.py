@@ -2,7 +2,7 @@
 
 ``element_size_um`` is the convention of ilastik and of Fiji's HDF5 plugin: micrometres along the spatial axes in the
 dataset's index order, which is z, y, x. It is read so for every choice of axes: its first value is for the spatial
-axis that varies slowest.
+axis that varies slowest. Beside it this package writes ``element_size_unit``, the unit that the volume had.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 
 from conv3d_cli.errors import VolumeError, quoted
 from conv3d_cli.volumes.axes import spatial
-from conv3d_cli.volumes.geometry import Geometry
+from conv3d_cli.volumes.geometry import MICROMETRES, Geometry
+from conv3d_cli.volumes.hdf5_attributes import SIZE, UNIT, read_attributes
 from conv3d_cli.volumes.hdf5_checks import check_dataset, find, listing
 from conv3d_cli.volumes.source import Source, convert
 from conv3d_cli.volumes.stream import one_line, open_raw, reading
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")
-SIZE_ATTRIBUTE = "element_size_um"
 #: Bytes of one block, unless one chunk is more.
 SLAB = 4 << 20
 
@@ -56,8 +56,10 @@ class Hdf5Source(Source):
                 self._dataset: h5py.Dataset = find(ref, self._file, name)
                 check_dataset(ref, self._file, self._dataset, Path(path).stat().st_size)
                 dataset = self._dataset
-                super().__init__(ref, "hdf5", dataset.shape, dataset.dtype, meta={"dataset": dataset.name})
-                self._sizes = self._element_size()
+                self._attributes = read_attributes(path, dataset)
+                meta = {"dataset": dataset.name, "attributes": self._attributes}
+                super().__init__(ref, "hdf5", dataset.shape, dataset.dtype, meta=meta)
+                self._sizes, self._unit = self._element_size(), self._element_unit()
                 self.geometry = self._geometry("zyx")
         except BaseException:
             self._file.close()
@@ -72,21 +74,31 @@ class Hdf5Source(Source):
         self._file.close()
 
     def _element_size(self) -> list[float] | None:
-        if SIZE_ATTRIBUTE not in self._dataset.attrs:
+        if SIZE in self._attributes.unread:
+            self.notes.append(f"{SIZE} is ignored: it cannot be read")
+        values = self._attributes.values.get(SIZE)
+        if values is None:
             return None
-        values = np.ravel(np.asarray(self._dataset.attrs[SIZE_ATTRIBUTE], dtype=np.float64))
-        if values.size != 3 or not (np.isfinite(values) & (values > 0)).all():
-            self.notes.append(
-                f"{SIZE_ATTRIBUTE} is ignored: got {one_line(values.tolist())}, expected 3 positive numbers"
-            )
+        sizes = np.ravel(values)
+        if sizes.dtype.kind not in "iuf" or sizes.size != 3 or not (np.isfinite(sizes) & (sizes > 0)).all():
+            self.notes.append(f"{SIZE} is ignored: got {one_line(sizes.tolist())}, expected 3 positive numbers")
             return None
-        return [float(value) for value in values]
+        return [float(value) for value in sizes]
+
+    def _element_unit(self) -> str:
+        """Return the unit that the spacing is told in; without a word about it, that of ``element_size_um``."""
+        unit = self._attributes.values.get(UNIT, "um")
+        text = unit.decode("ascii", "replace") if isinstance(unit, bytes) else unit
+        if isinstance(text, str) and text in MICROMETRES:
+            return text
+        self.notes.append(f"{UNIT} is ignored: got {one_line(text, 40)}, expected one of {', '.join(MICROMETRES)}")
+        return "um"
 
     def _geometry(self, order: str) -> Geometry | None:
         if self._sizes is None:
             return None
-        spacing = [self._sizes[order.index(axis)] for axis in "xyz"]
-        return Geometry(np.diag([*spacing, 1.0]), "um")
+        spacing = [self._sizes[order.index(axis)] / MICROMETRES[self._unit] for axis in "xyz"]
+        return Geometry(np.diag([*spacing, 1.0]), self._unit)
 
     def extra_bytes(self, dtype: np.dtype[Any]) -> int:
         """Bytes beside the result: a block before its conversion, and the chunk that HDF5 inflates."""

@@ -12,7 +12,8 @@ from conv3d_cli.errors import OutputError, UsageError, quoted
 from conv3d_cli.volumes.axes import spatial
 from conv3d_cli.volumes.geometry import MICROMETRES
 from conv3d_cli.volumes.gzipped import ZLIB, engine
-from conv3d_cli.volumes.hdf5 import SIZE_ATTRIBUTE, split_ref
+from conv3d_cli.volumes.hdf5 import split_ref
+from conv3d_cli.volumes.hdf5_attributes import SIZE, UNIT, Attributes, write_attributes
 from conv3d_cli.volumes.signals import deferred
 from conv3d_cli.volumes.stream import one_line
 
@@ -105,7 +106,7 @@ class CalmFile:
 
 
 def write_hdf5(volume: Volume, file: BinaryIO, narrow: Narrow, ref: str) -> None:
-    """Write one dataset in gzip level 1 with shuffle, and ``element_size_um`` beside it."""
+    """Write one dataset in gzip level 1 with shuffle, its ``element_size_um``, and the attributes that still hold."""
     import h5py
 
     calm = CalmFile(file)
@@ -146,9 +147,15 @@ def _create(out: Any, name: str, volume: Volume, narrow: Narrow) -> Any:
     packing = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True, "track_times": False}
     dataset = out.create_dataset(name, shape, narrow.dtype, chunks=chunk, **packing)
     if volume.geometry is not None:
-        scale = MICROMETRES[volume.geometry.unit]
+        unit = volume.geometry.unit
+        scale = MICROMETRES[unit]
         sizes = dict(zip("xyz", volume.geometry.spacing, strict=True))
-        dataset.attrs[SIZE_ATTRIBUTE] = np.array([sizes[axis] * scale for axis in spatial(volume.axes)])
+        if unit != "um":
+            dataset.attrs[UNIT] = np.bytes_(unit)
+        dataset.attrs[SIZE] = np.array([sizes[axis] * scale for axis in spatial(volume.axes)])
+    found = volume.meta.get("attributes") if volume.format == "hdf5" else None
+    if isinstance(found, Attributes):
+        write_attributes(dataset, found.carried(volume.array.ndim)[0])
     return dataset
 
 
