@@ -84,7 +84,11 @@ class FunctionSignature(Signature):
         """Return a refusal that names the parameter at fault, and the owner once."""
         text = str(error).removeprefix(f"{self.owner}: ")
         at = next((k for k in parameters if text.startswith(f"{self.owner}: {k}:") or f"got {k!r}," in text), None)
-        return UnknownArgument(text, at or self.owner) if isinstance(error, UnknownArgument) else LayerError(text, at)
+        return (
+            UnknownArgument(text, at or self.owner)
+            if isinstance(error, UnknownArgument)
+            else LayerError(text, at or "class_name")
+        )
 
 
 class ActivationOf(ActivationLayer):
