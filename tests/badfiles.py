@@ -220,8 +220,21 @@ NIFTI = (
     BadFile("nii.gz bit flip", packed(GOOD, flip(600, 3)), ("damaged",)),
     BadFile("nii.gz bad CRC", packed(GOOD, lambda c: bytes(c[:-8]) + b"abcd" + bytes(c[-4:])), ("CRC", "64636261")),
     BadFile("nii.gz bad length", packed(GOOD, lambda c: bytes(c[:-1]) + b"\x07"), ("length", "1696")),
-    BadFile("nii.gz trailing junk", packed(GOOD, lambda c: bytes(c) + b"junk of sorts"), ("behind",)),
-    BadFile("nii.gz trailing byte", packed(GOOD, lambda c: bytes(c) + b"\0"), ("cut",)),
+    BadFile(
+        "nii.gz trailing junk",
+        packed(GOOD, lambda c: bytes(c) + b"junk of sorts"),
+        ("behind its gzip data", f"bytes at {len(gzip.compress(GOOD, 6))} and after: got 13, expected none"),
+    ),
+    BadFile(
+        "nii.gz trailing byte",
+        packed(GOOD, lambda c: bytes(c) + b"\0"),
+        ("behind its gzip data", f"bytes at {len(gzip.compress(GOOD, 6))} and after: got 1, expected none"),
+    ),
+    BadFile(
+        "nii.gz second member cut",
+        packed(GOOD, lambda c: bytes(c) + gzip.compress(b"")[:5]),
+        ("behind its gzip data", "got 5, expected none"),
+    ),
     BadFile(
         "nii.gz second member too much",
         packed(GOOD, lambda c: bytes(c) + gzip.compress(b"x")),

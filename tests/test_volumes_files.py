@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import signal
@@ -435,6 +436,7 @@ def test_streams(name, tmp_path):
         (b"\x93NUMPY", "data is cut"),
         (badfiles.GOOD[:-1], "got 1695 bytes, expected 1696"),
         (badfiles.GOOD + b"x", "more than its header announces"),
+        (gzip.compress(badfiles.GOOD) + b"x", "and after: got more, expected none"),
         (
             badfiles.npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2, 4)}", bytes(65)),
             "more than its header",

@@ -12,6 +12,8 @@ from conv3d_cli.errors import VolumeError, quoted
 from conv3d_cli.volumes.stream import ByteStream, size_of
 
 MAGIC = b"\x1f\x8b"
+#: Bytes of a member's header in front of its fields.
+HEADER = 10
 LEVEL = 1
 INPUT = 1 << 17
 OUTPUT = 1 << 20
@@ -79,10 +81,13 @@ class GzipStream(ByteStream):
             if self._members == 0:
                 raise self._bad("is empty")
             return False
-        header = bytearray(self._take(10))
+        if self._members and not self._follows():
+            rest = "more" if self.size is None else self.size - self._at()
+            raise self._bad(
+                f"has something else behind its gzip data: bytes at {self._at()} and after: got {rest}, expected none"
+            )
+        header = bytearray(self._take(HEADER))
         if header[:2] != MAGIC:
-            if self._members:
-                raise self._bad(f"has something else behind its gzip data, at byte {self._at() - 10}")
             raise self._bad(f"is not gzip: got first bytes {header[:2].hex(' ')}, expected 1f 8b")
         if header[2] != 8 or header[3] & RESERVED:
             raise self._bad(
@@ -101,6 +106,12 @@ class GzipStream(ByteStream):
         self._members += 1
         self._crc = self._length = 0
         return True
+
+    def _follows(self) -> bool:
+        """Return whether what stands behind a member can be the header of another."""
+        while len(self._pending) < HEADER and self._pull():
+            pass
+        return len(self._pending) >= HEADER and self._pending.startswith(MAGIC)
 
     def _end(self) -> None:
         """Compare a member's CRC and length with its trailer."""
