@@ -22,7 +22,7 @@ try:
 except ImportError:  # no such locks here: the process id alone tells whether a temporary file is stale
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Name", "check_apart", "check_target", "fcntl", "hidden", "remove_stale"]
+__all__ = ["Name", "check_apart", "check_target", "exists_already", "fcntl", "hidden", "remove_stale"]
 
 Name: TypeAlias = "str | os.PathLike[str]"
 
@@ -46,10 +46,16 @@ def check_target(path: Name, overwrite: bool = False) -> str:
     if found is not None and not stat.S_ISREG(found.st_mode):
         raise OutputError(f"{quoted(name)}: cannot be written: it is a {_kind(found.st_mode)}, expected a regular file")
     if found is not None and not overwrite:
-        raise OutputError(f"{quoted(name)}: exists already, and overwriting was not asked for")
+        raise exists_already(name)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{quoted(name)}: cannot be written: no permission to create files in {quoted(folder)}")
     return target
+
+
+def exists_already(name: str) -> OutputError:
+    """Return the error for a name that is taken, which says how to take it nevertheless."""
+    words = "exists already: expected another name, or --overwrite (from Python overwrite=True)"
+    return OutputError(f"{quoted(name)}: {words}")
 
 
 def check_apart(path: Name, others: Iterable[Name]) -> None:

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 
 from conv3d_cli.errors import OutputError, quoted
 from conv3d_cli.outfile.checked import CheckedFile, naming
-from conv3d_cli.outfile.names import Name, check_target, fcntl, hidden, remove_stale
+from conv3d_cli.outfile.names import Name, check_target, exists_already, fcntl, hidden, remove_stale
 
 BUFFER = 1 << 20
 NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -84,7 +84,7 @@ class Pending:
         try:
             os.link(self.temporary, self.target)
         except FileExistsError:
-            raise OutputError(f"{quoted(self.name)}: exists already, and overwriting was not asked for") from None
+            raise exists_already(self.name) from None
         except OSError as error:
             if error.errno not in NO_HARD_LINKS:
                 raise
@@ -98,7 +98,7 @@ class Pending:
         try:
             os.close(os.open(self.target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         except FileExistsError:
-            raise OutputError(f"{quoted(self.name)}: exists already, and overwriting was not asked for") from None
+            raise exists_already(self.name) from None
         try:
             os.replace(self.temporary, self.target)
         except BaseException:
