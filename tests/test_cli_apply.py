@@ -242,15 +242,25 @@ def test_initial_weights_are_told_of(conv3d, spec, volume, tmp_path):
     assert not np.array_equal(np.load(tmp_path / "o.npy"), np.load(tmp_path / "p.npy"))
 
 
-def test_the_report_does_not_replace_the_weights_that_the_spec_names(conv3d, spec, volume, tmp_path):
-    path = spec()
-    assert conv3d("weights", "init", tmp_path / "w.npz", "--spec", path).code == 0
-    path.write_text(f"weights: w.npz\n{path.read_text()}")
-    before = (tmp_path / "w.npz").read_bytes()
-    told = conv3d("apply", volume(), tmp_path / "o.npy", "--spec", path, "--report", tmp_path / "w.npz", "--overwrite")
+@pytest.mark.parametrize("words", [["o.npy", "--report", "w.h5"], ["o.npy", "--log-file", "w.h5"], ["w.h5"]], ids=str)
+def test_nothing_is_written_into_the_weights_that_the_spec_names(conv3d, spec, volume, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    volume()
+    path = spec("filters: 1\nkernel_size: 3\nuse_bias: false\n")
+    assert conv3d("weights", "init", "w.h5", "--spec", path).code == 0
+    path.write_text(f"weights: w.h5\n{path.read_text()}")
+    before = (tmp_path / "w.h5").read_bytes()
+    told = conv3d("apply", "in.npy", *words, "--spec", "spec.yaml", "--overwrite")
     assert told.code == 4
-    assert (tmp_path / "w.npz").read_bytes() == before
+    assert "w.h5' is the same file, which this run needs" in told.err
+    assert (tmp_path / "w.h5").read_bytes() == before
     assert not (tmp_path / "o.npy").exists()
+
+
+def test_the_log_tells_of_a_spec_that_cannot_be_read(conv3d, spec, volume, tmp_path):
+    words = ["apply", volume(), tmp_path / "o.npy", "--spec", spec("filters: none\n"), "--log-file", tmp_path / "log"]
+    assert conv3d(*words).code == 3
+    assert "ERROR" in (tmp_path / "log").read_text()
 
 
 def test_non_finite_voxels_stay_local_and_are_told_of(conv3d, spec, volume, tmp_path):
@@ -275,7 +285,16 @@ REFUSED = [
     (["OUT", "--spec", "SPEC", "--axes", "xy"], 2, "axes: 'z' stands 0 times"),
     (["OUT", "--spec", "SPEC", "--method", "winograd"], 2, "'winograd' is not one of"),
     (["OUT", "--spec", "SPEC", "--threads", "0"], 2, "0 is not in the range x>=1"),
-    (["OUT", "--spec", "SPEC", "--max-memory", "much"], 2, "max_memory: not a size: got 'much'"),
+    (
+        ["OUT", "--spec", "SPEC", "--max-memory", "much"],
+        2,
+        "--max-memory: not a size: got 'much', expected",
+    ),
+    (["OUT", "--spec", "edges.npz"], 2, "--spec: a file of weights: got 'edges.npz', expected a YAML spec or a Keras"),
+    (["OUT", "--spec", "W.SafeTensors"], 2, "model; weights belong to --weights"),
+    (["OUT", "--spec", "w.weights.h5"], 2, "model; weights belong to --weights"),
+    (["OUT", "--spec", "SPEC", "--report", ""], 2, "--report: got '', expected the name of a file"),
+    (["OUT", "--spec", "SPEC", "--log-file", ""], 2, "--log-file: got '', expected the name of a file"),
     (["OUT", "--spec", "SPEC", "--max-memory", "1K"], 5, "expected at least"),
     (["OUT", "--spec", "none.yaml"], 3, "none.yaml"),
     (["OUT.xyz", "--spec", "SPEC"], 2, "means no format, expected one of .nii"),
@@ -355,7 +374,7 @@ def test_an_output_that_exists_is_kept_unless_asked(conv3d, spec, volume, tmp_pa
     out.chmod(0o640)
     told = conv3d("apply", volume(), out, "--spec", spec())
     assert told.code == 4
-    assert "exists" in told.err
+    assert "exists already: expected another name, or --overwrite" in told.err
     assert out.read_bytes() == b"precious"
     assert conv3d("apply", volume(), out, "--spec", spec(), "--overwrite").code == 0
     assert np.load(out).shape == (8, 9, 10)

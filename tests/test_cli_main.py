@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from support import beside_the_kernels
 
+import conv3d_cli
 from conv3d_cli import __version__
 from conv3d_cli.cli.main import COMMANDS, cli, main, run
 from conv3d_cli.cli.prepare import json_text
@@ -58,6 +60,22 @@ def test_every_command_has_help_with_an_example(conv3d, name):
     assert told.code == 0
     assert "Example:\n" in told.out
     assert f"conv3d {name}" in told.out or name == "weights"
+    assert "INTEGER" not in told.out
+
+
+@pytest.mark.parametrize("name", ["apply", "plan"])
+def test_help_names_the_formats_of_specs_and_weights(conv3d, name):
+    told = " ".join(conv3d(name, "--help").out.split())
+    assert "a YAML spec, or a Keras model (.keras, .h5, .json)" in told
+    assert "Weights (.npz, .h5, .weights.h5, .keras, .safetensors)" in told
+
+
+def test_help_names_the_variables_of_the_environment(conv3d):
+    told = conv3d("--help").out
+    root = Path(conv3d_cli.__file__).parent
+    named = {word for path in root.rglob("*.py") for word in re.findall(r"CONV3D_[A-Z_]+", path.read_text())}
+    assert len(named) == 4
+    assert all(f"  {name} " in told for name in named)
 
 
 def test_help_tells_the_options_in_their_order(conv3d):

@@ -68,6 +68,8 @@ def _one_output(words: dict[str, Any]) -> str:
         raise UsageError(f"output: got {len(given)} names, expected one, as OUT or after -o")
     if given[0] == "-" and words["as_json"]:
         raise UsageError("output: '-' and --json both write to standard output, expected one of them")
+    if words["report_path"] == "":
+        raise UsageError("--report: got '', expected the name of a file")
     if words["report_path"] == "-":
         raise UsageError("--report: got '-', expected the name of a file; --json prints the report")
     return str(given[0])
@@ -87,11 +89,14 @@ def _refuse_outputs(words: dict[str, Any]) -> None:
 
 
 def _refuse_losing_weights(words: dict[str, Any], context: Context) -> None:
-    """Keep the report apart from the weights that the spec names, which are known only now."""
+    """Keep the outputs apart from the weights that the spec names, which are known only now."""
     from conv3d_cli.outfile import check_apart
+    from conv3d_cli.volumes import files_of
 
-    if words["report_path"] is not None and context.weights["path"] is not None:
-        check_apart(words["report_path"], [context.weights["path"]])
+    if context.weights["path"] is not None:
+        outputs = [name for name in (words["target"], words["report_path"]) if name is not None]
+        for path in files_of(*outputs):
+            check_apart(path, [context.weights["path"]])
 
 
 def _run(plan: RunPlan, context: Context, volume: Source, words: dict[str, Any]) -> dict[str, Any]:

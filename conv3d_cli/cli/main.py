@@ -54,6 +54,13 @@ def cli(debug: bool) -> None:
       conv3d plan brain.nii.gz --spec edges.yaml
 
     \b
+    Environment, where no option says otherwise:
+      CONV3D_THREADS     threads to compute with
+      CONV3D_MAX_MEMORY  memory that arrays may take, e.g. 4G
+      CONV3D_SEED        seed of weights that no file gives
+      CONV3D_ISA         instruction set of the kernels: x86-64-v4, x86-64-v3, x86-64-v2 or generic
+
+    \b
     Exit codes: 0 done, 1 internal error, 2 usage, 3 a spec, weights or volume cannot be used,
     4 the output cannot be written, 5 over the memory limit, 129/130/143 stopped by a signal.
     """

@@ -7,15 +7,48 @@ from typing import Any, TypeVar
 
 import click
 
+from conv3d_cli.errors import UsageError, quoted
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 METHOD_NAMES = ("auto", "direct", "fft", "reference")
 ACCURACY_NAMES = ("strict", "default", "fast")
 COMPUTE_DTYPES = ("float32", "float64")
 
-SPEC = click.option("--spec", "spec_path", required=True, metavar="SPEC", help="The layers: a YAML file.")
+#: What holds weights and never a spec; .h5 and .keras may hold both.
+WEIGHTS_ALONE = (".npz", ".safetensors", ".weights.h5")
+
+
+def _not_weights(context: click.Context, option: click.Parameter, path: str) -> str:
+    if path.lower().endswith(WEIGHTS_ALONE):
+        raise UsageError(
+            f"--spec: a file of weights: got {quoted(path)}, expected a YAML spec or a Keras model; weights belong to "
+            "--weights"
+        )
+    return path
+
+
+def _size(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    from conv3d_cli.limits import parse_bytes
+
+    if text is not None:
+        parse_bytes(text, "--max-memory")
+    return text
+
+
+SPEC = click.option(
+    "--spec",
+    "spec_path",
+    required=True,
+    metavar="SPEC",
+    callback=_not_weights,
+    help="The layers: a YAML spec, or a Keras model (.keras, .h5, .json).",
+)
 WEIGHTS = click.option(
-    "--weights", "weights_path", metavar="W", help="Weights (.npz); goes before the spec's own `weights`."
+    "--weights",
+    "weights_path",
+    metavar="W",
+    help="Weights (.npz, .h5, .weights.h5, .keras, .safetensors); go before those that the spec names or holds.",
 )
 METHOD = click.option(
     "--method",
@@ -44,6 +77,7 @@ COMPUTE_DTYPE = click.option(
 MAX_MEMORY = click.option(
     "--max-memory",
     metavar="SIZE",
+    callback=_size,
     help="Memory that arrays may take, e.g. 4G.  [default: $CONV3D_MAX_MEMORY, else the machine's]",
 )
 THREADS = click.option(
@@ -55,6 +89,7 @@ THREADS = click.option(
 SEED = click.option(
     "--seed",
     type=click.IntRange(min=0),
+    metavar="N",
     default=0,
     show_default=True,
     envvar="CONV3D_SEED",

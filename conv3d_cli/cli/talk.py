@@ -84,13 +84,22 @@ def _log_file(words: dict[str, Any]) -> _LogFile | None:
     name = words["log_file"]
     if name is None:
         return None
+    if name == "":
+        raise UsageError("--log-file: got '', expected the name of a file")
     if name == STREAM:
         raise UsageError("--log-file: got '-', expected the name of a file; -v tells more on standard error")
     from conv3d_cli.outfile import check_apart
+    from conv3d_cli.spec import load_spec
     from conv3d_cli.volumes import files_of
 
+    weights = None
     others = [words.get(key) for key in ("source", "target", "report_path", "spec_path", "weights_path")]
     check_apart(name, files_of(*(other for other in others if other is not None)))
+    with suppress(Conv3dError):  # a spec that cannot be read is told of later, in the log too
+        # Opening the log is too early to know the plan, yet a line of it would already damage the weights.
+        weights = load_spec(words["spec_path"]).weights
+    if weights is not None:
+        check_apart(name, [weights])
     try:
         return _LogFile(name)
     except OSError as error:

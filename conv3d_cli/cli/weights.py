@@ -56,7 +56,10 @@ def weights() -> None:
 @click.argument("path", metavar="OUT")
 @options.SPEC
 @click.option(
-    "--channels", type=click.IntRange(min=1), help="Channels of the input.  [default: as SPEC declares, else 1]"
+    "--channels",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Channels of the input.  [default: as SPEC declares, else 1]",
 )
 @INPUT_SHAPE
 @options.SEED

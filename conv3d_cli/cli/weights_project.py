@@ -15,7 +15,9 @@ from conv3d_cli.cli.weights import INPUT_SHAPE, input_shape
 @click.argument("source", metavar="W")
 @options.SPEC
 @click.option("-o", "--output", "target", required=True, metavar="OUT", help="The file to write; its suffix says how.")
-@click.option("--channels", type=click.IntRange(min=1), help="Channels of the input.  [default: as the weights have]")
+@click.option(
+    "--channels", type=click.IntRange(min=1), metavar="N", help="Channels of the input.  [default: as the weights have]"
+)
 @INPUT_SHAPE
 @options.OVERWRITE
 @options.JSON
