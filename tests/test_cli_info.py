@@ -29,6 +29,15 @@ def test_a_volume(conv3d):
     assert cells["axes"] == "zyxc"
     assert cells["spacing"] == [0.5, 0.5, 2.0]
     assert cells["unit"] == "um"
+    assert cells["bytes"] == 16 * 64 * 64 * 2 * 2
+    lines = conv3d("info", ROOT / "sample_data" / "cells_2ch.h5:/volume/raw").out.splitlines()
+    assert lines[2:7] == [
+        "shape             16 x 64 x 64 x 2",
+        "axes              zyxc",
+        "dtype             uint16",
+        "bytes             256.0 KiB",
+        "spacing           x 0.5, y 0.5, z 2",
+    ]
 
 
 def test_a_spec_and_its_weights(conv3d):
@@ -123,6 +132,8 @@ def test_a_volume_without_geometry(conv3d, tmp_path):
     lines = conv3d("info", tmp_path / "in.npy").out.splitlines()
     assert "shape             5 x 6 x 7" in lines
     assert "affine            none" in lines
+    assert "spacing           none" in lines
+    assert "bytes             420 B" in lines
     assert "notes             the byte order is big-endian" in lines
     np.save(tmp_path / "in.npy", np.ones((5, 6), "u1"))
     flat = conv3d("info", tmp_path / "in.npy")
@@ -146,6 +157,9 @@ def test_the_machine_as_it_may_be_used(conv3d, monkeypatch):
     monkeypatch.setenv("CONV3D_MAX_MEMORY", "1G")
     told = conv3d("info", "--json").document
     assert told["threads"] == 3
-    assert told["memory"].startswith(("1073741824 bytes", "1 GiB"))
+    assert (told["memory"], told["memory source"]) == (1 << 30, "CONV3D_MAX_MEMORY")
+    lines = conv3d("info").out.splitlines()
+    assert "memory            1.0 GiB" in lines
+    assert "memory source     CONV3D_MAX_MEMORY" in lines
     assert told["engine"] == isa.active() or isa.native() is None
     assert set(told["versions"]) >= {"conv3d", "python", "numpy"}

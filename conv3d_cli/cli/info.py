@@ -49,7 +49,7 @@ def info(path: str | None, schema: str | None, as_json: bool) -> None:
         print_json({**facts, "layers": [layer_document(layer) for layer in layers]} if layers else facts)
         return
     for name, value in facts.items():
-        for i, line in enumerate(_lines(value)):
+        for i, line in enumerate(_lines(name, value)):
             click.echo(printable(f"{name if i == 0 else '':<18}{line}"))
     if layers:
         render_rows("", [layer_row(layer) for layer in layers])
@@ -92,7 +92,8 @@ def _machine() -> dict[str, Any]:
         "instruction sets": list(isa.available()),
         "methods": [f"{method.name}: {method.summary}" for method in METHODS.values()],
         "threads": limits.threads,
-        "memory": f"{limits.memory} bytes ({limits.memory_source})",
+        "memory": limits.memory,
+        "memory source": limits.memory_source,
         "versions": versions(),
     }
 
@@ -154,8 +155,14 @@ def _volume(path: str) -> dict[str, Any]:
         }
 
 
-def _lines(value: Any) -> list[str]:
-    """Return a value as the lines that a person reads."""
+def _lines(name: str, value: Any) -> list[str]:
+    """Return a value as the lines that a person reads: bytes with their unit, lengths in space with their axes."""
+    from conv3d_cli.report.words import size
+
+    if value is not None and name in ("bytes", "memory"):
+        return [size(value)]
+    if value is not None and name == "spacing":
+        return [", ".join(f"{axis} {length:.6g}" for axis, length in zip("xyz", value, strict=True))]
     if isinstance(value, dict):
         return [f"{key}: {item}" for key, item in value.items()] or ["none"]
     if isinstance(value, list) and value and isinstance(value[0], (str, list, dict)):
