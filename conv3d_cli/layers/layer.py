@@ -160,7 +160,7 @@ class Layer:
         return self.checked_shape(input_shape)
 
     def checked_shape(self, shape: Sequence[int | None]) -> Shape:
-        """Return a shape as a tuple; raises ShapeError if it has too few axes or not the declared sizes."""
+        """Return a shape as a tuple; raises ShapeError if it has too few axes."""
         shape = tuple(shape)
         if len(shape) < LEAST_AXES:
             raise ShapeError(

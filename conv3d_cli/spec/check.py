@@ -29,7 +29,20 @@ def build_network(spec: Canonical, problems: Problems) -> Network:
     try:
         return Network(layers)
     except Conv3dError as error:
-        problems.fail(spec.layers[0].place, str(error))
+        problems.fail(_of_row(layers, spec.layers, error), str(error))
+
+
+def _of_row(layers: Sequence[Layer], nodes: Sequence[LayerNode], error: Conv3dError) -> Place:
+    """Return the place of the layer at which the row fails; that of its argument, if the message begins with one."""
+    node = nodes[-1]
+    for count in range(1, len(layers)):
+        try:
+            Network(layers[:count])
+        except Conv3dError:
+            node = nodes[count - 1]
+            break
+    # The filters that do not match are those of a layer before.
+    return first_place(node, argument) if (argument := str(error).split(":")[0]) != "filters" else node.place
 
 
 def check_layer(layer: LayerNode, keras: int, problems: Problems) -> None:
