@@ -16,6 +16,8 @@ from conv3d_cli.layers.kinds import Kind, Schema, shown
 WRAPPER = frozenset({"class_name", "config", "module", "registered_name"})
 """Keys of a serialized object; Keras 2 writes the first two only."""
 
+_OF_KERAS_3: Schema = {key: {"type": ["string", "null"]} for key in ("module", "registered_name")}
+
 
 def is_own(value: Mapping[Any, Any]) -> bool:
     """Return whether a serialized object is of Keras itself, as far as its module and registered name tell."""
@@ -120,7 +122,7 @@ class Table:
         return {
             "type": "object",
             "description": row.meaning,
-            "properties": {"class_name": {"enum": names}, "config": config},
+            "properties": {"class_name": {"enum": names}, "config": config, **_OF_KERAS_3},
             "required": ["class_name"],
             "additionalProperties": False,
         }
