@@ -220,6 +220,35 @@ NETWORKS = (
         ("3:47", "input_shape|got 2|expected 3|2:5"),
     ),
     bad(
+        "groups do not divide channels that come by way of another layer",
+        "layers:\n  - {filters: 3, kernel_size: 3}\n  - {class_name: Dropout, config: {rate: 0.5}}\n"
+        "  - {filters: 4, kernel_size: 3, groups: 2}\n  - {filters: 1, kernel_size: 1}\n",
+        ("4:42", "groups|got 2|3 channels|'conv3d_1'"),
+    ),
+    bad(
+        "declared channels that do not come by way of another layer",
+        "layers:\n  - {filters: 3, kernel_size: 3}\n  - {class_name: ReLU, config: {}}\n"
+        "  - {filters: 4, kernel_size: 3, input_shape: [9, 9, 9, 2]}\n",
+        ("4:5", "filters|got 3, expected 2"),
+    ),
+    bad(
+        "halves of an odd number of channels",
+        "keras: 3\nlayers:\n  - {filters: 3, kernel_size: 1}\n"
+        "  - {class_name: Activation, config: {activation: glu}}\n",
+        ("4:51", "activation: glu|got 3"),
+    ),
+    bad(
+        "borders in another format",
+        "layers:\n  - {filters: 2, kernel_size: 3, data_format: channels_first}\n"
+        "  - {class_name: ZeroPadding3D, config: {padding: 1}}\n",
+        ("3:41", "data_format|got channels_last|2:5"),
+    ),
+    bad(
+        "names taken twice in configs",
+        "layers:\n  - {class_name: Dropout, config: {rate: 0.5, name: a}}\n  - {class_name: ReLU, config: {name: a}}\n",
+        ("3:39", "name|'a'|2:53"),
+    ),
+    bad(
         "several at once",
         "keras: 1\nlayers:\n  - filters: 0\n    kernel_size: 010\n  - kernel_size: 3\n    filtres: 2\nwieghts: a\n",
         *[
@@ -234,4 +263,78 @@ NETWORKS = (
     ),
 )
 
-BAD_SPECS = TEXT_AS_A_WHOLE + KEYS + TRAPS + LAYERS + NETWORKS
+OTHERS = (
+    bad(
+        "three problems of a Dropout",
+        "layers:\n  - class_name: Dropout\n    config:\n      rate: 2\n      seed: x\n      noise: 3\n",
+        *[("4:13", "rate|2"), ("5:13", "seed|'x'"), ("6:7", "'noise'|did you mean 'noise_shape'")],
+        schema=True,
+    ),
+    bad("a rate that is missing", "class_name: Dropout\nconfig: {}\n", ("2:9", "rate|missing"), schema=True),
+    bad(
+        "two sides",
+        "class_name: Cropping3D\nconfig: {cropping: [1, 1]}\n",
+        ("2:20", "cropping|has 2 values|[1, 1]"),
+        schema=True,
+    ),
+    bad(
+        "a side below 0",
+        "class_name: ZeroPadding3D\nconfig:\n  padding: [1, [0, -1], 2]\n",
+        ("3:12", "padding|below 0"),
+        schema=True,
+    ),
+    bad(
+        "a slope that is no number",
+        "class_name: LeakyReLU\nconfig: {alpha: x}\n",
+        ("2:17", "LeakyReLU: alpha|not a number|'x'"),
+        schema=True,
+    ),
+    bad("a misspelt slope", "class_name: LeakyReLU\nconfig: {alfa: 1}\n", ("2:10", "'alfa'|'alpha'"), schema=True),
+    bad(
+        "a slope of the other dialect",
+        "class_name: LeakyReLU\nconfig: {negative_slope: 1}\n",
+        ("2:26", "negative_slope is of keras: 3"),
+    ),
+    bad(
+        "a layer of the other dialect", "keras: 3\nclass_name: ThresholdedReLU\nconfig: {}\n", ("3:9", "is of keras: 2")
+    ),
+    bad(
+        "an unknown activation",
+        "class_name: Activation\nconfig: {activation: rellu}\n",
+        ("2:22", "rellu|relu"),
+        schema=True,
+    ),
+    bad("an activation of the other dialect", GOOD + "activation: mish\n", ("3:13", "mish is of keras: 3")),
+    bad(
+        "sparse inputs",
+        "class_name: InputLayer\nconfig: {sparse: true}\n",
+        ("2:18", "sparse|got True|false"),
+        schema=True,
+    ),
+    bad(
+        "a layer of somebody else",
+        "class_name: Conv3D\nmodule: my.layers\nconfig: {filters: 2, kernel_size: 3}\nregistered_name: my>Conv3D\n",
+        ("1:1", "not Keras's own"),
+    ),
+    bad(
+        "an initializer of somebody else",
+        "keras: 3\n" + GOOD + "kernel_initializer: {module: mine, class_name: HeNormal, registered_name: Mine}\n",
+        ("4:21", "kernel_initializer|not Keras's own|'Mine'"),
+    ),
+    bad(
+        "a parameter within a parameter",
+        GOOD
+        + "activation: {class_name: PReLU, config: {alpha_initializer: {class_name: HeNormal, config: {sed: 1}}}}\n",
+        ("3:61", "PReLU: alpha_initializer: HeNormal|'sed'|did you mean 'seed'"),
+        schema=True,
+    ),
+    bad("zeros on each side with Keras", GOOD + "padding: 1\n", ("3:10", "padding|dialect torch")),
+    bad("another dialect", GOOD + "dialect: pytorch\n", ("3:10", "dialect|'pytorch'|'torch'"), schema=True),
+    bad(
+        "same with strides in PyTorch",
+        GOOD + "dialect: torch\npadding: same\nstrides: 2\n",
+        ("4:10", "padding|'same'|strides"),
+    ),
+)
+
+BAD_SPECS = TEXT_AS_A_WHOLE + KEYS + TRAPS + LAYERS + NETWORKS + OTHERS
