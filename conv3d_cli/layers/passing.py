@@ -25,7 +25,7 @@ class Passing(Layer):
     def __call__(self, inputs: ArrayLike) -> Array:
         """Return a C-contiguous copy of the input; raises LayerError or ShapeError for what is no input."""
         x = real_array(inputs, f"layer {self.name!r}: input")
-        self.compute_output_shape(x.shape)
+        self.build(x.shape)
         return np.array(x, order="C")
 
 
