@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conv3d_cli.errors import LayerError, ShapeError
-from conv3d_cli.layers import Conv3D, Network
+from conv3d_cli.layers import Conv3D, Network, make_layer
 
 
 def test_names():
@@ -109,3 +109,63 @@ def test_refused(layers, kind, words):
         Network(layers())
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def layer(name, /, keras=2, **config):
+    return make_layer(name, config, keras)
+
+
+def test_names_of_layers_of_other_classes():
+    network = Network(
+        [layer("ReLU"), layer("ReLU"), Conv3D(1, 1), layer("ReLU", name="re_lu_1"), layer("ZeroPadding3D")]
+    )
+    assert [one.name for one in network] == ["re_lu", "re_lu_2", "conv3d", "re_lu_1", "zero_padding3d"]
+    with pytest.raises(LayerError, match="name: given twice: got 'conv3d'"):
+        Network([Conv3D(1, 1, name="conv3d"), layer("Dropout", rate=0.5, name="conv3d")])
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_channels_pass_through_other_layers(data_format):
+    axis = -1 if data_format == "channels_last" else -4
+    glu = layer("Activation", 3, activation={"class_name": "glu", "config": {"axis": axis}})
+    between = [
+        layer("ZeroPadding3D", padding=2, data_format=data_format),
+        glu,
+        layer("Cropping3D", cropping=1, data_format=data_format),
+        layer("Dropout", rate=0.5),
+    ]
+    placed = {"data_format": data_format}
+    network = Network([Conv3D(6, 1, **placed), *between, Conv3D(3, 1, groups=3, **placed)])
+    shape = (2, 5, 5, 5, 2) if axis == -1 else (2, 2, 5, 5, 5)
+    y = network(np.ones(shape))
+    assert network[-1].channels == 3
+    assert y.shape == network.compute_output_shape(shape) == ((2, 7, 7, 7, 3) if axis == -1 else (2, 3, 7, 7, 7))
+    assert network.built
+    assert network.weight_shapes(2).keys() == {"conv3d", "conv3d_1"}
+    assert network.count_params() == 6 * 2 + 6 + 3 + 3
+    words = r"groups: of 'conv3d_1' do not divide the channels that 'conv3d' makes: got 4 groups and 3 channels"
+    with pytest.raises(ShapeError, match=words):
+        Network([Conv3D(6, 1, **placed), *between, Conv3D(4, 1, groups=4, **placed)])
+
+
+def test_formats_of_layers_of_other_classes():
+    first = {"data_format": "channels_first"}
+    row = [layer("ReLU"), layer("ZeroPadding3D", **first), layer("SpatialDropout3D", rate=0.5), Conv3D(1, 1, **first)]
+    assert Network(row).data_format == "channels_first"
+    assert Network(row[:1]).data_format == "channels_last"
+    words = "data_format: mixed: got channels_first for 'zero_padding3d' and channels_last for 'cropping3d'"
+    with pytest.raises(LayerError, match=words):
+        Network([layer("ReLU"), layer("ZeroPadding3D", **first), layer("Cropping3D")])
+
+
+def test_losses_and_projections_of_all_layers():
+    prelu = layer("PReLU", shared_axes=[1, 2, 3], alpha_regularizer="l2", alpha_constraint="non_neg")
+    network = Network([Conv3D(2, 1, kernel_regularizer="l1", kernel_constraint="non_neg"), prelu])
+    assert network.losses == []
+    network.build((1, 2, 2, 2, 1))
+    network[0].set_weights([[[[[[-1, 2]]]]], [0, 0]])
+    network[1].set_weights([[[[[-3, 1]]]]])
+    assert network.losses == pytest.approx([0.03, 0.1])
+    network.project()
+    np.testing.assert_array_equal(network[0].kernel.ravel(), [0, 2])
+    np.testing.assert_array_equal(network[1].get_weights()[0].ravel(), [0, 1])
