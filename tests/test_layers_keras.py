@@ -197,6 +197,8 @@ def test_float16_agrees_to_its_rounding(keras, i, arrays):
     y, recorded = called(layer, shape, i), arrays[f"{keras}/float16/{i}"]
     assert y.dtype == recorded.dtype == np.float16
     assert all(w.dtype == np.float16 for w in layer.weights)
+    # What comes in is of the layer's type first.
+    np.testing.assert_array_equal(layer(cases.draw(i, [shape], "float64")[0]), y)
     # Here the sums are float32; a framework may round what it adds up, and what each step gives, to float16.
     exact = Conv3D(keras=keras, dtype="float64", **given)
     exact.build(shape)
