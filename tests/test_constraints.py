@@ -86,8 +86,8 @@ def test_violation_is_the_distance_of_the_norm():
 
 def test_what_epsilon_leaves_is_no_violation():
     unit = Constraint.of({"class_name": "UnitNorm", "config": {"axis": None}})
-    assert unit.violation(np.array([1 - 9e-7])) == 0
-    assert unit.violation(np.array([1 - 2e-6])) == pytest.approx(2e-6)
+    assert unit.violation(np.array([1 - 9e-6])) == 0
+    assert unit.violation(np.array([1 - 2e-5])) == pytest.approx(2e-5)
     assert unit.violation(np.array([1.003], "float16")) == 0
 
 
@@ -177,3 +177,9 @@ def test_schema_has_every_name(keras):
     }
     assert names == accepted
     assert TABLES[2] is CONSTRAINTS
+
+
+def test_projected_weights_satisfy_even_if_they_were_small():
+    """Epsilon takes 1e-7 / n off a norm n: of small weights more than rounding does."""
+    unit = Constraint.of({"class_name": "UnitNorm", "config": {"axis": None}})
+    assert unit.violation(unit(np.array([0.02, 0.01], np.float32))) == 0
