@@ -72,6 +72,7 @@ class Weighted:
     def losses(self) -> list[float]:
         """The losses as Keras lists them: that of the last call's output over its batch, then those of the weights.
 
+        >>> import numpy as np
         >>> from conv3d_cli.layers import Conv3D
         >>> layer = Conv3D(1, 1, kernel_initializer="ones", kernel_regularizer="l1", activity_regularizer="l2")
         >>> layer(np.full((2, 1, 1, 1, 1), 2.0)).shape
@@ -134,6 +135,7 @@ class Weighted:
         Raises LayerError before the layer is built, and ShapeError for another number of arrays or other
         shapes.
 
+        >>> import numpy as np
         >>> from conv3d_cli.layers import Conv3D
         >>> layer = Conv3D(2, 1)
         >>> layer.build(1)
@@ -174,6 +176,7 @@ class Weighted:
 
         Raises LayerError before the layer is built.
 
+        >>> import numpy as np
         >>> from conv3d_cli.layers import Conv3D
         >>> layer = Conv3D(1, 1, kernel_initializer="ones", kernel_constraint="unit_norm")
         >>> layer.build(4)
