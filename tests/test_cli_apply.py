@@ -569,3 +569,25 @@ def test_integers_are_cast_and_the_report_says_so(conv3d, tmp_path):
     told = conv3d("apply", MRI, tmp_path / "o.nii", "--spec", EDGES, "--json", "-v")
     assert "uint8 voxels are cast to float32" in told.document["input"]["notes"]
     assert "uint8 voxels are cast to float32" in told.err
+
+
+def test_a_loss_that_is_not_finite_is_told_as_null(conv3d, spec, volume, tmp_path):
+    np.savez(tmp_path / "w.npz", kernel=np.array([np.nan, 1], "f4").reshape(2, 1, 1, 1, 1))
+    text = "filters: 1\nkernel_size: [2, 1, 1]\nuse_bias: false\nkernel_regularizer: l2\n"
+    told = conv3d(
+        "apply", volume(), tmp_path / "o.npy", "--spec", spec(text), "--weights", tmp_path / "w.npz", "--json"
+    )
+    assert told.code == 0, told.err
+    assert told.document["layers"][0]["losses"] == {"kernel": None}
+
+
+def test_nothing_is_written_that_the_report_cannot_tell(conv3d, spec, volume, tmp_path, monkeypatch):
+    from conv3d_cli.report import document
+
+    def fails(values):
+        raise ValueError("cannot be told")
+
+    monkeypatch.setattr(document, "_values", fails)
+    told = conv3d("apply", volume(), tmp_path / "o.npy", "--spec", spec())
+    assert told.code == 1
+    assert not (tmp_path / "o.npy").exists()

@@ -166,6 +166,19 @@ RULES_BROKEN = [
 ]
 
 
+ORTHOGONAL = {"kernel_regularizer": 5, "bias_regularizer": 1, "activity_regularizer": 5}
+
+
+@pytest.mark.parametrize(("argument", "axes"), ORTHOGONAL.items())
+def test_a_regularizer_of_matrices_is_refused_before_anything_runs(argument, axes):
+    with pytest.raises(LayerError) as caught:
+        Conv3D(**BASE, keras=3, **{argument: "orthogonal_regularizer"})
+    assert str(caught.value) == (
+        f"{argument}: OrthogonalRegularizer cannot take this array: got {axes} axes, expected a matrix (2 axes)"
+    )
+    assert caught.value.argument == argument
+
+
 @pytest.mark.parametrize(("change", "argument", "message"), RULES_BROKEN, ids=lambda v: str(v)[:30])
 def test_rules_between_arguments(change, argument, message):
     with pytest.raises(LayerError) as caught:
@@ -175,7 +188,7 @@ def test_rules_between_arguments(change, argument, message):
 
 
 def test_every_rule_is_broken_once():
-    assert {argument for _, argument, _ in RULES_BROKEN} == {names[0] for names in RULES}
+    assert {argument for _, argument, _ in RULES_BROKEN} | set(ORTHOGONAL) == {names[0] for names in RULES}
 
 
 def test_a_bias_that_there_is_not_needs_no_initializer():

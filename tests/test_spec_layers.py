@@ -21,7 +21,7 @@ DIALECTS = (2, 3)
 CONFIGS = {
     "Conv3D": {"filters": 2, "kernel_size": 3},
     "Convolution3D": {"filters": 2, "kernel_size": [1, 2, 3], "name": "edges"},
-    "InputLayer": {"batch_input_shape": [None, 8, 8, 8, 1]},
+    "InputLayer": {"batch_input_shape": [None, 8, 8, 8, 2]},
     "Activation": {"activation": "relu"},
     **{name: {"rate": 0.5} for name in ("Dropout", "SpatialDropout3D", "GaussianDropout", "AlphaDropout")},
     "GaussianNoise": {"stddev": 0.5},

@@ -122,6 +122,7 @@ def _run(plan: RunPlan, context: Context, volume: Source, words: dict[str, Any])
     seconds["compute"] = perf_counter() - start - seconds["read"]
     for warning in outcome.warnings:
         log.warning(warning)
+    run_document(plan, outcome, context, seconds)  # what cannot be told is known before OUT is there
     start = perf_counter()
     written = _save(plan, outcome, volume, words)
     seconds["write"] = perf_counter() - start

@@ -72,7 +72,7 @@ def choose(
     allowed = known(accuracy, ACCURACIES, "accuracy")
     forced = method != "auto"
     if forced:
-        known(method, METHODS, "method")
+        known(method, {"auto": None, **METHODS}, "method")
     inner = problem.in_memory_order()
     if not problem.multiply_adds:
         nothing = Candidate(method if forced else "reference", detail="nothing to sum")

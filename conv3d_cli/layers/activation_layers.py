@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -13,8 +13,10 @@ from conv3d_cli.layers.arguments import ARGUMENTS
 from conv3d_cli.layers.constraints import Constraint
 from conv3d_cli.layers.initializers import Initializer
 from conv3d_cli.layers.layer import Array, Layer, Shape
+from conv3d_cli.layers.named import Parameter
 from conv3d_cli.layers.regularizers import Regularizer
 from conv3d_cli.layers.signature import COMMON, COMMON_RULES, REQUIRED, Argument, Refusal, Signature
+from conv3d_cli.layers.weighted import about
 
 
 class ActivationLayer(Layer):
@@ -40,11 +42,14 @@ class ActivationLayer(Layer):
     def weight_shapes(self, input_shape: Sequence[int | None]) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the function's weights for an input of a shape."""
         self.compute_output_shape(input_shape)
-        return self.activation.weight_shapes(input_shape)
+        with about(f"layer {self.name!r}"):
+            return self.activation.weight_shapes(input_shape)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """Return the shape of the output for that of an input; raises ShapeError if the function cannot take it."""
-        return self.activation.output_shape(self.checked_shape(input_shape))
+        shape = self.checked_shape(input_shape)
+        with about(f"layer {self.name!r}"):
+            return self.activation.output_shape(shape)
 
     def compute(self, x: Array) -> Array:
         """Return the function of the input, as a new array."""
@@ -105,17 +110,63 @@ class ActivationOf(ActivationLayer):
     )
 
 
-def _layer_class(name: str) -> type[ActivationLayer]:
+def _function(name: str) -> FunctionSignature:
+    """Return the signature of the layer that is one function, with the parameters of either dialect."""
     own = {
-        key: Argument(parameter.default, lambda value, _: value, parameter.kind.schema, f"parameter of {name}")
+        key: Argument(parameter.default, _reader(name, key, parameter), parameter.kind.schema, f"parameter of {name}")
         for key, parameter in layer_parameters(name).items()
     }
-    signature = FunctionSignature(name, {**own, **COMMON})
-    named = {"class_name": name, "signature": signature, "written_keys": WRITTEN_KEYS.get(name, {})}
-    return type(name, (ActivationLayer,), {**named, "__doc__": f"Keras's {name}."})
+    return FunctionSignature(name, {**own, **COMMON})
+
+
+def _reader(name: str, key: str, parameter: Parameter) -> Callable[[Any, int], Any]:
+    return lambda value, _: parameter.kind.read(f"{name}: {key}", value)
+
+
+class ReLU(ActivationLayer):
+    """Keras's ReLU."""
+
+    class_name: ClassVar[str] = "ReLU"
+    signature: ClassVar[Signature] = _function("ReLU")
+
+
+class LeakyReLU(ActivationLayer):
+    """Keras's LeakyReLU."""
+
+    class_name: ClassVar[str] = "LeakyReLU"
+    signature: ClassVar[Signature] = _function("LeakyReLU")
+
+
+class ELU(ActivationLayer):
+    """Keras's ELU."""
+
+    class_name: ClassVar[str] = "ELU"
+    signature: ClassVar[Signature] = _function("ELU")
+    written_keys: ClassVar[Mapping[int, tuple[str, ...]]] = WRITTEN_KEYS["ELU"]
+
+
+class PReLU(ActivationLayer):
+    """Keras's PReLU, whose slope is a weight."""
+
+    class_name: ClassVar[str] = "PReLU"
+    signature: ClassVar[Signature] = _function("PReLU")
+
+
+class ThresholdedReLU(ActivationLayer):
+    """Keras 2's ThresholdedReLU."""
+
+    class_name: ClassVar[str] = "ThresholdedReLU"
+    signature: ClassVar[Signature] = _function("ThresholdedReLU")
+
+
+class Softmax(ActivationLayer):
+    """Keras's Softmax."""
+
+    class_name: ClassVar[str] = "Softmax"
+    signature: ClassVar[Signature] = _function("Softmax")
 
 
 FUNCTION_LAYERS: Mapping[str, type[ActivationLayer]] = {
-    name: _layer_class(name) for name in ("ReLU", "LeakyReLU", "ELU", "PReLU", "ThresholdedReLU", "Softmax")
+    layer.class_name: layer for layer in (ReLU, LeakyReLU, ELU, PReLU, ThresholdedReLU, Softmax)
 }
 """The layers that are one function each, by Keras's names."""

@@ -76,7 +76,7 @@ ARGUMENTS: Mapping[str, Argument] = {
     "bias_initializer": _initializer("bias_initializer", "zeros", "values of a bias that is not loaded"),
     "kernel_regularizer": _regularizer("kernel_regularizer", "loss of the kernel; None: none"),
     "bias_regularizer": _regularizer("bias_regularizer", "loss of the bias; None: none"),
-    "activity_regularizer": _regularizer("activity_regularizer", "loss of the output; None: none"),
+    "activity_regularizer": COMMON["activity_regularizer"],
     "kernel_constraint": _constraint("kernel_constraint", "projection of the kernel, on demand; None: none"),
     "bias_constraint": _constraint("bias_constraint", "projection of the bias, on demand; None: none"),
     "dialect": of_kind(
@@ -130,6 +130,9 @@ RULES: Mapping[tuple[str, ...], Callable[..., str | None]] = {
     ("groups", "filters"): _groups_divide,
     ("kernel_initializer",): _can_be_used("kernel_initializer", 5),
     ("bias_initializer", "use_bias"): _can_be_used("bias_initializer", 1),
+    ("kernel_regularizer",): _can_be_used("kernel_regularizer", 5),
+    ("bias_regularizer", "use_bias"): _can_be_used("bias_regularizer", 1),
+    ("activity_regularizer",): _can_be_used("activity_regularizer", 5),
     ("kernel_constraint",): _can_be_used("kernel_constraint", 5),
     ("bias_constraint", "use_bias"): _can_be_used("bias_constraint", 1),
     **COMMON_RULES,

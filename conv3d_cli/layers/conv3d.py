@@ -14,9 +14,10 @@ from conv3d_cli.layers.constraints import Constraint
 from conv3d_cli.layers.geometry import ConvGeometry
 from conv3d_cli.layers.gradients import Gradients, gradients
 from conv3d_cli.layers.initializers import Initializer
-from conv3d_cli.layers.layer import Array, dialect_of
+from conv3d_cli.layers.layer import Array, dialect_of, mapping_of
 from conv3d_cli.layers.regularizers import Regularizer
 from conv3d_cli.layers.signature import Signature
+from conv3d_cli.layers.weighted import about
 
 
 class Conv3D(ConvGeometry):
@@ -42,6 +43,7 @@ class Conv3D(ConvGeometry):
 
     class_name: ClassVar[str] = "Conv3D"
     signature: ClassVar[Signature] = CONV3D
+    lists_activity: ClassVar[bool] = True
 
     activation: Activation
     use_bias: bool
@@ -49,7 +51,6 @@ class Conv3D(ConvGeometry):
     bias_initializer: Initializer
     kernel_regularizer: Regularizer | None
     bias_regularizer: Regularizer | None
-    activity_regularizer: Regularizer | None
     kernel_constraint: Constraint | None
     bias_constraint: Constraint | None
     dialect: str
@@ -111,20 +112,15 @@ class Conv3D(ConvGeometry):
         own = {"kernel": self.kernel_constraint, "bias": self.bias_constraint}
         return own | self.activation.constraints
 
-    def activity_loss(self, outputs: Array, batch: int) -> float | None:
-        """Return the loss of outputs, divided by the length of the batch axis, or None without a regularizer."""
-        if self.activity_regularizer is None or not batch:
-            return None
-        return float(self.activity_regularizer(outputs)) / batch
-
     def weight_shapes(self, input_shape: Sequence[int | None]) -> dict[str, tuple[int, ...]]:
         """Return the shapes of kernel, bias and the activation's weights for an input of a shape."""
         shapes: dict[str, tuple[int, ...]] = {"kernel": self.kernel_shape(self.known_channels(input_shape))}
         if self.use_bias:
             shapes["bias"] = (self.filters,)
         convolved = self.convolved_shape(input_shape, None)
-        self.activation.output_shape(convolved)
-        return shapes | self.activation.weight_shapes(convolved)
+        with about(f"layer {self.name!r}"):
+            self.activation.output_shape(convolved)
+            return shapes | self.activation.weight_shapes(convolved)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """Return the shape of the output for that of an input; None stands for a size that is not known.
@@ -136,14 +132,14 @@ class Conv3D(ConvGeometry):
         >>> Conv3D(2, 3, padding="same", strides=2).compute_output_shape((None, None, 28, 27, 1))
         (None, None, 14, 14, 2)
         """
-        return self.activation.output_shape(self.convolved_shape(input_shape, self.channels))
+        convolved = self.convolved_shape(input_shape, self.channels)
+        with about(f"layer {self.name!r}"):
+            return self.activation.output_shape(convolved)
 
     def compute(self, x: Array) -> Array:
         """Return the output for an input of the type that the layer computes in."""
         y = self.convolved(x)
-        y = self.activation(y, out=y if self.activation.keeps_shape else None, weights=self.computing)
-        self._activity = self.activity_loss(y, y.shape[0])
-        return y
+        return self.activation(y, out=y if self.activation.keeps_shape else None, weights=self.computing)
 
     def convolved(self, x: Array) -> Array:
         """Return what the activation is applied to; raises ShapeError if the layer cannot take such an input."""
@@ -177,10 +173,6 @@ class Conv3D(ConvGeometry):
         config = super().get_config()
         if self.dialect == "keras":
             del config["dialect"]
-        if self.keras == 3 and self.activity_regularizer is not None:
-            # Keras 3 writes it with what all layers have; where there is none, with the arguments.
-            base = {key: config[key] for key in ("name", "trainable", "dtype", "activity_regularizer")}
-            return {**base, **config}
         return config
 
     @classmethod
@@ -192,6 +184,7 @@ class Conv3D(ConvGeometry):
         >>> Conv3D.from_config({"filters": 8, "kernel_size": [3, 3, 3]}).kernel_size
         (3, 3, 3)
         """
-        dialect = dialect_of(config) if keras is None else keras
-        CONV3D.read(config, dialect)
-        return cls(**config, keras=dialect)
+        arguments = mapping_of(config)
+        dialect = dialect_of(arguments) if keras is None else keras
+        CONV3D.read(arguments, dialect)
+        return cls(**arguments, keras=dialect)

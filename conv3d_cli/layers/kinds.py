@@ -245,10 +245,22 @@ _SIDE: Schema = {"type": "integer", "minimum": 0}
 _SIDES: Schema = {"anyOf": [_SIDE, {"type": "array", "items": _SIDE, "minItems": 2, "maxItems": 2}]}
 _PADS: Schema = {"anyOf": [_SIDE, {"type": "array", "items": _SIDES, "minItems": 3, "maxItems": 3}]}
 
+
+def _any_size(value: Any) -> tuple[int | None, ...]:
+    items = _items(value)
+    if items is None:
+        raise RefusedError("not a shape")
+    sizes_given = tuple(None if item is None else _whole(item) for item in items)
+    if any(size is not None and size < 0 for size in sizes_given):
+        raise RefusedError("below 0")
+    return sizes_given
+
+
 AXIS = Kind("a whole number", _whole, {"type": "integer"})
 COUNT = Kind("a whole number of at least 1", _count, _INTEGER)
 TRIPLE = Kind("a whole number of at least 1, or three of them", _triple, _TRIPLE)
 PADS = Kind("a whole number of at least 0, three of them, or three pairs (before, after)", _pads, _PADS)
+SIZES = Kind("sizes, each a whole number of at least 0 or None", _any_size, {"type": "array"})
 SEED = Kind("a whole number of at most 64 bits", _seed, {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1})
 NUMBER = Kind("a finite number", _number, {"type": "number"})
 NOT_NEGATIVE = Kind("a number of at least 0", _not_negative, {"type": "number", "minimum": 0})

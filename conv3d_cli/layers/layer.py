@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from conv3d_cli.errors import LayerError, ShapeError
-from conv3d_cli.layers.kinds import COUNT, cast_to, real_array
+from conv3d_cli.layers.kinds import COUNT, SIZES, cast_to, real_array, shown
 from conv3d_cli.layers.named import default_name, wrapped
 from conv3d_cli.layers.notes import note
 from conv3d_cli.layers.signature import COMMON, Signature
@@ -19,7 +19,7 @@ from conv3d_cli.shapes import NO_PADS, Pads
 if TYPE_CHECKING:
     from conv3d_cli.layers.activations import Activation
 
-__all__ = ["COMPUTED_IN", "Array", "Layer", "Shape", "Sizes", "dialect_of", "shape_of"]
+__all__ = ["COMPUTED_IN", "Array", "Layer", "Shape", "Sizes", "dialect_of", "mapping_of", "shape_of"]
 
 LEAST_AXES = 5
 
@@ -37,6 +37,8 @@ class Layer(Weighted):
     """Where the channels are, or None for a layer that takes either."""
     written_keys: ClassVar[Mapping[int, tuple[str, ...]]] = {}
     """Keys of a dialect's configuration in their order, where Keras leaves some out or turns them around."""
+    lists_activity: ClassVar[bool] = False
+    """Whether the activity's regularizer is an argument of the class itself, and not only one that all layers have."""
     activation: Activation | None = None
     """The function that the layer applies to its values, or None."""
 
@@ -48,6 +50,9 @@ class Layer(Weighted):
         self.name: str = values.pop("name") or default_name(self.class_name)
         self.dtype: str = values.pop("dtype")
         self.trainable: bool = values.pop("trainable")
+        self.activity_regularizer = values.get("activity_regularizer")
+        if not self.lists_activity:
+            values.pop("activity_regularizer", None)
         one, batch = values.pop("input_shape"), values.pop("batch_input_shape")
         self.batch_input_shape: Shape | None = batch or (one and (None, *one))
         super().__init__()
@@ -99,13 +104,13 @@ class Layer(Weighted):
 
     def checked_shape(self, shape: Sequence[int | None]) -> Shape:
         """Return a shape as a tuple; raises ShapeError if it has too few axes."""
-        shape = tuple(shape)
-        if len(shape) < LEAST_AXES:
+        sizes: Shape = SIZES.read(f"layer {self.name!r}: input shape", shape)
+        if len(sizes) < LEAST_AXES:
             raise ShapeError(
-                f"layer {self.name!r}: input has too few dimensions: got {len(shape)} in {shape}, "
+                f"layer {self.name!r}: input has too few dimensions: got {len(sizes)} in {sizes}, "
                 f"expected at least {LEAST_AXES} dimensions"
             )
-        return shape
+        return sizes
 
     def shape_to_build(self, given: int | Sequence[int | None] | None) -> Shape:
         """Return the input shape to make weights for: given as such or by its channels, else the declared one."""
@@ -116,7 +121,7 @@ class Layer(Weighted):
         if isinstance(given, (int, np.integer)):
             channels = int(COUNT.read(f"layer {self.name!r}: channels", given))
             return shape_of(channels, self.data_format)
-        return tuple(given)
+        return self.checked_shape(given)
 
     def __call__(self, inputs: ArrayLike) -> Array:
         """Return the output, a new C-contiguous array of the layer's dtype; the inputs are not modified.
@@ -132,6 +137,7 @@ class Layer(Weighted):
         if x.dtype.kind in "biu":
             note("layer %r: %s input cast to %s", self.name, x.dtype, self.dtype)
         y = self.compute(cast_to(cast_to(x, self.dtype), COMPUTED_IN[self.dtype]))
+        self._activity = self.activity_loss(y, y.shape[0])
         return np.ascontiguousarray(cast_to(y, self.dtype))
 
     def compute(self, x: Array) -> Array:
@@ -149,13 +155,16 @@ class Layer(Weighted):
         if self.batch_input_shape is not None and self.keras == 2:
             config["batch_input_shape"] = self.batch_input_shape
         config["dtype"] = self.dtype if self.keras == 2 else wrapped("DTypePolicy", {"name": self.dtype}, 3, "keras")
+        if self.keras == 3 and self.activity_regularizer is not None:
+            config["activity_regularizer"] = self._written(self.activity_regularizer)
         config |= {name: self._written(getattr(self, name)) for name in self.own}
         return self.in_order(config)
 
     def in_order(self, config: dict[str, Any]) -> dict[str, Any]:
         """Return a configuration with the keys that Keras writes for the layer's class, in Keras's order."""
-        keys = self.written_keys.get(self.keras, tuple(config))
-        return {key: config[key] for key in keys if key in config}
+        keys = self.written_keys.get(self.keras, ())
+        base = tuple(key for key in config if key in keys or not keys or key == "activity_regularizer")
+        return {key: config[key] for key in dict.fromkeys((*keys, *base)) if key in config}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], keras: int | None = None) -> Layer:
@@ -163,7 +172,8 @@ class Layer(Weighted):
 
         Without ``keras`` the dialect is the one that the configuration is written in.
         """
-        return cls(**config, keras=dialect_of(config) if keras is None else keras)
+        arguments = mapping_of(config)
+        return cls(**arguments, keras=dialect_of(arguments) if keras is None else keras)
 
     def _written(self, value: Any) -> Any:
         return value.written(self.keras) if hasattr(value, "written") else value
@@ -172,6 +182,13 @@ class Layer(Weighted):
 def shape_of(channels: int | None, data_format: str | None) -> Shape:
     """Return an input shape of which only the channels are known."""
     return (None, channels, None, None, None) if data_format == "channels_first" else (None, None, None, None, channels)
+
+
+def mapping_of(config: Any) -> Mapping[str, Any]:
+    """Return a configuration as it is; raises LayerError if it is no mapping."""
+    if not isinstance(config, Mapping):
+        raise LayerError(f"config: not a mapping: got {shown(config)}, expected arguments by their names")
+    return config
 
 
 def dialect_of(config: Mapping[str, Any]) -> int:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import count
-from numbers import Integral
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from conv3d_cli.errors import LayerError, ShapeError, nearest
 from conv3d_cli.layers.conv3d import Conv3D
 from conv3d_cli.layers.keras_json import FORMATS
+from conv3d_cli.layers.kinds import COUNT
 from conv3d_cli.layers.layer import Array, Layer, Shape, Sizes, shape_of
 from conv3d_cli.layers.named import default_name
+from conv3d_cli.layers.passing import InputLayer
 
 
 class Network:
@@ -34,6 +36,9 @@ class Network:
         if not self.layers:
             raise LayerError("layers: none: got an empty list, expected at least one layer", "layers")
         _name(self.layers)
+        for layer in self.layers:
+            if isinstance(layer, InputLayer):
+                layer.channel_axis = -1 if self.data_format == FORMATS[0] else -4
         _check_format(self.layers)
         _check_channels(self.layers, self.data_format)
 
@@ -130,7 +135,10 @@ class Network:
     def _inputs(self, given: int | Sequence[int | None] | None) -> Iterator[tuple[Layer, Shape]]:
         """Yield every layer with the shape of its input."""
         first = self.layers[0]
-        shape = shape_of(int(given), self.data_format) if isinstance(given, Integral) else first.shape_to_build(given)
+        if isinstance(given, (int, np.integer)):
+            shape = shape_of(COUNT.read("channels", given), self.data_format)
+        else:
+            shape = first.shape_to_build(given)
         for layer in self.layers:
             yield layer, shape
             shape = layer.compute_output_shape(shape)

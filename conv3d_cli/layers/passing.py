@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from conv3d_cli.errors import LayerError
+from conv3d_cli.errors import LayerError, ShapeError
 from conv3d_cli.layers.kinds import NOT_NEGATIVE, SEED, Kind, RefusedError, real_array, shown, sizes
-from conv3d_cli.layers.layer import Array, Layer
+from conv3d_cli.layers.layer import Array, Layer, Shape
 from conv3d_cli.layers.signature import BATCH_SHAPE, COMMON, COMMON_RULES, DATA_FORMAT, Argument, Signature, of_kind
 
 
@@ -26,6 +26,7 @@ class Passing(Layer):
         """Return a C-contiguous copy of the input; raises LayerError or ShapeError for what is no input."""
         x = real_array(inputs, f"layer {self.name!r}: input")
         self.build(x.shape)
+        self._activity = self.activity_loss(x, x.shape[0])
         return np.array(x, order="C")
 
 
@@ -139,7 +140,7 @@ class InputLayer(Passing):
             "sparse": of_kind("sparse", OFF, "whether inputs are sparse", False),
             "ragged": of_kind("ragged", OFF, "whether inputs are ragged", False),
             "optional": of_kind("optional", OFF, "whether inputs may be missing", False),
-            **COMMON,
+            **{name: argument for name, argument in COMMON.items() if name != "activity_regularizer"},
             "dtype": Argument(None, _real, {"type": ["string", "null"]}, "type of what comes in"),
         },
         COMMON_RULES,
@@ -149,6 +150,21 @@ class InputLayer(Passing):
     def __init__(self, *args: Any, keras: int = 2, **config: Any) -> None:
         super().__init__(*args, keras=keras, **config)
         self.batch_input_shape = self.batch_input_shape or self.batch_shape
+        self.channel_axis: int | None = None
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
+        """Return the shape of the input; raises ShapeError for channels other than the declared ones.
+
+        Which axis they are on is known in a network. Other sizes are not compared: a network takes any volume.
+        """
+        shape, axis = self.checked_shape(input_shape), self.channel_axis
+        declared = None if axis is None or self.batch_input_shape is None else self.batch_input_shape[axis]
+        if axis is not None and declared is not None and shape[axis] not in (None, declared):
+            raise ShapeError(
+                f"layer {self.name!r}: wrong number of channels on axis {axis} of the input: "
+                f"got {shape[axis]} in {shape}, expected {declared}"
+            )
+        return shape
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration as Keras writes it."""

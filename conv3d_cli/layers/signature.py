@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from conv3d_cli.errors import LayerError, UnknownArgument, nearest
+from conv3d_cli.layers import regularizers
 from conv3d_cli.layers.keras_json import FORMATS, default_data_format
 from conv3d_cli.layers.kinds import FLAG, TEXT, Kind, Schema, one_of, shown, sizes
 from conv3d_cli.layers.named import WRAPPER, is_own
@@ -134,10 +135,18 @@ DATA_FORMAT = Argument(
     "where the channels are; None: as keras.json says, else channels_last",
 )
 
+_REGULARIZERS = [*(table.schema() for table in regularizers.TABLES.values()), {"type": "null"}]
+
 COMMON: Mapping[str, Argument] = {
     "name": of_kind("name", TEXT.or_none("the class's name"), "name of the layer, unique in a network", None),
     "dtype": Argument(None, _dtype, _DTYPE_SCHEMA, "type of weights, computation and output; None: float32"),
     "trainable": of_kind("trainable", FLAG, "whether training may change the weights; kept, not used here", True),
+    "activity_regularizer": Argument(
+        None,
+        lambda value, keras: regularizers.Regularizer.of(value, "activity_regularizer", keras),
+        {"anyOf": _REGULARIZERS},
+        "loss of the output; None: none",
+    ),
     "input_shape": of_kind("input_shape", _INPUT_SHAPE, "shape of one input, without batch axis", None),
     "batch_input_shape": of_kind("batch_input_shape", BATCH_SHAPE, "shape of the input, with batch axes", None),
 }

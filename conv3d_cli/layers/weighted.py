@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from conv3d_cli.errors import LayerError, OverLimit, ShapeError
 from conv3d_cli.layers.initializers import Initializer, stream_seed
-from conv3d_cli.layers.kinds import SEED, cast_to, real_array
+from conv3d_cli.layers.kinds import SEED, cast_to, real_array, shown
 from conv3d_cli.limits import Limits
 
 if TYPE_CHECKING:
@@ -24,11 +26,23 @@ COMPUTED_IN: Mapping[str, str] = {"float16": "float32", "float32": "float32", "f
 """Type in which a layer of a type computes; results are rounded once, at the end."""
 
 
+@contextmanager
+def about(subject: str) -> Iterator[None]:
+    """Give the errors of what is done inside a subject, unless they have it."""
+    try:
+        yield
+    except LayerError as error:
+        if str(error).startswith(subject.partition(":")[0]):
+            raise
+        raise type(error)(f"{subject}: {error}", error.argument) from None
+
+
 class Weighted:
     """What holds weights in ``variables``, by name and in Keras's order, once it is built."""
 
     name: str
     dtype: str
+    activity_regularizer: Regularizer | None
 
     def __init__(self) -> None:
         self.variables: dict[str, Array] = {}
@@ -86,11 +100,17 @@ class Weighted:
     def weight_losses(self) -> dict[str, float]:
         """Return the loss of every weight that is charged, by its name; nothing before the layer is built."""
         charged = {name: rule for name, rule in self.regularizers.items() if rule is not None}
-        return {name: float(rule(self.variables[name])) for name, rule in charged.items() if name in self.variables}
+        losses = {}
+        for name in charged.keys() & self.variables.keys():
+            with about(f"layer {self.name!r}: {name}"):
+                losses[name] = float(charged[name](self.variables[name]))
+        return {name: losses[name] for name in charged if name in losses}
 
     def activity_loss(self, outputs: Array, batch: int) -> float | None:
         """Return the loss of outputs, divided by the length of the batch axis, or None without a regularizer."""
-        return None
+        if self.activity_regularizer is None or not batch:
+            return None
+        return float(self.activity_regularizer(outputs)) / batch
 
     def violations(self) -> dict[str, tuple[Constraint, float]]:
         """Return the constraint of every weight that has one, and by how much it fails it; 0 where it does not."""
@@ -114,12 +134,11 @@ class Weighted:
         shapes = self.weight_shapes(self.shape_to_build(input_shape))
         initializers = self.initializers
         self._check_memory({name: (initializers[name], shape) for name, shape in shapes.items()})
-        self.assign(
-            {
-                name: initializers[name].seeded(stream_seed(seed, self.name, name))(shape, self.dtype)
-                for name, shape in shapes.items()
-            }
-        )
+        made = {}
+        for name, shape in shapes.items():
+            with about(f"layer {self.name!r}: {name}"):
+                made[name] = initializers[name].seeded(stream_seed(seed, self.name, name))(shape, self.dtype)
+        self.assign(made)
 
     def assign(self, variables: Mapping[str, Array]) -> None:
         """Take weights that are right in name, shape and type; the layer is built then."""
@@ -147,6 +166,8 @@ class Weighted:
             raise LayerError(
                 f"layer {self.name!r}: has no weights yet: got {len(weights)} arrays, expected build first"
             )
+        if not isinstance(weights, (Sequence, np.ndarray)):
+            raise LayerError(f"layer {self.name!r}: weights: not a list: got {shown(weights)}, expected arrays")
         if len(weights) != len(self.variables):
             expected = " and ".join(self.variables) or "none"
             raise ShapeError(f"layer {self.name!r}: wrong number of weights: got {len(weights)}, expected {expected}")

@@ -118,7 +118,7 @@ def _layer(step: Step, plan: Plan | None) -> Document:
         "receptive_field": list(step.receptive_field.size),
         **_geometry(step.geometry),
         **_convolution(step, plan),
-        "losses": layer.weight_losses(),
+        "losses": {name: _finite(loss) for name, loss in layer.weight_losses().items()},
         "constraints": _constraints(layer),
     }
 

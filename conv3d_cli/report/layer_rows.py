@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
+ALONG_AXES = ("kernel_size", "strides", "dilation_rate")
+"""Arguments that are lengths along the three axes."""
+
 
 def layer_row(layer: Layer | Entry) -> Document:
     """Return a row about a layer: its name, its class, and the arguments that differ from their defaults.
@@ -38,15 +41,15 @@ def _arguments(layer: Layer) -> str:
     known, said = layer.signature.arguments, []
     for name, value in layer.arguments().items():
         argument = known[name]
-        if argument.required or value != argument.normalise(argument.default, layer.keras):
-            said.append(f"{name} {_short(value)}")
+        if argument.required or _plain(value) != _plain(argument.normalise(argument.default, layer.keras)):
+            said.append(f"{name} {words.times(value) if name in ALONG_AXES else _short(value)}")
     return ", ".join(said)
 
 
+def _plain(value: Any) -> Any:
+    return value.written() if hasattr(value, "written") else value
+
+
 def _short(value: Any) -> str:
-    """Return a value as a person would write it: one number for three that are equal, a name for a function."""
-    if hasattr(value, "name") and hasattr(value, "config"):
-        return str(value.name)
-    if isinstance(value, tuple) and len(value) == 3 and all(isinstance(n, int) for n in value):
-        return words.times(value)
-    return str(value)
+    """Return a value as a person would write it: a function by its name."""
+    return str(value.name) if hasattr(value, "name") and hasattr(value, "config") else str(value)

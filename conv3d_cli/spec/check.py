@@ -33,7 +33,7 @@ def build_network(spec: Canonical, problems: Problems) -> Network:
 
 
 def _of_row(layers: Sequence[Layer], nodes: Sequence[LayerNode], error: Conv3dError) -> Place:
-    """Return the place of the layer at which the row fails; that of its argument, if the message begins with one."""
+    """Return the place of the layer at which the row fails; that of its argument, if the error is about one."""
     node = nodes[-1]
     for count in range(1, len(layers)):
         try:
@@ -42,7 +42,8 @@ def _of_row(layers: Sequence[Layer], nodes: Sequence[LayerNode], error: Conv3dEr
             node = nodes[count - 1]
             break
     # The filters that do not match are those of a layer before.
-    return first_place(node, argument) if (argument := str(error).split(":")[0]) != "filters" else node.place
+    argument = getattr(error, "argument", None)
+    return node.place if argument in (None, "filters") else first_place(node, argument)
 
 
 def check_layer(layer: LayerNode, keras: int, problems: Problems) -> None:
