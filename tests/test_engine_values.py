@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from oracle import oracle
 from tolerances import assert_close
+from ways import USABLE
 
-from conv3d_cli.engine import METHODS, Limits, Problem, choose, execute, fft, isa, settle
+from conv3d_cli.engine import Limits, Problem, choose, execute, fft, settle
 from conv3d_cli.errors import MethodError
 
 ROOM = Limits(threads=2, memory=1 << 33)
-LOCAL = [m for m in METHODS if m != "fft" and (m != "direct" or isa.native() is not None)]
+LOCAL = [m for m in USABLE if m != "fft"]
 
 
 def cube(n: int, k: int, **more) -> Problem:

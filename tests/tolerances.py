@@ -35,6 +35,8 @@ TOLERANCES = {
     ("direct", "float64"): Tolerance(
         "local", 4.0, "as in float32, but the oracle's own rounding is of the same size and comes on top"
     ),
+    ("pointwise", "float32"): Tolerance("local", 2.0, "as direct: products summed one after the other"),
+    ("pointwise", "float64"): Tolerance("local", 4.0, "as direct"),
     ("reference", "float32"): Tolerance(
         "local", 0.5, "summed in float64, so only the rounding of the result and of the bias's sum is left"
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from conv3d_cli.engine import direct, fft, isa, reference
+from conv3d_cli.engine import direct, fft, isa, pointwise, reference
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.problem import Problem
@@ -44,6 +44,7 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("direct", "compiled sum over kernel taps, in register tiles", _direct_candidates, direct.run),
+        Method("pointwise", "kernels of one voxel as a streamed matrix product", pointwise.candidates, pointwise.run),
         Method(
             "fft",
             "overlap-save tiles or one whole transform, through scipy.fft",
