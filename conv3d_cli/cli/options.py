@@ -9,7 +9,7 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-METHOD_NAMES = ("auto", "direct", "pointwise", "fft", "reference")
+METHOD_NAMES = ("auto", "direct", "pointwise", "separable", "fft", "reference")
 ACCURACY_NAMES = ("strict", "default", "fast")
 COMPUTE_DTYPES = ("float32", "float64")
 

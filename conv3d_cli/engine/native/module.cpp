@@ -15,6 +15,7 @@
 #include "arrays.hpp"
 #include "job.hpp"
 #include "pointwise_job.hpp"
+#include "separable_job.hpp"
 #include "units.hpp"
 
 namespace nb = nanobind;
@@ -57,6 +58,7 @@ void construct(HeldJob* at, const std::string& isa, Layout layout, Readable x, R
 NB_MODULE(_native, m) {
     m.doc() = "The loops of the engine, compiled once for each instruction set.";
     conv3d::bind_pointwise(m);
+    conv3d::bind_separable(m);
 
     m.def(
         "runnable",
