@@ -148,6 +148,24 @@ def test_sums_of_products_hold_the_accuracy_that_is_asked(accuracy):
     assert plan.candidate.error <= {"strict": 2e-6, "default": 1e-5, "fast": 1e-4}[accuracy]
 
 
+def test_filters_may_have_different_numbers_of_terms():
+    problem = Problem((17, 18, 19), (9, 9, 9), channels=2, filters=3)
+    smooth = outer(*[gaussian(2, 4)] * 3)
+    slope = outer(gaussian(2, 4, 1), gaussian(2, 4), gaussian(1, 4))
+    nothing, two = np.zeros_like(smooth), smooth + slope  # of which the lines along H are the same
+    kernel = np.stack([np.stack(pair, -1) for pair in ((smooth, nothing, slope), (slope, laplacian(), two))], 3)
+    found = choose(problem, ROOM, kernel=kernel.astype("f4")).candidates
+    assert separable.NEITHER in [c.refused for c in found]  # 1 + 4 terms in the second filter
+    kernel[..., 1, 1] = smooth - 2 * slope
+    for dtype in ("float32", "float64"):
+        typed = Problem((17, 18, 19), (9, 9, 9), channels=2, filters=3, dtype=dtype)
+        x, weights = np.random.default_rng(0).standard_normal(problem.input_shape).astype(dtype), kernel.astype(dtype)
+        plan = choose(typed, ROOM, "separable", kernel=weights)
+        want, magnitude = oracle(x, weights, None)
+        error = np.abs(execute(plan, x, weights, None) - want).max()
+        assert error < (3e-6 if dtype == "float32" else 1e-14) * magnitude.max()
+
+
 def test_the_kernel_opens_the_method_and_shapes_alone_do_not():
     problem, x, kernel = blurred(96, 11)
     plan = choose(problem, ROOM)
