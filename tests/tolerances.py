@@ -35,6 +35,12 @@ TOLERANCES = {
     ("direct", "float64"): Tolerance(
         "local", 4.0, "as in float32, but the oracle's own rounding is of the same size and comes on top"
     ),
+    ("pointwise", "float32"): Tolerance("local", 2.0, "as direct: products summed one after the other"),
+    ("pointwise", "float64"): Tolerance("local", 4.0, "as direct"),
+    ("separable", "float32"): Tolerance(
+        "local", 3.0, "one product: sums axis by axis, and the rounding of three vectors; worst seen 0.4"
+    ),
+    ("separable", "float64"): Tolerance("local", 6.0, "as in float32; the oracle's own rounding comes on top"),
     ("reference", "float32"): Tolerance(
         "local", 0.5, "summed in float64, so only the rounding of the result and of the bias's sum is left"
     ),

@@ -31,8 +31,9 @@ ACCURACIES: dict[str, Accuracy] = {
 class Candidate:
     """One way to serve a problem: seconds predicted, bytes needed beside input and output, error to expect.
 
-    ``tile`` and ``transform`` are set by methods that work in tiles of a transform; ``refused`` says why this way is
-    closed, if it is.
+    ``tile`` and ``transform`` are set by methods that work in tiles of a transform, ``residual`` by one that takes a
+    kernel for one that differs by so much. ``refused`` says why this way is closed, if it is; ``unproven`` what the
+    kernel's values have yet to show for it to be open.
     """
 
     method: str
@@ -44,10 +45,14 @@ class Candidate:
     tile: Triple | None = None
     transform: Real | None = None
     refused: str | None = None
+    residual: float | None = None
+    unproven: str | None = None
 
     @property
-    def settings(self) -> dict[str, Triple | Real | None]:
+    def settings(self) -> dict[str, Triple | Real | float | None]:
         """What the method's ``run`` must be told beside the problem to go this way."""
+        if self.residual is not None:
+            return {"residual": self.residual}
         return {} if self.tile is None else {"tile": self.tile, "transform": self.transform}
 
     def keeps(self, accuracy: Accuracy) -> bool:

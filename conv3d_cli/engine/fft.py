@@ -55,7 +55,7 @@ def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) 
 
 def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
     """Return why this data may not go through a transform, or None: one NaN would spread over a whole tile."""
-    return _not_finite("input", x) or _not_finite("kernel", kernel) or _too_large(problem, x, kernel)
+    return not_finite("input", x) or not_finite("kernel", kernel) or _too_large(problem, x, kernel)
 
 
 def run(
@@ -216,7 +216,8 @@ def _gain(problem: Problem, kernel: Array) -> float:
     return float(np.abs(kernel).sum(axis=(0, 1, 2, 3), dtype=np.float64).max(initial=0.0))
 
 
-def _not_finite(what: str, values: Array) -> str | None:
+def not_finite(what: str, values: Array) -> str | None:
+    """Return how many values of an array are NaN or infinite, and where the first is, in words; None if none is."""
     if np.isfinite(np.max(values, initial=0)) and np.isfinite(np.min(values, initial=0)):
         return None
     count, first = 0, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from conv3d_cli.engine import direct, fft, isa, reference
+from conv3d_cli.engine import direct, fft, isa, pointwise, reference, separable
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.problem import Problem
@@ -17,6 +17,7 @@ class Method:
 
     ``candidates(problem, threads, accuracy, memory)`` offers ways to do it, and
     ``run(problem, x, kernel, bias, out, threads=..., tick=..., **candidate.settings)`` carries one out.
+    ``offers(problem, kernel, threads, accuracy, memory)`` offers those that depend on the kernel's values instead.
     ``unsuitable(problem, x, kernel)`` returns why the values themselves, once they are known, rule the method out.
     """
 
@@ -25,6 +26,7 @@ class Method:
     candidates: Callable[[Problem, int, Accuracy, int], list[Candidate]]
     run: Callable[..., None]
     unsuitable: Callable[[Problem, Array, Array], str | None] = lambda problem, x, kernel: None
+    offers: Callable[[Problem, Array, int, Accuracy, int], list[Candidate]] | None = None
 
 
 def _direct_candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
@@ -44,6 +46,15 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("direct", "compiled sum over kernel taps, in register tiles", _direct_candidates, direct.run),
+        Method("pointwise", "kernels of one voxel as a streamed matrix product", pointwise.candidates, pointwise.run),
+        Method(
+            "separable",
+            "kernels that are outer products of three vectors, axis by axis",
+            separable.candidates,
+            separable.run,
+            separable.unsuitable,
+            separable.offers,
+        ),
         Method(
             "fft",
             "overlap-save tiles or one whole transform, through scipy.fft",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import ACCURACIES, Candidate
-from conv3d_cli.engine.methods import METHODS
+from conv3d_cli.engine.methods import METHODS, Method
 from conv3d_cli.engine.problem import Problem, sort
 from conv3d_cli.errors import MethodError, OverLimit, UsageError, nearest
 from conv3d_cli.limits import Limits, size_words
+from conv3d_cli.shapes import Triple
 
 T = TypeVar("T")
 
@@ -58,50 +59,51 @@ def choose(
     method: str = "auto",
     accuracy: str = "default",
     without: str | None = None,
+    kernel: Array | None = None,
 ) -> Plan:
     """Return the plan for a problem: the fastest method that keeps the accuracy and fits in memory.
 
-    ``method`` forces one by name. ``without`` leaves one out. Raises UsageError for an unknown name, MethodError for a
-    forced method that cannot serve the problem, OverLimit where no method fits into ``limits.memory`` bytes.
+    ``method`` forces one by name. ``without`` leaves one out. With the ``kernel``, in Keras's layout, methods that its
+    values open take part; without it only one that is forced does, and ``settle`` holds it to the values. Raises
+    UsageError for an unknown name, MethodError for a forced method that cannot serve the problem, OverLimit where no
+    method fits into ``limits.memory`` bytes.
 
     >>> from conv3d_cli.engine import Limits, Problem, choose
     >>> large = Problem(size=(128, 128, 128), kernel=(31, 31, 31))
     >>> choose(large, Limits(threads=2, memory=2**32)).method
     'fft'
     """
-    allowed = known(accuracy, ACCURACIES, "accuracy")
+    known(accuracy, ACCURACIES, "accuracy")
     forced = method != "auto"
     if forced:
         known(method, {"auto": None, **METHODS}, "method")
-    inner = problem.in_memory_order()
     if not problem.multiply_adds:
         nothing = Candidate(method if forced else "reference", detail="nothing to sum")
-        return Plan(inner, problem, nothing, (nothing,), "the output is empty", limits, method, accuracy)
-    left = limits.memory - problem.input_bytes - problem.output_bytes
-    offered = tuple(
-        _judged(candidate, left, method, without)
-        if candidate.keeps(allowed)
-        else _refuse(candidate, "less accurate than asked")
+        return Plan(
+            problem.in_memory_order(), problem, nothing, (nothing,), "the output is empty", limits, method, accuracy
+        )
+    turned = None if kernel is None else _turned(kernel, problem.order)
+    offered = [
+        candidate
         for row in METHODS.values()
-        for candidate in row.candidates(inner, limits.threads, allowed, left)
-    )
-    open_ways = sorted((c for c in offered if c.refused is None), key=lambda c: c.seconds)
-    if not open_ways:
-        raise _no_way(problem, limits, offered, method)
-    return Plan(inner, problem, open_ways[0], offered, _why(open_ways, offered, forced), limits, method, accuracy)
+        for candidate in _offers(row, problem, turned, limits, accuracy, method, without)
+    ]
+    return _fastest(problem, limits, method, accuracy, offered)
 
 
 def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
-    """Return the plan that the values themselves allow: where they rule the method out, the next best one.
+    """Return the plan that the values themselves allow: a better one if they open it, another if they rule it out.
 
     ``x`` is (N, C, D, H, W), ``kernel`` in Keras's layout. Raises MethodError if the method had been forced.
     """
+    if any(_may_gain(plan, c) for c in plan.candidates):
+        plan = _seen(plan, _turned(kernel, plan.asked.order))
     reason = METHODS[plan.method].unsuitable(plan.problem, x, kernel)
     if reason is None:
         return plan
     if plan.method_asked != "auto":
         raise MethodError(f"method {plan.method!r}: would spread them: got {reason}, expected finite values")
-    other = choose(plan.asked, plan.limits, accuracy=plan.accuracy, without=plan.method)
+    other = choose(plan.asked, plan.limits, accuracy=plan.accuracy, without=plan.method, kernel=kernel)
     return replace(other, why=f"{reason}, which {plan.method} would spread; {other.why}")
 
 
@@ -126,11 +128,10 @@ def execute(
     axes = (0, 1, *(2 + axis for axis in order))
     target = np.empty(problem.output_shape, problem.dtype) if out is None else out.transpose(axes)
     if target.size and problem.multiply_adds:
-        turned = kernel.transpose(*sort((0, 1, 2), order), 3, 4)
         METHODS[plan.method].run(
             problem,
             x.transpose(axes),
-            np.ascontiguousarray(turned),
+            np.ascontiguousarray(_turned(kernel, order)),
             bias,
             target,
             threads=plan.threads,
@@ -149,6 +150,60 @@ def known(name: str, table: Mapping[str, T], kind: str) -> T:
     return table[name]
 
 
+def _offers(
+    row: Method,
+    problem: Problem,
+    turned: Array | None,
+    limits: Limits,
+    accuracy: str,
+    method: str,
+    without: str | None,
+) -> Iterator[Candidate]:
+    """Yield what a method offers, judged; ``turned`` is the kernel with its axes in memory order, if it is known."""
+    allowed, inner = ACCURACIES[accuracy], problem.in_memory_order()
+    left = limits.memory - problem.input_bytes - problem.output_bytes
+    if turned is None or row.offers is None:
+        offered = row.candidates(inner, limits.threads, allowed, left)
+    else:
+        offered = row.offers(inner, turned, limits.threads, allowed, left)
+    for candidate in offered:
+        if candidate.keeps(allowed):
+            yield _judged(candidate, left, method, without)
+        else:
+            yield _refuse(candidate, "less accurate than asked")
+
+
+def _fastest(problem: Problem, limits: Limits, method: str, accuracy: str, offered: list[Candidate]) -> Plan:
+    open_ways = sorted((c for c in offered if c.refused is None), key=lambda c: c.seconds)
+    if not open_ways:
+        raise _no_way(problem, limits, tuple(offered), method)
+    inner, all_ways = problem.in_memory_order(), tuple(offered)
+    why = _why(open_ways, all_ways, method != "auto")
+    return Plan(inner, problem, open_ways[0], all_ways, why, limits, method, accuracy)
+
+
+def _seen(plan: Plan, turned: Array) -> Plan:
+    """Return the plan that the kernel's values allow: what depends on them is offered anew, the rest stays."""
+    offered: list[Candidate] = []
+    for name, row in METHODS.items():
+        if row.offers is None:
+            offered += [c for c in plan.candidates if c.method == name]
+        else:
+            offered += _offers(row, plan.asked, turned, plan.limits, plan.accuracy, plan.method_asked, None)
+    return _fastest(plan.asked, plan.limits, plan.method_asked, plan.accuracy, offered)
+
+
+def _turned(kernel: Array, order: Triple) -> Array:
+    return kernel.transpose(*sort((0, 1, 2), order), 3, 4)
+
+
+def _may_gain(plan: Plan, candidate: Candidate) -> bool:
+    """Whether it pays to look at the kernel: what its values open is not faster than was predicted without them."""
+    if candidate.unproven is None or plan.method_asked not in ("auto", candidate.method):
+        return False
+    return plan.method == candidate.method or candidate.seconds < plan.seconds
+
+
 def _refuse(candidate: Candidate, reason: str) -> Candidate:
     return candidate if candidate.refused else replace(candidate, refused=reason)
 
@@ -156,6 +211,8 @@ def _refuse(candidate: Candidate, reason: str) -> Candidate:
 def _judged(candidate: Candidate, memory: int, method: str, without: str | None) -> Candidate:
     if method not in ("auto", candidate.method):
         return _refuse(candidate, "another method was asked for")
+    if candidate.unproven is not None and method != candidate.method:
+        return _refuse(candidate, candidate.unproven)
     if candidate.method == without:
         return _refuse(candidate, "would spread the non-finite or huge values of this data")
     if candidate.scratch_bytes > memory:

@@ -1,0 +1,160 @@
+#include "pointwise_job.hpp"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+#include "arrays.hpp"
+#include "items.hpp"
+#include "pointwise.hpp"
+#include "units.hpp"
+
+namespace nb = nanobind;
+
+namespace conv3d {
+
+namespace generic {
+extern const PointwiseUnit pointwise_unit;
+}
+#if defined(CONV3D_X86_UNITS)
+namespace v4 {
+extern const PointwiseUnit pointwise_unit;
+}
+namespace v3 {
+extern const PointwiseUnit pointwise_unit;
+}
+namespace v2 {
+extern const PointwiseUnit pointwise_unit;
+}
+#endif
+
+namespace {
+
+constexpr Index most_slabs = 8, least_items = 64;  // of an item, of the whole
+
+const PointwiseUnit& pointwise_of(const Unit& unit) {
+#if defined(CONV3D_X86_UNITS)
+    for (const PointwiseUnit* one : {&v4::pointwise_unit, &v3::pointwise_unit, &v2::pointwise_unit})
+        if (std::string(one->name) == unit.name) return *one;
+#endif
+    return generic::pointwise_unit;
+}
+
+// Joins W with H, and then D, where both arrays have a row begin where the one before ends.
+void merge(PointwiseTask& task) {
+    for (int axis = 1; axis >= 0; --axis) {
+        const Index rows = axis == 1 ? task.size[1] : task.size[0];
+        const bool follows = task.x_strides[2 + axis] == task.size[2] * task.x_strides[4] &&
+                             task.out_strides[2 + axis] == task.size[2] * task.out_strides[4];
+        if (!follows && rows > 1) return;
+        task.size[2] *= rows;
+        task.size[axis] = 1;
+    }
+}
+
+class Pointwise {
+  public:
+    Pointwise(const std::string& isa, Readable x, Readable weights, std::optional<Readable> bias, Writable out,
+              Index groups, Index block, bool planar, bool stream)
+        : x_(std::move(x)), weights_(std::move(weights)), bias_(std::move(bias)), out_(std::move(out)) {
+        const Unit& unit = find_unit(isa);
+        double_ = is_double(x_, weights_, bias_, out_);
+        run_ = double_ ? pointwise_of(unit).run_double : pointwise_of(unit).run_float;
+        lanes_ = unit.vector_bytes / (double_ ? 8 : 4);
+        describe_arrays(groups, block, planar);
+        merge(task_);
+        if (stream && aligned()) {
+            const auto address = reinterpret_cast<std::uintptr_t>(task_.out) / (double_ ? 8 : 4);
+            task_.skew = planar ? static_cast<Index>(address) % lanes_ : 0;
+            task_.stream = true;
+        }
+        const Index voxels = task_.size[0] * task_.size[1] * task_.size[2] + task_.skew, slabs = (voxels + block - 1) / block;
+        task_.span = std::max<Index>(1, std::min(most_slabs, slabs * groups * static_cast<Index>(x_.shape(0)) / least_items));
+        task_.blocks = (slabs + task_.span - 1) / task_.span;
+        total_ = static_cast<Index>(x_.shape(0)) * groups * task_.blocks;
+        task_.stop = items_.stop();
+    }
+
+    void work() {
+        const Index elements = task_.planar ? task_.channels * task_.pitch + task_.kept : 0;
+        const auto scratch = aligned_scratch(elements * (double_ ? 8 : 4));
+        items_.each(total_, [&](Index item) { run_(task_, item, scratch.get()); });
+    }
+
+    void cancel() { items_.cancel(); }
+    Index finished() const { return items_.finished(); }
+    Index total() const { return total_; }
+
+  private:
+    void describe_arrays(Index groups, Index block, bool planar) {
+        const Array x = describe(x_), out = describe(out_), weights = describe(weights_);
+        require_that(x.shape.size() == 5 && out.shape.size() == 5, "x and out need 5 axes");
+        require_that(groups > 0 && block > 0 && block % lanes_ == 0, "groups and block must be positive, blocks of vectors");
+        require_that(x.shape[1] % groups == 0 && out.shape[1] % groups == 0, "groups must divide channels and filters");
+        for (std::size_t i : {0, 2, 3, 4}) require_that(x.shape[i] == out.shape[i], "x and out must have one size");
+        task_.x = x.data;
+        task_.out = out.data;
+        std::copy(x.strides.begin(), x.strides.end(), task_.x_strides);
+        std::copy(out.strides.begin(), out.strides.end(), task_.out_strides);
+        std::copy(x.shape.begin() + 2, x.shape.end(), task_.size);
+        task_.groups = groups;
+        task_.channels = x.shape[1] / groups;
+        task_.filters = out.shape[1] / groups;
+        task_.block = block;
+        task_.planar = planar;
+        task_.pitch = block + lanes_;  // no power of two, which would crowd into one cache set
+        task_.kept = planar && out.strides[4] != 1 ? task_.filters * task_.pitch : 0;
+        require_that(planar || out.strides[1] == 1, "filters must be neighbours where they are the vectors");
+        const Index width = planar ? task_.filters : (task_.filters + lanes_ - 1) / lanes_ * lanes_;
+        require_that(holds(weights, groups * task_.channels * width), "weights do not fit");
+        task_.weights = weights.data;
+        if (bias_) {
+            const Array bias = describe(*bias_);
+            require_that(holds(bias, groups * width), "bias does not fit");
+            task_.bias = bias.data;
+        }
+    }
+
+    static bool holds(const Array& a, Index count) {
+        return a.shape.size() == 1 && a.shape[0] == count && (count < 2 || a.strides[0] == 1);
+    }
+
+    // Whether every vector of the output can be aligned by a shift of the blocks.
+    bool aligned() const {
+        const Index* o = task_.out_strides;
+        const bool one_row = task_.size[0] == 1 && task_.size[1] == 1;
+        const auto address = reinterpret_cast<std::uintptr_t>(task_.out);
+        if (task_.planar) return one_row && o[4] == 1 && o[0] % lanes_ == 0 && o[1] % lanes_ == 0;
+        const auto bytes = static_cast<std::uintptr_t>(lanes_ * (double_ ? 8 : 4));
+        for (int axis : {0, 2, 3, 4})
+            if (o[axis] % lanes_) return false;
+        return address % bytes == 0 && task_.filters % lanes_ == 0;
+    }
+
+    Readable x_, weights_;
+    std::optional<Readable> bias_;
+    Writable out_;
+    PointwiseTask task_{};
+    void (*run_)(const PointwiseTask&, Index, void*) = nullptr;
+    bool double_ = false;
+    Index lanes_ = 1, total_ = 0;
+    Items items_;
+};
+
+}  // namespace
+
+void bind_pointwise(nb::module_& m) {
+    nb::class_<Pointwise>(m, "Pointwise", "One convolution with a kernel of one voxel; threads share work().")
+        .def(nb::init<const std::string&, Readable, Readable, std::optional<Readable>, Writable, Index, Index, bool, bool>(),
+             nb::arg("isa"), nb::arg("x"), nb::arg("weights"), nb::arg("bias").none(), nb::arg("out"), nb::kw_only(),
+             nb::arg("groups"), nb::arg("block"), nb::arg("planar"), nb::arg("stream"))
+        .def("work", &Pointwise::work, nb::call_guard<nb::gil_scoped_release>(), "Compute blocks until none is left.")
+        .def("cancel", &Pointwise::cancel, "Let every thread stop after its present block.")
+        .def_prop_ro("done", &Pointwise::finished, "Blocks that are computed.")
+        .def_prop_ro("total", &Pointwise::total, "Blocks in all.");
+}
+
+}  // namespace conv3d

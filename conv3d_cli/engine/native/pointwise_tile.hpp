@@ -1,0 +1,160 @@
+// The register tiles of a pointwise convolution: filters x vectors of voxels, or voxels x vectors of filters.
+#pragma once
+
+#include "simd.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace conv3d {
+namespace CONV3D_UNIT {
+
+// A store past the cache, of a whole vector to an aligned place: the line is not read before it is written.
+template <class T>
+inline void stream(T* to, typename Simd<T>::Vector value) {
+#if defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)value);
+#elif defined(__AVX__)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)value);
+#elif defined(__SSE2__)
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to), (__m128i)value);
+#else
+    store(to, value);
+#endif
+}
+
+// Streamed stores are seen by other threads only after this.
+inline void stream_end() {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
+template <class T>
+struct PointwiseTile {
+    const T* source;       // first voxel (and channel)
+    Index channel, voxel;  // elements of `source` from channel to channel, voxel to voxel
+    Index channels;
+    const T* weights;
+    const T* bias;  // or null
+    T* out;
+    Index out_step;  // from filter to filter, or from voxel to voxel
+    Index tail;      // outputs in the last vector
+    bool stream;
+};
+
+template <class T>
+inline void put(T* to, typename Simd<T>::Vector value, Index count, bool past) {
+    if (count < Simd<T>::lanes)
+        store_some(to, value, count);
+    else if (past)
+        stream(to, value);
+    else
+        store(to, value);
+}
+
+// F filters x X vectors of voxels; weights [channel][F].
+template <class T, int F, int X>
+void voxels_tile(const PointwiseTile<T>& a) {
+    using V = typename Simd<T>::Vector;
+    constexpr Index lanes = Simd<T>::lanes;
+    V sum[F][X];
+    CONV3D_UNROLL
+    for (int f = 0; f < F; ++f)
+        CONV3D_UNROLL
+        for (int x = 0; x < X; ++x) sum[f][x] = a.bias ? spread(a.bias[f]) : V{};
+    const T* w = a.weights;
+    const T* from = a.source;
+    for (Index c = 0; c < a.channels; ++c, w += F, from += a.channel) {
+        V value[X];
+        CONV3D_UNROLL
+        for (int x = 0; x < X; ++x) {
+            value[x] = load(from + x * lanes);
+            hold(value[x]);
+        }
+        CONV3D_UNROLL
+        for (int f = 0; f < F; ++f)
+            CONV3D_UNROLL
+            for (int x = 0; x < X; ++x) sum[f][x] += value[x] * w[f];
+    }
+    CONV3D_UNROLL
+    for (int f = 0; f < F; ++f)
+        CONV3D_UNROLL
+        for (int x = 0; x < X; ++x)
+            put(a.out + f * a.out_step + x * lanes, sum[f][x], x == X - 1 ? a.tail : lanes, a.stream);
+}
+
+// Y voxels x X vectors of filters; weights [channel][X * lanes].
+template <class T, int Y, int X>
+void filters_tile(const PointwiseTile<T>& a) {
+    using V = typename Simd<T>::Vector;
+    constexpr Index lanes = Simd<T>::lanes;
+    V sum[Y][X];
+    CONV3D_UNROLL
+    for (int y = 0; y < Y; ++y)
+        CONV3D_UNROLL
+        for (int x = 0; x < X; ++x) sum[y][x] = a.bias ? load(a.bias + x * lanes) : V{};
+    const T* w = a.weights;
+    const T* from = a.source;
+    for (Index c = 0; c < a.channels; ++c, w += X * lanes, from += a.channel) {
+        V weight[X];
+        CONV3D_UNROLL
+        for (int x = 0; x < X; ++x) {
+            weight[x] = load(w + x * lanes);
+            hold(weight[x]);
+        }
+        CONV3D_UNROLL
+        for (int y = 0; y < Y; ++y)
+            CONV3D_UNROLL
+            for (int x = 0; x < X; ++x) sum[y][x] += weight[x] * from[y * a.voxel];
+    }
+    CONV3D_UNROLL
+    for (int y = 0; y < Y; ++y)
+        CONV3D_UNROLL
+        for (int x = 0; x < X; ++x)
+            put(a.out + y * a.out_step + x * lanes, sum[y][x], x == X - 1 ? a.tail : lanes, a.stream);
+}
+
+template <class T>
+using PointwiseTileOf = void (*)(const PointwiseTile<T>&);
+
+constexpr int most_planar_filters = wide_file ? 8 : 4;
+constexpr int most_voxels = wide_file ? 8 : 4;
+
+// Vectors of voxels that a tile for so many filters holds: enough sums to hide the latency of each.
+constexpr int most_vectors_of(int filters) { return filters > 2 ? 3 : wide_file ? 8 : 4; }
+
+inline Index tile_vectors(Index filters, Index left) {
+    Index vectors = most_vectors_of(static_cast<int>(filters));
+    while (vectors > left) vectors /= 2;
+    return vectors == 1 && left == 2 ? 2 : vectors;
+}
+
+template <class T, int F, int X>
+PointwiseTileOf<T> voxels_tile_of_width(Index vectors) {
+    if constexpr (X > 1) {
+        constexpr int narrower = X == 3 ? 2 : X / 2;
+        if (vectors < X) return voxels_tile_of_width<T, F, narrower>(vectors);
+    }
+    return voxels_tile<T, F, X>;
+}
+
+template <class T, int F>
+PointwiseTileOf<T> voxels_tile_of(Index filters, Index vectors) {
+    if constexpr (F > 1) {
+        if (filters < F) return voxels_tile_of<T, F / 2>(filters, vectors);
+    }
+    return voxels_tile_of_width<T, F, most_vectors_of(F)>(vectors);
+}
+
+template <class T, int Y>
+PointwiseTileOf<T> filters_tile_of(Index voxels, Index vectors) {
+    if constexpr (Y > 1) {
+        if (voxels < Y) return filters_tile_of<T, Y / 2>(voxels, vectors);
+    }
+    return vectors == 1 ? filters_tile<T, Y, 1> : vectors == 2 ? filters_tile<T, Y, 2> : filters_tile<T, Y, 3>;
+}
+
+}  // namespace CONV3D_UNIT
+}  // namespace conv3d

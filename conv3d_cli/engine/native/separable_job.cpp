@@ -1,0 +1,176 @@
+#include "separable_job.hpp"
+
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include "arrays.hpp"
+#include "items.hpp"
+#include "separable.hpp"
+#include "units.hpp"
+
+namespace nb = nanobind;
+
+namespace conv3d {
+
+namespace generic {
+extern const SeparableUnit separable_unit;
+}
+#if defined(CONV3D_X86_UNITS)
+namespace v4 {
+extern const SeparableUnit separable_unit;
+}
+namespace v3 {
+extern const SeparableUnit separable_unit;
+}
+namespace v2 {
+extern const SeparableUnit separable_unit;
+}
+#endif
+
+namespace {
+
+using Triple = std::array<Index, 3>;
+
+const SeparableUnit& separable_of(const Unit& unit) {
+#if defined(CONV3D_X86_UNITS)
+    for (const SeparableUnit* one : {&v4::separable_unit, &v3::separable_unit, &v2::separable_unit})
+        if (std::string(one->name) == unit.name) return *one;
+#endif
+    return generic::separable_unit;
+}
+
+constexpr Index page = 4096;
+
+Index rounded(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
+
+class Separable {
+  public:
+    Separable(const std::string& isa, Readable x, std::vector<Readable> weights, std::vector<Index> channels,
+              std::optional<Readable> bias, Writable out, Index groups, Triple strides, Triple dilation, Triple before,
+              Triple tile)
+        : x_(std::move(x)), weights_(std::move(weights)), channels_(std::move(channels)), bias_(std::move(bias)),
+          out_(std::move(out)) {
+        const Unit& unit = find_unit(isa);
+        require_that(weights_.size() == 3 && x_.ndim() == 5 && out_.ndim() == 5, "weights need 3 arrays, x and out 5 axes");
+        double_ = is_double(x_, weights_[0], bias_, out_);
+        run_ = double_ ? separable_of(unit).run_double : separable_of(unit).run_float;
+        require_that(groups > 0 && x_.shape(1) % static_cast<std::size_t>(groups) == 0 &&
+                         out_.shape(1) % static_cast<std::size_t>(groups) == 0 && out_.shape(0) == x_.shape(0),
+                     "channels, filters and groups do not fit together");
+        task_.filters = static_cast<Index>(out_.shape(1));
+        task_.filters_of_group = task_.filters / groups;
+        task_.channels_of_group = static_cast<Index>(x_.shape(1)) / groups;
+        take_weights();
+        take_axes(strides, dilation, before, tile);
+        lay_out(unit.vector_bytes / size());
+        task_.stop = items_.stop();
+    }
+
+    void work() {
+        const auto elements = aligned_scratch(separable_elements(task_) * size());
+        const auto pointers = aligned_scratch(separable_pointers(task_) * static_cast<Index>(sizeof(void*)));
+        items_.each(total_, [&](Index item) { run_(task_, item, elements.get(), pointers.get()); });
+    }
+
+    void cancel() { items_.cancel(); }
+    Index finished() const { return items_.finished(); }
+    Index total() const { return total_; }
+    Index scratch() const { return separable_elements(task_) * size(); }
+
+  private:
+    Index size() const { return double_ ? 8 : 4; }
+
+    // Each array of weights is (filters, terms, taps), contiguous.
+    void take_weights() {
+        for (std::size_t i = 0; i < 3; ++i) {
+            const Array w = describe(weights_[i]);
+            require_that(weights_[i].dtype() == x_.dtype(), "x, kernel, bias and out must have one dtype");
+            require_that(w.shape.size() == 3 && w.shape[0] == task_.filters && w.shape[1] > 0 && w.shape[2] > 0 &&
+                             (i == 0 || w.shape[1] == task_.terms),
+                         "weights need the shape (filters, terms, taps)");
+            task_.terms = w.shape[1];
+            task_.taps[i] = w.shape[2];
+            require_that(w.strides[2] == 1 && w.strides[1] == w.shape[2] && w.strides[0] == w.shape[1] * w.shape[2],
+                         "weights must be contiguous");
+            task_.weights[i] = w.data;
+        }
+        require_that(static_cast<Index>(channels_.size()) == task_.filters * task_.terms, "one channel a term is needed");
+        for (Index c : channels_) require_that(c >= 0 && c < task_.channels_of_group, "a channel lies outside of its group");
+        task_.channel = channels_.data();
+        if (!bias_) return;
+        const Array bias = describe(*bias_);
+        require_that(bias.shape.size() == 1 && bias.shape[0] == task_.filters && (task_.filters < 2 || bias.strides[0] == 1),
+                     "bias needs one value a filter");
+        task_.bias = bias.data;
+    }
+
+    void take_axes(const Triple& strides, const Triple& dilation, const Triple& before, const Triple& tile) {
+        const Array x = describe(x_), out = describe(out_);
+        task_.x = x.data;
+        task_.out = out.data;
+        std::copy(x.strides.begin(), x.strides.end(), task_.x_strides);
+        std::copy(out.strides.begin(), out.strides.end(), task_.out_strides);
+        total_ = x.shape[0] * task_.filters;
+        require_that(strides[2] == 1, "the stride along W must be 1");
+        for (std::size_t i = 0; i < 3; ++i) {
+            task_.size[i] = x.shape[i + 2];
+            task_.outputs[i] = out.shape[i + 2];
+            task_.strides[i] = strides[i];
+            task_.dilation[i] = dilation[i];
+            task_.before[i] = before[i];
+            task_.tile[i] = std::min(tile[i], task_.outputs[i]);
+            require_that(strides[i] > 0 && dilation[i] > 0 && before[i] >= 0 && task_.tile[i] > 0,
+                         "strides, dilation and tiles must be positive");
+            task_.blocks[i] = (task_.outputs[i] + task_.tile[i] - 1) / task_.tile[i];
+            total_ *= task_.blocks[i];
+        }
+    }
+
+    Index reach(int axis) const { return (task_.taps[axis] - 1) * task_.dilation[axis]; }
+
+    void lay_out(Index lanes) {
+        task_.pitch = rounded(task_.tile[2], lanes);
+        task_.wide = rounded(task_.pitch + reach(2), lanes);
+        if (task_.wide * size() % page == 0) task_.wide += lanes;
+        task_.slab_rows = (task_.tile[1] - 1) * task_.strides[1] + reach(1) + 1;
+        task_.ring = (separable_rows - 1) * task_.strides[0] + reach(0) + 1;
+        task_.plane = task_.tile[1] * task_.pitch;
+        if (task_.plane * size() % page == 0) task_.plane += lanes;
+    }
+
+    Readable x_;
+    std::vector<Readable> weights_;
+    std::vector<Index> channels_;
+    std::optional<Readable> bias_;
+    Writable out_;
+    SeparableTask task_{};
+    void (*run_)(const SeparableTask&, Index, void*, void*) = nullptr;
+    bool double_ = false;
+    Index total_ = 0;
+    Items items_;
+};
+
+}  // namespace
+
+void bind_separable(nb::module_& m) {
+    nb::class_<Separable>(m, "Separable", "One convolution with sums of outer products; threads share work().")
+        .def(nb::init<const std::string&, Readable, std::vector<Readable>, std::vector<Index>, std::optional<Readable>,
+                      Writable, Index, Triple, Triple, Triple, Triple>(),
+             nb::arg("isa"), nb::arg("x"), nb::arg("weights"), nb::arg("channels"), nb::arg("bias").none(),
+             nb::arg("out"), nb::kw_only(), nb::arg("groups"), nb::arg("strides"), nb::arg("dilation"),
+             nb::arg("before"), nb::arg("tile"))
+        .def("work", &Separable::work, nb::call_guard<nb::gil_scoped_release>(), "Compute tiles until none is left.")
+        .def("cancel", &Separable::cancel, "Let every thread stop soon.")
+        .def_prop_ro("done", &Separable::finished, "Tiles that are computed.")
+        .def_prop_ro("total", &Separable::total, "Tiles in all.")
+        .def_prop_ro("scratch", &Separable::scratch, "Bytes of the scratch of one thread.");
+}
+
+}  // namespace conv3d

@@ -1,0 +1,205 @@
+"""The method ``pointwise``: kernels of one voxel, a product of matrices through which the volume streams once.
+
+Where filters are neighbours in memory (channels last) the vectors run along filters and the arrays are used in place;
+else they run along voxels, and the channels of a block of voxels are copied into a slab that stays in cache while all
+filters read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from conv3d_cli.engine import isa as isas
+from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.candidate import Accuracy, Candidate
+from conv3d_cli.engine.direct_costs import COSTS, MEMORY_THREADS
+from conv3d_cli.engine.direct_layout import tile_of
+from conv3d_cli.engine.problem import ITEMSIZE, Problem
+from conv3d_cli.engine.threads import share
+from conv3d_cli.limits import second_level_cache
+
+INLINE_SECONDS = 3e-4
+STREAM_BYTES = 8 << 20  # outputs of so many bytes go past the cache
+MOST_VOXELS = 512
+LEAST_VOXELS = 96
+BYTE = 0.045e-9  # one core: a byte of input or output, read from or written to memory
+COPY = 0.03e-9  # a byte of the slab
+PART_OF_VECTOR = 0.5  # filters fill at least so much of their vectors where these run along filters
+
+
+def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
+    """Return the one way in which this method serves a problem, or why it does not."""
+    reason = refusal(problem)
+    if reason is not None:
+        return [Candidate("pointwise", refused=reason)]
+    return [
+        Candidate(
+            "pointwise",
+            seconds=seconds(problem, threads),
+            scratch_bytes=scratch_bytes(problem, threads),
+            detail=f"streamed matrix product, {isas.active()}",
+        )
+    ]
+
+
+def refusal(problem: Problem) -> str | None:
+    """Return why this method cannot serve a problem, or None."""
+    if isas.active() == isas.NUMPY:
+        return f"no compiled kernel: {isas.why_missing()}"
+    if problem.kernel != (1, 1, 1):
+        return "the kernel has more than one voxel"
+    if any(sum(pads) for pads in problem.padding):
+        return "padding around a kernel of one voxel"
+    return None
+
+
+def run(
+    problem: Problem,
+    x: Array,
+    kernel: Array,
+    bias: Array | None,
+    out: Array,
+    *,
+    threads: int,
+    tick: Callable[[float], None] | None = None,
+    isa: str | None = None,
+) -> None:
+    """Compute the convolution of ``x`` (N, C, D, H, W) into ``out`` (N, F, D', H', W'), both of any strides.
+
+    ``kernel`` has the shape (1, 1, 1, C / groups, F). ``tick`` is called now and then with the fraction done. The
+    result has the same bits for any number of threads.
+    """
+    if 0 in out.shape:
+        return
+    if not (_whole_strides(x) and _whole_strides(out)):
+        whole = np.empty(out.shape, out.dtype)
+        run(problem, np.ascontiguousarray(x), kernel, bias, whole, threads=threads, tick=tick, isa=isa)
+        out[...] = whole
+        return
+    isa = isa or isas.active()
+    d, h, w = problem.strides
+    taken = x[:, :, ::d, ::h, ::w]
+    planar = _by_voxels(problem, out, _lanes(problem, isa))
+    weights, more = _packed(problem, kernel[0, 0, 0], bias, isa, planar)
+    module = isas.native()
+    assert module is not None
+    job = module.Pointwise(
+        isa,
+        taken,
+        weights,
+        more,
+        out,
+        groups=problem.groups,
+        block=_block(problem, isa),
+        planar=planar,
+        stream=out.nbytes >= STREAM_BYTES,
+    )
+    if seconds(problem, threads) < INLINE_SECONDS:
+        job.work()
+    else:
+        report = (lambda: tick(job.done / job.total)) if tick is not None else None
+        share(job.work, min(threads, job.total), stop=job.cancel, tick=report)
+    if tick is not None:
+        tick(1.0)
+
+
+def seconds(problem: Problem, threads: int) -> float:
+    """Return the predicted time of ``run`` on this machine, in seconds.
+
+    >>> thin, wide = Problem((32, 32, 32), (1, 1, 1)), Problem((32, 32, 32), (1, 1, 1), channels=64, filters=64)
+    >>> isas.active() == isas.NUMPY or seconds(thin, 1) < seconds(wide, 1)
+    True
+    """
+    costs, tile = COSTS[isas.active()], tile_of(isas.active())
+    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+    lanes = tile.vector_bytes // ITEMSIZE[problem.dtype]
+    vectors = -(-prod(problem.output_size) // lanes) * problem.batch * problem.groups
+    width = str(min(1 << (filters.bit_length() - 1), tile.filters))
+    read = vectors * channels * tile.vector_bytes
+    work = vectors * (costs.fma[width] * channels * filters + costs.store * filters / 4) + read * COPY
+    memory = (problem.input_bytes + problem.output_bytes) * BYTE
+    if threads == 1:
+        return max(work, memory) + min(work, memory) / 2
+    work, memory = work / threads, memory / MEMORY_THREADS
+    return max(work, memory) + min(work, memory) / 2 + costs.threads * threads
+
+
+def scratch_bytes(problem: Problem, threads: int) -> int:
+    """Return the bytes that ``run`` takes beside its arrays: a slab for each thread, and the packed weights."""
+    isa = isas.active()
+    lanes = _lanes(problem, isa)
+    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+    slabs = threads * (_block(problem, isa) + lanes) * (channels + filters)
+    weights = problem.groups * (channels + 1) * (filters + lanes)
+    return (slabs + weights) * ITEMSIZE[problem.dtype]
+
+
+def _lanes(problem: Problem, isa: str) -> int:
+    return tile_of(isa).vector_bytes // ITEMSIZE[problem.dtype]
+
+
+def _block(problem: Problem, isa: str) -> int:
+    """Return the voxels of a block: their channels take a quarter of the second-level cache."""
+    lanes = _lanes(problem, isa)
+    fitting = second_level_cache() // 4 // ITEMSIZE[problem.dtype] // (problem.channels // problem.groups)
+    unit = 3 * lanes
+    return max(min(fitting, MOST_VOXELS) // unit, -(-LEAST_VOXELS // unit)) * unit
+
+
+def _by_voxels(problem: Problem, out: Array, lanes: int) -> bool:
+    """Return whether vectors run along voxels; along filters only where these are neighbours and fill the vectors."""
+    filters = problem.filters // problem.groups
+    filled = filters / (-(-filters // lanes) * lanes)
+    return out.strides[4] == out.itemsize or out.strides[1] != out.itemsize or filled < PART_OF_VECTOR
+
+
+def _packed(problem: Problem, kernel: Array, bias: Array | None, isa: str, planar: bool) -> tuple[Array, Array | None]:
+    """Return the weights in the order in which the tiles read them, and the bias; ``kernel`` is (C / groups, F)."""
+    filters, lanes = problem.filters // problem.groups, _lanes(problem, isa)
+    widths = _widths(filters, tile_of(isa).filters) if planar else [n * lanes for n in _parts(-(-filters // lanes))]
+    rest = sum(widths) - filters
+    grouped = kernel.reshape(-1, problem.groups, filters)
+    padded = np.pad(grouped, ((0, 0), (0, 0), (0, rest)))
+    starts = np.cumsum([0, *widths])
+    parts = [
+        padded[:, g, a : a + width].ravel()
+        for g in range(problem.groups)
+        for a, width in zip(starts, widths, strict=False)
+    ]
+    if bias is not None:
+        bias = np.ascontiguousarray(np.pad(bias.reshape(problem.groups, filters), ((0, 0), (0, rest))).ravel())
+    return np.concatenate(parts), bias
+
+
+def _widths(filters: int, most: int) -> list[int]:
+    """Return the blocks of filters: the largest power of two that is left, at most ``most``.
+
+    >>> _widths(13, 8)
+    [8, 4, 1]
+    """
+    widths = []
+    while filters:
+        widths.append(min(1 << (filters.bit_length() - 1), most))
+        filters -= widths[-1]
+    return widths
+
+
+def _parts(vectors: int) -> list[int]:
+    """Return the parts, of at most three vectors, into which the vectors of filters are cut.
+
+    >>> _parts(4)
+    [2, 2]
+    """
+    parts = []
+    while vectors:
+        parts.append(-(-vectors // -(-vectors // 3)))
+        vectors -= parts[-1]
+    return parts
+
+
+def _whole_strides(array: Array) -> bool:
+    """Whether every stride is a whole number of elements; those of a field of a record may not be."""
+    return bool(array.flags.aligned) and all(stride % array.itemsize == 0 for stride in array.strides)

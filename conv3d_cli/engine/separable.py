@@ -1,0 +1,184 @@
+"""The method ``separable``: kernels that are an outer product of three vectors, or a short sum of such products.
+
+A kernel of k^3 taps then costs 3 k multiply-adds a voxel and term. Only the kernel's values tell whether it is one, so
+a plan made from shapes alone leaves the method closed, and ``settle`` opens it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from conv3d_cli.engine import isa as isas
+from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.candidate import Accuracy, Candidate
+from conv3d_cli.engine.factors import MOST_TERMS, Factors, factors
+from conv3d_cli.engine.fft import not_finite
+from conv3d_cli.engine.problem import ITEMSIZE, Problem
+from conv3d_cli.engine.separable_layout import layout_of
+from conv3d_cli.engine.threads import share
+from conv3d_cli.errors import MethodError
+
+INLINE_SECONDS = 3e-4
+ROUNDING = 1e-6  # error of the sums, as of the direct method's
+RESIDUAL = {"float32": 0.25, "float64": 1e-10}
+"""What several terms may leave of a kernel, as a share of the error that the user accepts."""
+MOST_PAIRS = 256  # of a channel and a filter, that are looked at
+
+UNSEEN = "open to outer products of three vectors: the kernel's values were not looked at"
+NEITHER = f"the kernel is no outer product of three vectors, nor a sum of up to {MOST_TERMS}"
+
+
+def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
+    """Return what the method would offer for an outer product, ``unproven`` until the kernel is there."""
+    reason = refusal(problem)
+    if reason is not None:
+        return [Candidate("separable", refused=reason)]
+    return [_candidate(problem, problem.channels // problem.groups, threads, 0.0, 1.0, UNSEEN)]
+
+
+def offers(problem: Problem, kernel: Array, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
+    """Return what the method offers for this very kernel, (kd, kh, kw, C / groups, F) as the problem has its axes."""
+    reason = refusal(problem)
+    if reason is not None:
+        return [Candidate("separable", refused=reason)]
+    residual = RESIDUAL[problem.dtype] * accuracy.error
+    found = _found(kernel, residual)
+    if found is None:
+        return [Candidate("separable", refused=NEITHER)]
+    left, growth = (max(getattr(f, name) for pair in found for f in pair) for name in ("residual", "growth"))
+    terms = max(sum(f.terms for f in pair) for pair in found)
+    return [_candidate(problem, terms, threads, residual, growth + left / ROUNDING, None)]
+
+
+def refusal(problem: Problem) -> str | None:
+    """Return why this method cannot serve problems of such a shape, or None."""
+    channels = problem.channels // problem.groups
+    if isas.active() == isas.NUMPY:
+        return f"no compiled kernel: {isas.why_missing()}"
+    if sum(k > 1 for k in problem.kernel) < 2:
+        return "the kernel extends along one axis at most"
+    if problem.strides[2] != 1:
+        return "a stride along the axis that is fastest in memory"
+    if channels > MOST_TERMS:
+        return f"more than {MOST_TERMS} channels in a group"
+    if channels * problem.filters > MOST_PAIRS:
+        return f"more than {MOST_PAIRS} pairs of a channel and a filter"
+    return None
+
+
+def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
+    """Return why this data may not be summed term by term, or None: infinities of two terms may cancel to NaN."""
+    if all(factors(kernel[..., c, f], 0.0, 1) for c, f in np.ndindex(kernel.shape[3:])):
+        return None
+    return not_finite("input", x)
+
+
+def run(
+    problem: Problem,
+    x: Array,
+    kernel: Array,
+    bias: Array | None,
+    out: Array,
+    *,
+    residual: float,
+    threads: int,
+    tick: Callable[[float], None] | None = None,
+    isa: str | None = None,
+) -> None:
+    """Compute the convolution of ``x`` (N, C, D, H, W) into ``out`` (N, F, D', H', W'), both of any strides.
+
+    ``kernel`` (kd, kh, kw, C / groups, F) must be a short sum of outer products but for ``residual``, else MethodError
+    is raised. ``tick`` is called now and then with the fraction done. The result has the same bits for any number of
+    threads.
+    """
+    if 0 in out.shape:
+        return
+    if not (_whole_strides(x) and _whole_strides(out)):
+        whole = np.empty(out.shape, out.dtype)
+        run(problem, np.ascontiguousarray(x), kernel, bias, whole, residual=residual, threads=threads, tick=tick)
+        out[...] = whole
+        return
+    found = _found(kernel, residual)
+    module = isas.native()
+    if found is None or module is None:
+        raise MethodError(f"method: 'separable' cannot run: {NEITHER if module is not None else isas.why_missing()}")
+    isa = isa or isas.active()
+    weights, channels = _packed(problem, found)
+    layout = layout_of(problem, weights[0].shape[1], threads, isa)
+    job = module.Separable(
+        isa,
+        x,
+        weights,
+        channels,
+        None if bias is None else np.ascontiguousarray(bias),
+        out,
+        groups=problem.groups,
+        strides=problem.strides,
+        dilation=problem.dilation,
+        before=tuple(before for before, _ in problem.padding),
+        tile=layout.tile,
+    )
+    if layout.seconds < INLINE_SECONDS:
+        job.work()
+    else:
+        report = (lambda: tick(job.done / job.total)) if tick is not None else None
+        share(job.work, min(threads, job.total), stop=job.cancel, tick=report)
+    if tick is not None:
+        tick(1.0)
+
+
+def _candidate(
+    problem: Problem, terms: int, threads: int, residual: float, roundings: float, unproven: str | None
+) -> Candidate:
+    layout = layout_of(problem, terms, threads, isas.active())
+    weights = ITEMSIZE[problem.dtype] * problem.filters * terms * sum(problem.kernel)
+    each = "one outer product" if terms == 1 else f"{terms} outer products"
+    return Candidate(
+        "separable",
+        seconds=layout.seconds,
+        scratch_bytes=threads * layout.scratch_bytes + weights,
+        error=ROUNDING * roundings,
+        detail=f"{each} a filter, passes fused in cache, {isas.active()}",
+        residual=residual,
+        unproven=unproven,
+    )
+
+
+def _found(kernel: Array, residual: float) -> list[list[Factors]] | None:
+    """Return the factors of each filter, channel by channel; None if a kernel has none, or a filter too many."""
+    found: list[list[Factors]] = []
+    for f in range(kernel.shape[4]):
+        found.append([])
+        for c in range(kernel.shape[3]):
+            pair = factors(kernel[..., c, f], residual, MOST_TERMS - sum(one.terms for one in found[-1]))
+            if pair is None:
+                return None
+            found[-1].append(pair)
+        if sum(one.terms for one in found[-1]) > MOST_TERMS:
+            return None
+    return found
+
+
+def _packed(problem: Problem, found: list[list[Factors]]) -> tuple[list[Array], list[int]]:
+    """Return the vectors along D, H and W as (filters, terms, taps), and the channel of each term.
+
+    A filter of fewer terms than others is filled up with zeros, which its first channel takes: they carry a NaN no
+    farther than the channel's own term does.
+    """
+    terms = max(sum(one.terms for one in pair) for pair in found)
+    weights = [np.zeros((len(found), terms, n), problem.dtype) for n in problem.kernel]
+    channels: list[int] = []
+    for f, pair in enumerate(found):
+        order = [c for c, one in enumerate(pair) for _ in range(one.terms)]
+        rest = terms - len(order)
+        for axis, name in enumerate("abc"):
+            weights[axis][f, rest:] = np.concatenate([getattr(one, name) for one in pair])
+        channels += [0] * rest + order
+    return weights, channels
+
+
+def _whole_strides(array: Array) -> bool:
+    """Whether every stride is a whole number of elements; those of a field of a record may not be."""
+    return bool(array.flags.aligned) and all(stride % array.itemsize == 0 for stride in array.strides)
