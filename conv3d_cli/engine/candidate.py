@@ -31,8 +31,8 @@ ACCURACIES: dict[str, Accuracy] = {
 class Candidate:
     """One way to serve a problem: seconds predicted, bytes needed beside input and output, error to expect.
 
-    ``tile`` and ``transform`` are set by methods that work in tiles of a transform; ``refused`` says why this way is
-    closed, if it is.
+    ``tile`` and ``transform`` are set by methods that work in tiles of a transform, ``native`` where compiled code does
+    that; ``refused`` says why this way is closed, if it is.
     """
 
     method: str
@@ -43,12 +43,15 @@ class Candidate:
     detail: str = ""
     tile: Triple | None = None
     transform: Real | None = None
+    native: bool = False
     refused: str | None = None
 
     @property
-    def settings(self) -> dict[str, Triple | Real | None]:
+    def settings(self) -> dict[str, Triple | Real | bool | None]:
         """What the method's ``run`` must be told beside the problem to go this way."""
-        return {} if self.tile is None else {"tile": self.tile, "transform": self.transform}
+        if self.tile is None:
+            return {}
+        return {"tile": self.tile, "transform": self.transform, "native": self.native}
 
     def keeps(self, accuracy: Accuracy) -> bool:
         """Return whether the error to expect is one that the user accepts."""

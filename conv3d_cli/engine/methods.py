@@ -46,7 +46,7 @@ METHODS: dict[str, Method] = {
         Method("direct", "compiled sum over kernel taps, in register tiles", _direct_candidates, direct.run),
         Method(
             "fft",
-            "overlap-save tiles or one whole transform, through scipy.fft",
+            "overlap-save tiles, compiled or through scipy.fft, or one whole transform",
             fft.candidates,
             fft.run,
             fft.unsuitable,

@@ -1,9 +1,5 @@
 // What Python sees of the native kernels.
 
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
-#include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
@@ -13,10 +9,20 @@
 #include <utility>
 #include <vector>
 
-#include "job.hpp"
+#include "bindings.hpp"
 #include "units.hpp"
 
 namespace nb = nanobind;
+
+bool conv3d::is_double(const Readable& x, const Readable& kernel, const std::optional<Readable>& bias,
+                       const Writable& out) {
+    const auto type = x.dtype();
+    const bool wide = type == nb::dtype<double>();
+    if (!wide && type != nb::dtype<float>()) throw nb::type_error("x must be float32 or float64");
+    if (kernel.dtype() != type || out.dtype() != type || (bias && bias->dtype() != type))
+        throw nb::type_error("x, kernel, bias and out must have one dtype");
+    return wide;
+}
 
 namespace {
 
@@ -25,9 +31,9 @@ using conv3d::AxisLayout;
 using conv3d::Index;
 using conv3d::Job;
 using conv3d::Layout;
-
-using Readable = nb::ndarray<nb::ro, nb::device::cpu>;
-using Writable = nb::ndarray<nb::device::cpu>;
+using conv3d::Readable;
+using conv3d::Writable;
+using conv3d::describe;
 
 // One convolution's job, together with the arrays that it points into.
 struct HeldJob {
@@ -37,28 +43,9 @@ struct HeldJob {
     Job job;
 };
 
-template <class A>
-Array describe(const A& a) {
-    Array array{const_cast<void*>(static_cast<const void*>(a.data())), {}, {}};
-    for (std::size_t i = 0; i < a.ndim(); ++i) {
-        array.shape.push_back(static_cast<Index>(a.shape(i)));
-        array.strides.push_back(static_cast<Index>(a.stride(i)));
-    }
-    return array;
-}
-
-bool is_double(const Readable& x, const Readable& kernel, const std::optional<Readable>& bias, const Writable& out) {
-    const auto type = x.dtype();
-    const bool wide = type == nb::dtype<double>();
-    if (!wide && type != nb::dtype<float>()) throw nb::type_error("x must be float32 or float64");
-    if (kernel.dtype() != type || out.dtype() != type || (bias && bias->dtype() != type))
-        throw nb::type_error("x, kernel, bias and out must have one dtype");
-    return wide;
-}
-
 void construct(HeldJob* at, const std::string& isa, Layout layout, Readable x, Readable kernel,
                std::optional<Readable> bias, Writable out) {
-    const bool wide = is_double(x, kernel, bias, out);
+    const bool wide = conv3d::is_double(x, kernel, bias, out);
     const conv3d::Unit& unit = conv3d::find_unit(isa);
     const Array described_bias = bias ? describe(*bias) : Array{};
     const Array arrays[3] = {describe(x), describe(kernel), describe(out)};
@@ -127,4 +114,6 @@ NB_MODULE(_native, m) {
             "done", [](const HeldJob& held) { return held.job.finished(); }, "Blocks that are computed.")
         .def_prop_ro(
             "total", [](const HeldJob& held) { return held.job.total(); }, "Blocks in all.");
+
+    conv3d::bind_fft(m);
 }
