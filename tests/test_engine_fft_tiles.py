@@ -152,6 +152,16 @@ def test_little_memory_takes_smaller_tiles():
     assert leanest.scratch_bytes <= lean.scratch_bytes
 
 
+def test_threads_take_no_more_than_their_room():
+    large = replace(LAYER, size=(128, 128, 128), channels=96, filters=96)
+    for threads, most in ((1, 64 << 20), (2, 64 << 20), (16, 128 << 20)):
+        [candidate] = offered(large, threads=threads)
+        frequencies = candidate.tile[0] * candidate.tile[1] * (candidate.tile[2] // 2 + 1)
+        room = candidate.scratch_bytes - 8 * 96 * 96 * frequencies
+        assert 0.1 * most < room <= most
+    assert offered(replace(large, channels=4096))
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_memory_that_is_planned_is_what_is_taken(threads):
     for problem in (
@@ -203,6 +213,17 @@ def test_progress_is_told():
     fft_tiles.run(LAYER, x, kernel, bias, out, tile=(12, 12, 12), threads=2, tick=heard.append)
     assert heard[-1] == 1
     assert heard == sorted(heard)
+
+
+def test_threads_are_started_where_it_pays(monkeypatch):
+    asked = []
+    monkeypatch.setattr(fft_tiles, "share", lambda work, count, **more: asked.append(count) or work())
+    for problem in (LAYER, Problem((8, 8, 8), (3, 3, 3))):
+        x, kernel, bias = arrays(problem)
+        [candidate] = offered(problem)
+        fft_tiles.run(problem, x, kernel, bias, planar(problem.output_shape, "f4"), tile=candidate.tile, threads=2)
+    assert asked[0] == 2
+    assert len(asked) == 2
 
 
 def test_a_job_can_be_stopped():

@@ -29,6 +29,12 @@ MOST_TAPS = 16
 INLINE_SECONDS = 3e-4
 """What is over sooner than this does not pay for starting threads."""
 
+ROOM = 64 << 20
+"""Bytes that all threads together may take beside the spectra of the kernels, if there are tiles so small."""
+
+ROOM_PER_THREAD = 8 << 20
+"""The same for each of many threads."""
+
 FLOAT = 4
 
 
@@ -107,8 +113,9 @@ def run(
     before = tuple(pads[0] for pads in problem.padding)
     kernel, bias = np.ascontiguousarray(kernel), None if bias is None else np.ascontiguousarray(bias)
     module: Any = isas.native()
-    job = module.FftJob(isa or isas.active(), tile, before, problem.groups, x, kernel, bias, out)
-    if problem.multiply_adds * DIRECT[isas.active()].fma["8"] / 16 < INLINE_SECONDS:
+    isa = isa or isas.active()
+    job = module.FftJob(isa, tile, before, problem.groups, x, kernel, bias, out)
+    if _seconds(problem, threads, isa, tile) < INLINE_SECONDS:
         job.prepare()
         job.work()
     else:
@@ -149,7 +156,7 @@ def _tiles(problem: Problem, isa: str) -> Array:
 
 @lru_cache(maxsize=256)
 def _predictions(problem: Problem, threads: int, isa: str) -> tuple[Array, Array, Array]:
-    """Return tiles, and the seconds and bytes of scratch of each."""
+    """Return the tiles that take no more than the room for threads, and the seconds and bytes of scratch of each."""
     lanes, costs = _lanes(isa), COSTS[isa]
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
     tiles = _tiles(problem, isa)
@@ -166,7 +173,8 @@ def _predictions(problem: Problem, threads: int, isa: str) -> tuple[Array, Array
     planes = FLOAT * lanes * (_together(channels, filters, lanes) * t[1] * t[2] + 2 * columns)
     lines = 2 * FLOAT * lanes * (channels + filters) * t[0]
     padding = 2 * FLOAT * lanes * columns
-    scratch = spectra * problem.groups + threads * (column_bytes + planes + lines + padding)
+    room = threads * (column_bytes + planes + lines + padding)
+    scratch = spectra * problem.groups + room
 
     item = (
         _transform_seconds(costs, t, t, frequencies) * channels
@@ -183,7 +191,14 @@ def _predictions(problem: Problem, threads: int, isa: str) -> tuple[Array, Array
         + memory / np.minimum(used, MEMORY_THREADS)
         + np.where(used > 1, 2 * DIRECT[isa].threads * used, 0.0)
     )
-    return tiles, seconds, scratch
+    within = room <= max(ROOM, ROOM_PER_THREAD * threads, room.min())
+    return tiles[within], seconds[within], scratch[within]
+
+
+def _seconds(problem: Problem, threads: int, isa: str, tile: Triple) -> float:
+    """Return the prediction for one of the tiles to choose from, infinity for any other."""
+    tiles, seconds, _ = _predictions(problem, threads, isa)
+    return float(np.min(seconds[(tiles == tile).all(axis=1)], initial=np.inf))
 
 
 def _together(channels: int, filters: int, lanes: int) -> int:
