@@ -31,9 +31,9 @@ ACCURACIES: dict[str, Accuracy] = {
 class Candidate:
     """One way to serve a problem: seconds predicted, bytes needed beside input and output, error to expect.
 
-    ``tile`` and ``transform`` are set by methods that work in tiles of a transform, ``residual`` by one that takes a
-    kernel for one that differs by so much. ``refused`` says why this way is closed, if it is; ``unproven`` what the
-    kernel's values have yet to show for it to be open.
+    ``tile`` and ``transform`` are set by methods that work in tiles of a transform, ``native`` where compiled code does
+    that, ``residual`` by one that takes a kernel for one that differs by so much. ``refused`` says why this way is
+    closed, if it is; ``unproven`` what the kernel's values have yet to show for it to be open.
     """
 
     method: str
@@ -44,16 +44,20 @@ class Candidate:
     detail: str = ""
     tile: Triple | None = None
     transform: Real | None = None
+    native: bool = False
     refused: str | None = None
     residual: float | None = None
     unproven: str | None = None
 
     @property
-    def settings(self) -> dict[str, Triple | Real | float | None]:
+    def settings(self) -> dict[str, Triple | Real | float | bool | None]:
         """What the method's ``run`` must be told beside the problem to go this way."""
         if self.residual is not None:
             return {"residual": self.residual}
-        return {} if self.tile is None else {"tile": self.tile, "transform": self.transform}
+        if self.tile is None:
+            return {}
+        tiles: dict[str, Triple | Real | float | bool | None] = {"tile": self.tile, "transform": self.transform}
+        return {**tiles, "native": True} if self.native else tiles
 
     def keeps(self, accuracy: Accuracy) -> bool:
         """Return whether the error to expect is one that the user accepts."""

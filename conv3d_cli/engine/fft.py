@@ -1,4 +1,4 @@
-"""The method ``fft``: overlap-save tiles, or the whole volume at once, through scipy.fft.
+"""The method ``fft``: overlap-save tiles, compiled ones or through scipy.fft, or the whole volume at once.
 
 A tile of length T along an axis holds T - extent + 1 outputs: the product of the tile's spectrum with the conjugate of
 the kernel's is a circular correlation, which is the wanted one at every position where the kernel does not wrap round.
@@ -15,7 +15,7 @@ from math import ceil
 
 import numpy as np
 
-from conv3d_cli.engine import costs
+from conv3d_cli.engine import costs, fft_tiles
 from conv3d_cli.engine.blocks import Array, Span, blocks, padded_window
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
@@ -36,7 +36,14 @@ LARGEST = {"float32": 1e37, "float64": 1e307}
 
 
 def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
-    """Return the fastest tiling that fits in ``memory`` bytes (else the leanest), and the whole volume at once."""
+    """Return the fastest tilings that fit in ``memory`` bytes (else the leanest), and the whole volume at once.
+
+    There are two tilings at most, one of compiled tiles.
+    """
+    return [*fft_tiles.candidates(problem, threads, accuracy, memory), *_scipy(problem, threads, accuracy, memory)]
+
+
+def _scipy(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
     whole = whole_tile(problem)
     tiles = sorted({tile for length in TILE_LENGTHS if (tile := tile_of(problem, length)) != whole})
     transforms: tuple[Real, ...] = ("float64",) if problem.dtype == "float64" else ("float32", "float64")
@@ -67,12 +74,18 @@ def run(
     *,
     tile: Triple,
     transform: Real,
+    native: bool = False,
     threads: int,
     tick: Callable[[float], None] | None = None,
 ) -> None:
     """Fill ``out`` with the convolution of ``x``, which must be free of NaN and Inf; shapes are the problem's."""
-    if transform == "float32" and _amplitude(x) * _gain(problem, kernel) * voxels(tile) > LARGEST["float32"]:
-        transform = "float64"
+    if transform == "float32":
+        amplitude, gain = _amplitude(x), _gain(problem, kernel)
+        if native and fft_tiles.largest(tile, amplitude, gain) <= LARGEST["float32"]:
+            fft_tiles.run(problem, x, kernel, bias, out, tile=tile, threads=threads, tick=tick)
+            return
+        if amplitude * gain * voxels(tile) > LARGEST["float32"]:
+            transform = "float64"
     dense = dense_problem(problem)
     spans = list(blocks(dense.output_size, outputs_of(dense, tile)))
     each = len(spans) * problem.batch

@@ -57,7 +57,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "fft",
-            "overlap-save tiles or one whole transform, through scipy.fft",
+            "overlap-save tiles, compiled or through scipy.fft, or one whole transform",
             fft.candidates,
             fft.run,
             fft.unsuitable,

@@ -1,32 +1,19 @@
 #include "job.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <new>
 #include <stdexcept>
+
+#include "memory.hpp"
 
 namespace conv3d {
 
 namespace {
 
-constexpr std::size_t line = 64;  // bytes: vectors of the widest set are aligned, and no two threads share a line
-
 Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
 void require(bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(what);
-}
-
-struct Free {
-    void operator()(void* p) const { std::free(p); }
-};
-
-std::unique_ptr<void, Free> allocate(std::size_t bytes) {
-    void* memory = nullptr;
-    if (posix_memalign(&memory, line, bytes) != 0) throw std::bad_alloc();
-    return std::unique_ptr<void, Free>(memory);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "fft_module.hpp"
 #include "job.hpp"
 #include "pointwise_job.hpp"
 #include "separable_job.hpp"
@@ -42,7 +43,7 @@ struct HeldJob {
 
 void construct(HeldJob* at, const std::string& isa, Layout layout, Readable x, Readable kernel,
                std::optional<Readable> bias, Writable out) {
-    const bool wide = is_double(x, kernel, bias, out);
+    const bool wide = conv3d::is_double(x, kernel, bias, out);
     const conv3d::Unit& unit = conv3d::find_unit(isa);
     const Array described_bias = bias ? describe(*bias) : Array{};
     const Array arrays[3] = {describe(x), describe(kernel), describe(out)};
@@ -59,6 +60,7 @@ NB_MODULE(_native, m) {
     m.doc() = "The loops of the engine, compiled once for each instruction set.";
     conv3d::bind_pointwise(m);
     conv3d::bind_separable(m);
+    conv3d::bind_fft(m);
 
     m.def(
         "runnable",

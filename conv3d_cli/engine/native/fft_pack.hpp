@@ -1,0 +1,207 @@
+// Between arrays of any strides and vectors whose lanes are tiles: squares of lanes x lanes values are transposed.
+#pragma once
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#include "fft_square.hpp"
+#include "fft_task.hpp"
+
+namespace conv3d {
+namespace CONV3D_UNIT {
+
+inline Index smaller(Index a, Index b) { return a < b ? a : b; }
+inline Index larger(Index a, Index b) { return a > b ? a : b; }
+
+template <int Size>
+inline void copy_piece(float*& to, const float*& from, Index& count) {
+    if (count < Size) return;
+    __builtin_memcpy(to, from, Size * sizeof(float));
+    to += Size, from += Size, count -= Size;
+}
+
+// At most as many values as lanes, in pieces of fixed size: faster than a call of memcpy.
+inline void copy_few(float* to, const float* from, Index count) {
+    if constexpr (lanes >= 8) copy_piece<8>(to, from, count);
+    copy_piece<4>(to, from, count);
+    copy_piece<2>(to, from, count);
+    copy_piece<1>(to, from, count);
+}
+
+// Values low to high of a vector's, `step` apart; the others are zero and their memory is not touched.
+inline Vector load_between(const float* from, Index step, Index low, Index high) {
+    if (step == 1 && low < high) {
+#if defined(__AVX512F__)
+        return (Vector)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << high) - (1U << low)), from);
+#elif defined(__AVX2__)
+        const __m256i at = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        const __m256i mask = _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(low)), at),
+                                                 _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(high)), at));
+        return (Vector)_mm256_maskload_ps(from, mask);
+#endif
+    }
+    alignas(CONV3D_VECTOR_BYTES) float values[lanes] = {};
+    for (Index i = low; i < high; ++i) values[i] = from[i * step];
+    return load(values);
+}
+
+inline void store_first(float* to, Index step, Vector value, Index count) {
+    if (step == 1) {
+        if (count == lanes) return store(to, value);
+#if defined(__AVX512F__)
+        return _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1U << count) - 1), (__m512)value);
+#endif
+    }
+    alignas(CONV3D_VECTOR_BYTES) float values[lanes];
+    store(values, value);
+    if (step == 1)
+        copy_few(to, values, count);
+    else
+        for (Index i = 0; i < count; ++i) to[i * step] = values[i];
+}
+
+// The tiles of an item, one a lane. Lanes beyond the last tile have no voxel inside the volume and no output.
+struct Places {
+    const float* x[lanes];  // the batch entry and group, at the voxel where the tile begins, which may be outside
+    float* out[lanes];
+    Index first[3][lanes];  // the input voxel where the tile begins
+    Index count[3][lanes];  // its outputs
+};
+
+inline Places find_places(const FftTask& task, Index item) {
+    Places places;
+    const Index per_volume = task.tiles[0] * task.tiles[1] * task.tiles[2];
+    const Index batches = (task.batch * per_volume + lanes - 1) / lanes;
+    const Index group = item / batches;
+    for (Index lane = 0; lane < lanes; ++lane) {
+        Index tile = item % batches * lanes + lane;
+        const bool there = tile < task.batch * per_volume;
+        if (!there) tile = 0;
+        const Index entry = tile / per_volume;
+        const float* x = task.x + entry * task.x_strides[0] + group * task.channels * task.x_strides[1];
+        float* out = task.out + entry * task.out_strides[0] + group * task.filters * task.out_strides[1];
+        for (int axis = 2; axis >= 0; --axis) {
+            const Index at = tile % task.tiles[axis] * task.kept[axis];
+            tile /= task.tiles[axis];
+            places.first[axis][lane] = there ? at - task.before[axis] : task.size[axis];
+            places.count[axis][lane] = there ? smaller(task.kept[axis], task.outputs[axis] - at) : 0;
+            x += (at - task.before[axis]) * task.x_strides[2 + axis];
+            out += at * task.out_strides[2 + axis];
+        }
+        places.x[lane] = x;
+        places.out[lane] = out;
+    }
+    return places;
+}
+
+inline bool within(const Places& places, const FftTask& task, int axis, Index lane, Index i) {
+    const Index at = places.first[axis][lane] + i;
+    return at >= 0 && at < task.size[axis];
+}
+
+// Whether neighbouring channels (filters) are nearer in memory than neighbouring voxels of a row.
+inline bool across(const Index (&strides)[5], Index count) {
+    const Index a = strides[1] < 0 ? -strides[1] : strides[1], b = strides[4] < 0 ? -strides[4] : strides[4];
+    return count > 1 && a < b;
+}
+
+// One row of a tile, of one channel: `from` points to its first voxel in each lane, or is null where it is padding.
+inline void pack_row(const FftTask& task, const Places& places, const float* const (&from)[lanes], float* to) {
+    const Index step = task.x_strides[4], width = task.size[2], tile = task.tile[2];
+    for (Index begin = 0; begin < tile; begin += lanes) {
+        Vector square[lanes];
+        CONV3D_UNROLL
+        for (Index lane = 0; lane < lanes; ++lane) {
+            const Index at = places.first[2][lane] + begin;
+            if (from[lane] == nullptr)
+                square[lane] = Vector{};
+            else if (step == 1 && at >= 0 && at + lanes <= width)
+                square[lane] = load(from[lane] + begin);
+            else
+                square[lane] = load_between(from[lane] + begin * step, step, smaller(larger(-at, 0), lanes),
+                                            smaller(width - at, smaller(lanes, tile - begin)));
+        }
+        turn_square(square);
+        for (Index i = 0; i < smaller(lanes, tile - begin); ++i) store(to + (begin + i) * lanes, square[i]);
+    }
+}
+
+// One row of a tile, of several channels that lie side by side; `pitch` floats from channel to channel.
+inline void pack_row_across(const FftTask& task, const Places& places, const float* const (&from)[lanes],
+                            Index channels, float* to, Index pitch) {
+    for (Index i = 0; i < task.tile[2]; ++i) {
+        Vector square[lanes];
+        CONV3D_UNROLL
+        for (Index lane = 0; lane < lanes; ++lane) {
+            const float* at = from[lane] + i * task.x_strides[4];
+            if (from[lane] == nullptr || !within(places, task, 2, lane, i))
+                square[lane] = Vector{};
+            else
+                square[lane] = task.x_strides[1] == 1 && channels == lanes
+                                   ? load(at)
+                                   : load_between(at, task.x_strides[1], 0, channels);
+        }
+        turn_square(square);
+        for (Index c = 0; c < channels; ++c) store(to + c * pitch + i * lanes, square[c]);
+    }
+}
+
+// Plane z of all tiles, of `channels` channels from `channel` on: rows of vectors, `pitch` floats from channel to
+// channel. Several channels only where they are nearer than voxels.
+inline void pack_plane(const FftTask& task, const Places& places, Index z, Index channel, Index channels, float* to,
+                       Index pitch) {
+    const Index* steps = task.x_strides;
+    for (Index y = 0; y < task.tile[1]; ++y, to += task.tile[2] * lanes) {
+        const float* from[lanes];
+        for (Index lane = 0; lane < lanes; ++lane)
+            from[lane] = within(places, task, 0, lane, z) && within(places, task, 1, lane, y)
+                             ? places.x[lane] + channel * steps[1] + z * steps[2] + y * steps[3]
+                             : nullptr;
+        if (channels > 1)
+            pack_row_across(task, places, from, channels, to, pitch);
+        else
+            pack_row(task, places, from, to);
+    }
+}
+
+// One row of outputs of one filter to each tile's place.
+inline void unpack_row(const FftTask& task, const Places& places, const float* from, Index z, Index y, Index filter,
+                       float scale, float bias) {
+    const Index* steps = task.out_strides;
+    for (Index begin = 0; begin < task.kept[2]; begin += lanes) {
+        Vector square[lanes];
+        CONV3D_UNROLL
+        for (Index i = 0; i < lanes; ++i)
+            square[i] = begin + i < task.kept[2] ? load(from + (begin + i) * lanes) * scale + bias : Vector{};
+        turn_square(square);
+        CONV3D_UNROLL
+        for (Index lane = 0; lane < lanes; ++lane) {
+            const Index count = smaller(lanes, places.count[2][lane] - begin);
+            if (z < places.count[0][lane] && y < places.count[1][lane] && count > 0)
+                store_first(places.out[lane] + filter * steps[1] + z * steps[2] + y * steps[3] + begin * steps[4],
+                            steps[4], square[lane], count);
+        }
+    }
+}
+
+// One row of outputs of several filters that lie side by side; `pitch` floats from filter to filter.
+inline void unpack_row_across(const FftTask& task, const Places& places, const float* from, Index pitch, Index z,
+                              Index y, Index filter, Index filters, float scale, const float* bias) {
+    const Index* steps = task.out_strides;
+    for (Index i = 0; i < task.kept[2]; ++i) {
+        Vector square[lanes];
+        CONV3D_UNROLL
+        for (Index f = 0; f < lanes; ++f)
+            square[f] = f < filters ? load(from + f * pitch + i * lanes) * scale + (bias ? bias[f] : 0.0f) : Vector{};
+        turn_square(square);
+        CONV3D_UNROLL
+        for (Index lane = 0; lane < lanes; ++lane)
+            if (z < places.count[0][lane] && y < places.count[1][lane] && i < places.count[2][lane])
+                store_first(places.out[lane] + filter * steps[1] + z * steps[2] + y * steps[3] + i * steps[4], steps[1],
+                            square[lane], filters);
+    }
+}
+
+}  // namespace CONV3D_UNIT
+}  // namespace conv3d

@@ -1,0 +1,32 @@
+// Memory for vectors.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace conv3d {
+
+constexpr std::size_t line = 64;  // bytes: vectors of the widest set are aligned, and no two threads share a line
+constexpr std::size_t huge = 2 << 20;
+
+struct Free {
+    void operator()(void* p) const { std::free(p); }
+};
+
+// Large memory is asked for in huge pages where the system grants them: far fewer addresses have to be translated, and
+// far fewer pages are handed over one by one.
+inline std::unique_ptr<void, Free> allocate(std::size_t bytes) {
+    void* memory = nullptr;
+    if (posix_memalign(&memory, bytes < huge ? line : huge, bytes) != 0) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)
+    if (bytes >= huge) madvise(memory, bytes / huge * huge, MADV_HUGEPAGE);
+#endif
+    return std::unique_ptr<void, Free>(memory);
+}
+
+}  // namespace conv3d

@@ -1,0 +1,258 @@
+"""Compiled tiles of the method ``fft`` against the oracle, at every instruction set that this machine runs."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import oracle
+from test_engine_direct import STORAGE, arrays, planar
+from tolerances import assert_close
+
+from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, fft, fft_tiles, isa
+from conv3d_cli.errors import MethodError
+
+pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+
+ISAS = isa.available()
+ROOM = Limits(threads=2, memory=1 << 33)
+LENGTHS = (1, 8, 10, 12, 16, 20, 24, 32)
+DEFAULT = ACCURACIES["default"]
+LAYER = Problem((30, 30, 30), (5, 5, 5), padding=((2, 2),) * 3, channels=8, filters=8)
+
+
+def check(problem, tile, storage="planar", target="planar", with_bias=True, names=ISAS, seed=0):
+    """Compare instruction sets with the oracle, and three threads with one."""
+    x, kernel, bias = arrays(problem, STORAGE[storage], seed)
+    bias = bias if with_bias else None
+    want, magnitude = oracle(x, kernel, bias, problem.strides, problem.padding, problem.dilation, problem.groups)
+    for name in names:
+        one, three = (STORAGE[target](problem.output_shape, "float32") for _ in range(2))
+        fft_tiles.run(problem, x, kernel, bias, one, tile=tile, threads=1, isa=name)
+        terms = problem.taps * problem.channels // problem.groups + 1
+        assert_close("fft", "float32", one, want, magnitude, terms, prod(tile))
+        fft_tiles.run(problem, x, kernel, bias, three, tile=tile, threads=3, isa=name)
+        np.testing.assert_array_equal(one, three, err_msg=f"{name}: three threads, other bits")
+
+
+def lengths(taps, real=False):
+    return [n for n in LENGTHS if n >= (8 if real else taps) and n >= taps]
+
+
+@st.composite
+def tilings(draw):
+    axis = st.one_of(st.integers(1, 12), st.integers(1, 40))
+    size, kernel = draw(st.tuples(axis, axis, axis)), draw(st.tuples(*[st.integers(1, 8)] * 3))
+    padding = tuple(
+        (draw(st.integers(max(k - n, 0), max(k - n, 0) + 4)), draw(st.integers(0, 4)))
+        for n, k in zip(size, kernel, strict=True)
+    )
+    groups = draw(st.sampled_from((1, 1, 2, 3)))
+    problem = Problem(
+        size,
+        kernel,
+        padding=padding,
+        batch=draw(st.integers(1, 2)),
+        channels=groups * draw(st.sampled_from((1, 2, 3, 5))),
+        filters=groups * draw(st.sampled_from((1, 2, 3, 7, 8, 13))),
+        groups=groups,
+    )
+    tile = tuple(draw(st.sampled_from(lengths(k, i == 2)[:5])) for i, k in enumerate(kernel))
+    return problem, tile
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(tilings(), st.sampled_from(sorted(STORAGE)), st.sampled_from(sorted(STORAGE)), st.booleans(), st.data())
+def test_random_problems_agree_with_the_oracle(tiling, source, target, with_bias, data):
+    check(*tiling, source, target, with_bias, names=[data.draw(st.sampled_from(ISAS))])
+
+
+@pytest.mark.parametrize("name", ISAS)
+@pytest.mark.parametrize("length", LENGTHS)
+def test_every_length_along_every_axis(length, name):
+    for axis in range(3):
+        if axis == 2 and length == 1:
+            continue
+        kernel = tuple(min(3, length) if i == axis else 2 for i in range(3))
+        tile = tuple(length if i == axis else 8 for i in range(3))
+        size = tuple(length + 3 if i == axis else 9 for i in range(3))
+        check(Problem(size, kernel, channels=2, filters=2), tile, names=[name], seed=length)
+
+
+def test_every_size_of_a_row():
+    for n in range(1, 41):
+        problem = Problem((4, 6, n), (3, 3, 3), padding=((1, 1), (1, 1), (1, 1)), channels=2, filters=2)
+        check(problem, (8, 8, 12), names=[ISAS[n % len(ISAS)]])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 7, 15, 16, 17, 33])
+def test_channels_and_filters_that_lie_side_by_side(channels):
+    problem = Problem((5, 6, 19), (2, 3, 3), padding=((1, 0), (1, 1), (1, 1)), channels=channels, filters=34 - channels)
+    check(problem, (8, 8, 12), "channels_last", "channels_last")
+
+
+@pytest.mark.parametrize(("channels", "size", "taps"), [(4, 40, 7), (16, 30, 5), (2, 30, 11)])
+def test_errors_are_small_against_the_largest_output(channels, size, taps):
+    pads = ((taps // 2, taps // 2),) * 3
+    problem = Problem((size,) * 3, (taps,) * 3, padding=pads, channels=channels, filters=2)
+    x, kernel, bias = arrays(problem)
+    want, _ = oracle(x, kernel, bias, padding=pads)
+    plan = choose(problem, ROOM, "fft")
+    assert plan.candidate.native
+    got = execute(plan, x, kernel, bias)
+    assert np.abs(got - want).max() < 1e-6 * np.abs(want).max()
+
+
+def offered(problem, accuracy="default", memory=1 << 40, threads=2):
+    return fft_tiles.candidates(problem, threads, ACCURACIES[accuracy], memory)
+
+
+def test_only_what_they_serve_is_offered():
+    [found] = offered(LAYER)
+    assert (found.method, found.native, found.transform) == ("fft", True, "float32")
+    assert found.detail.startswith("compiled tiles of ")
+    assert not found.local
+    for other in (
+        replace(LAYER, strides=(1, 2, 1)),
+        replace(LAYER, dilation=(1, 1, 2)),
+        replace(LAYER, dtype="float64"),
+        replace(LAYER, kernel=(1, 1, 1)),
+        replace(LAYER, kernel=(17, 1, 1)),
+        replace(LAYER, size=(0, 30, 30)),
+        replace(LAYER, size=(1, 1, 1), padding=((0, 0),) * 3),
+    ):
+        assert offered(other) == []
+    assert offered(LAYER, "strict") == []
+    assert offered(replace(LAYER, kernel=(16, 1, 1)))
+
+
+def test_they_are_chosen_for_mid_size_kernels_with_channels(monkeypatch):
+    for channels, size, taps in ((16, 64, 7), (8, 64, 11), (32, 64, 5)):
+        pads = ((taps // 2, taps // 2),) * 3
+        problem = Problem((size,) * 3, (taps,) * 3, padding=pads, channels=channels, filters=channels)
+        plan = choose(problem, ROOM, "fft")
+        assert plan.candidate.native
+        assert 3 * plan.seconds < choose(problem, ROOM, "direct").seconds
+    assert choose(replace(LAYER, channels=1, filters=1, kernel=(3, 3, 3)), ROOM).method == "direct"
+    monkeypatch.setattr(isa, "_load", lambda: (None, "no compiler was found"))
+    assert not any(c.native for c in choose(LAYER, ROOM, "fft").candidates)
+
+
+def test_little_memory_takes_smaller_tiles():
+    [roomy] = offered(LAYER)
+    [lean] = offered(LAYER, memory=roomy.scratch_bytes - 1)
+    assert lean.scratch_bytes < roomy.scratch_bytes
+    assert lean.seconds >= roomy.seconds
+    [leanest] = offered(LAYER, memory=0)
+    assert leanest.scratch_bytes <= lean.scratch_bytes
+
+
+def test_threads_take_no_more_than_their_room():
+    large = replace(LAYER, size=(128, 128, 128), channels=96, filters=96)
+    for threads, most in ((1, 64 << 20), (2, 64 << 20), (16, 128 << 20)):
+        [candidate] = offered(large, threads=threads)
+        frequencies = candidate.tile[0] * candidate.tile[1] * (candidate.tile[2] // 2 + 1)
+        room = candidate.scratch_bytes - 8 * 96 * 96 * frequencies
+        assert 0.1 * most < room <= most
+    assert offered(replace(large, channels=4096))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_memory_that_is_planned_is_what_is_taken(threads):
+    for problem in (
+        LAYER,
+        replace(LAYER, channels=1),
+        replace(LAYER, filters=1, kernel=(1, 3, 7), padding=((0, 0), (1, 1), (3, 3))),
+        replace(LAYER, groups=4),
+        replace(LAYER, channels=1, filters=1),
+    ):
+        [candidate] = offered(problem, threads=threads)
+        for storage in (planar, STORAGE["channels_last"]):
+            x, kernel, bias = arrays(problem, storage)
+            out = storage(problem.output_shape, "float32")
+            before = tuple(p[0] for p in problem.padding)
+            job = isa.native().FftJob(isa.active(), candidate.tile, before, problem.groups, x, kernel, bias, out)
+            taken = job.spectra_bytes + threads * job.thread_bytes
+            least = 0.8 if storage is not planar else 0.4
+            assert least * candidate.scratch_bytes < taken <= candidate.scratch_bytes
+
+
+@pytest.mark.parametrize(("amplitude", "gain"), [(1e-30, 1.0), (1.0, 1e-30), (1e25, 1.0), (1e34, 1e-4), (1e-4, 1e34)])
+def test_values_far_from_one(amplitude, gain):
+    problem = Problem((12, 12, 12), (5, 5, 5), channels=2, filters=2)
+    x, kernel, _ = arrays(problem)
+    x *= np.float32(amplitude)
+    kernel *= np.float32(gain)
+    want, magnitude = oracle(x, kernel)
+    plan = choose(problem, ROOM, "fft")
+    assert any(c.native for c in plan.candidates)
+    out = np.empty(problem.output_shape, "f4")
+    fft.run(problem, x, kernel, None, out, tile=(16, 16, 16), transform="float32", native=True, threads=1)
+    assert_close("fft", "float32", out, want, magnitude, problem.taps * 2, 16**3)
+
+
+def test_what_is_not_finite_takes_another_way():
+    x, kernel, bias = arrays(LAYER)
+    x[0, 3, 4, 5, 6] = np.nan
+    plan = choose(LAYER, ROOM)
+    assert plan.candidate.native
+    got = execute(plan, x, kernel, bias)
+    assert np.isnan(got).sum() == 8 * 5**3
+    with pytest.raises(MethodError, match="method 'fft': would spread them"):
+        execute(choose(LAYER, ROOM, "fft"), x, kernel, bias)
+
+
+def test_progress_is_told():
+    x, kernel, bias = arrays(LAYER)
+    out, heard = planar(LAYER.output_shape, "float32"), []
+    fft_tiles.run(LAYER, x, kernel, bias, out, tile=(12, 12, 12), threads=2, tick=heard.append)
+    assert heard[-1] == 1
+    assert heard == sorted(heard)
+
+
+def test_threads_are_started_where_it_pays(monkeypatch):
+    asked = []
+    monkeypatch.setattr(fft_tiles, "share", lambda work, count, **more: asked.append(count) or work())
+    for problem in (LAYER, Problem((8, 8, 8), (3, 3, 3))):
+        x, kernel, bias = arrays(problem)
+        [candidate] = offered(problem)
+        fft_tiles.run(problem, x, kernel, bias, planar(problem.output_shape, "f4"), tile=candidate.tile, threads=2)
+    assert asked[0] == 2
+    assert len(asked) == 2
+
+
+def test_a_job_can_be_stopped():
+    x, kernel, bias = arrays(LAYER)
+    out = planar(LAYER.output_shape, "float32")
+    job = isa.native().FftJob(ISAS[0], (8, 8, 8), (2, 2, 2), 1, x, kernel, bias, out)
+    job.prepare()
+    job.cancel()
+    workers = [threading.Thread(target=job.work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert job.done == 0 < job.total
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"tile": (8, 9, 8)}, "no transform of this length"),
+        ({"tile": (8, 8, 1)}, "no transform of this length"),
+        ({"tile": (1, 8, 8)}, "the kernel must fit into a tile"),
+        ({"groups": 2}, "channels, filters and groups do not fit together"),
+        ({"before": (-1, 0, 0)}, "an axis has no voxel"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(change, told):
+    problem = replace(LAYER, channels=3, filters=2)
+    x, kernel, bias = arrays(problem)
+    given = {"tile": (8, 8, 8), "before": (2, 2, 2), "groups": 1} | change
+    with pytest.raises(ValueError, match=told):
+        isa.native().FftJob(ISAS[0], x=x, kernel=kernel, bias=bias, out=planar(problem.output_shape, "f4"), **given)
