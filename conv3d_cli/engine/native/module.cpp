@@ -1,7 +1,6 @@
 // What Python sees of the native kernels.
 
 #include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -13,8 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "arrays.hpp"
 #include "job.hpp"
 #include "units.hpp"
+#include "winograd_module.hpp"
 
 namespace nb = nanobind;
 
@@ -22,12 +23,13 @@ namespace {
 
 using conv3d::Array;
 using conv3d::AxisLayout;
+using conv3d::describe;
 using conv3d::Index;
+using conv3d::is_double;
 using conv3d::Job;
 using conv3d::Layout;
-
-using Readable = nb::ndarray<nb::ro, nb::device::cpu>;
-using Writable = nb::ndarray<nb::device::cpu>;
+using conv3d::Readable;
+using conv3d::Writable;
 
 // One convolution's job, together with the arrays that it points into.
 struct HeldJob {
@@ -36,25 +38,6 @@ struct HeldJob {
     Writable out;
     Job job;
 };
-
-template <class A>
-Array describe(const A& a) {
-    Array array{const_cast<void*>(static_cast<const void*>(a.data())), {}, {}};
-    for (std::size_t i = 0; i < a.ndim(); ++i) {
-        array.shape.push_back(static_cast<Index>(a.shape(i)));
-        array.strides.push_back(static_cast<Index>(a.stride(i)));
-    }
-    return array;
-}
-
-bool is_double(const Readable& x, const Readable& kernel, const std::optional<Readable>& bias, const Writable& out) {
-    const auto type = x.dtype();
-    const bool wide = type == nb::dtype<double>();
-    if (!wide && type != nb::dtype<float>()) throw nb::type_error("x must be float32 or float64");
-    if (kernel.dtype() != type || out.dtype() != type || (bias && bias->dtype() != type))
-        throw nb::type_error("x, kernel, bias and out must have one dtype");
-    return wide;
-}
 
 void construct(HeldJob* at, const std::string& isa, Layout layout, Readable x, Readable kernel,
                std::optional<Readable> bias, Writable out) {
@@ -72,7 +55,8 @@ void construct(HeldJob* at, const std::string& isa, Layout layout, Readable x, R
 }  // namespace
 
 NB_MODULE(_native, m) {
-    m.doc() = "Direct convolution, compiled once for each instruction set.";
+    m.doc() = "The loops of the engine, compiled once for each instruction set.";
+    conv3d::bind_winograd(m);
 
     m.def(
         "runnable",

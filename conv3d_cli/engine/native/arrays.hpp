@@ -1,0 +1,37 @@
+// NumPy arrays as the native code sees them.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <optional>
+
+#include "job.hpp"
+
+namespace conv3d {
+
+using Readable = nanobind::ndarray<nanobind::ro, nanobind::device::cpu>;
+using Writable = nanobind::ndarray<nanobind::device::cpu>;
+
+template <class A>
+Array describe(const A& a) {
+    Array array{const_cast<void*>(static_cast<const void*>(a.data())), {}, {}};
+    for (std::size_t i = 0; i < a.ndim(); ++i) {
+        array.shape.push_back(static_cast<Index>(a.shape(i)));
+        array.strides.push_back(static_cast<Index>(a.stride(i)));
+    }
+    return array;
+}
+
+// Whether the arrays are float64; they must all have one dtype, float32 or float64.
+inline bool is_double(const Readable& x, const Readable& kernel, const std::optional<Readable>& bias,
+                      const Writable& out) {
+    const auto type = x.dtype();
+    const bool wide = type == nanobind::dtype<double>();
+    if (!wide && type != nanobind::dtype<float>()) throw nanobind::type_error("x must be float32 or float64");
+    if (kernel.dtype() != type || out.dtype() != type || (bias && bias->dtype() != type))
+        throw nanobind::type_error("x, kernel, bias and out must have one dtype");
+    return wide;
+}
+
+}  // namespace conv3d
