@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from conv3d_cli.engine import direct, fft, isa, reference
+from conv3d_cli.engine import direct, fft, isa, reference, winograd
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.problem import Problem
@@ -44,6 +44,13 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("direct", "compiled sum over kernel taps, in register tiles", _direct_candidates, direct.run),
+        Method(
+            "winograd",
+            "Cook-Toom tiles, for kernels of 2 to 5 taps and several channels",
+            winograd.candidates,
+            winograd.run,
+            winograd.unsuitable,
+        ),
         Method(
             "fft",
             "overlap-save tiles or one whole transform, through scipy.fft",

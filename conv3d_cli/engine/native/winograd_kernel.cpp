@@ -83,8 +83,10 @@ void gather_plane(const Work<T>& w, const T* plane, T* to) {
         if (at < 0 || at >= height.size) {
             clear(w.row, count);
         } else {
-            fetch_row(plane + at * t.x_strides[3], t.x_strides[4], width.size,
-                      w.first[2] * width.step - width.before, count, w.row);
+            const T* from = plane + at * t.x_strides[3];
+            const Index begin = w.first[2] * width.step - width.before;
+            if (t.x_strides[4] == 1) prefetch_row(from + t.x_strides[1] + begin, count);  // the next channel's
+            fetch_row(from, t.x_strides[4], width.size, begin, count, w.row);
         }
         split(width.step, w.row, w.packed, t.row, count / width.step);
         T* line = w.lines + y % height.step * width.points * t.line + y / height.step * w.tiles[2];
@@ -142,18 +144,22 @@ void scatter_plane(const Work<T>& w, const T* from, T bias, T* out) {
     const WinogradTask& t = w.task;
     const WinogradAxis &height = t.axes[1], &width = t.axes[2];
     const Index vectors = w.vectors(w.plane);
+    const Index rows = least(w.tiles[1] * height.step, height.outputs - w.first[1] * height.step);
+    const Index count = least(w.tiles[2] * width.step, width.outputs - w.first[2] * width.step);
+    if (t.out_strides[4] == 1)
+        for (Index y = 0; y < rows; ++y) expect_row(out + y * t.out_strides[3], count);
     for (Index p = 0; p < width.points; ++p)
         inverse(height, from + p * t.slot, width.points * t.slot, w.lines + p * t.line, width.points * t.line, vectors,
                 T(0));
     for (Index j = 0; j < height.step; ++j)
         inverse(width, w.lines + j * width.points * t.line, t.line, w.rows + j * width.step * t.line, t.line, vectors,
                 bias);
-    const Index rows = least(w.tiles[1] * height.step, height.outputs - w.first[1] * height.step);
-    const Index count = least(w.tiles[2] * width.step, width.outputs - w.first[2] * width.step);
     for (Index y = 0; y < rows; ++y) {
         const T* phase = w.rows + y % height.step * width.step * t.line + y / height.step * w.tiles[2];
-        join(width.step, phase, t.line, w.row, w.tiles[2]);
-        put_row(w.row, out + y * t.out_strides[3], t.out_strides[4], count);
+        T* to = out + y * t.out_strides[3];
+        const bool straight = t.out_strides[4] == 1 && count == w.tiles[2] * width.step;
+        join(width.step, phase, t.line, straight ? to : w.row, w.tiles[2]);
+        if (!straight) put_row(w.row, to, t.out_strides[4], count);
     }
 }
 

@@ -49,6 +49,12 @@ void fetch_row(const T* from, Index stride, Index size, Index begin, Index count
     clear(to + high, count - high);
 }
 
+// Asks for a row of the output before it is written.
+template <class T>
+inline void expect_row(const T* to, Index count) {
+    for (Index i = 0; i < count; i += 64 / static_cast<Index>(sizeof(T))) __builtin_prefetch(to + i, 1, 3);
+}
+
 template <class T>
 void put_row(const T* from, T* to, Index stride, Index count) {
     if (stride == 1)
