@@ -17,13 +17,17 @@ from conv3d_cli.engine.direct_costs import MEMORY_THREADS
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT_COSTS
 from conv3d_cli.engine.direct_layout import tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
-from conv3d_cli.engine.winograd_costs import COSTS, LOST, ROUNDING, Costs
+from conv3d_cli.engine.winograd_costs import COSTS, LOST, ROUNDING
 from conv3d_cli.limits import second_level_cache
 from conv3d_cli.shapes import Triple
 
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-MANY_VECTORS = 12
-"""Vectors of tiles in a block beyond which nothing is gained."""
+ROOM = 2.5
+"""Second-level caches that a block may take at most, if there are smaller ones."""
+
+
+POINTS = {1: (1,), 2: (4, 6), 3: (4, 6), 4: (6, 8), 5: (6, 8)}
+"""Points of a tile along an axis, by the taps of the kernel."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,15 @@ class Layout:
 
 
 def tiles_for(problem: Problem) -> Iterator[Triple]:
-    """Yield the points of every tile that serves a problem's kernel; a tile yields two outputs at least.
+    """Yield the points of the tiles worth a thought for a problem's kernel; each yields two outputs at least.
 
     >>> list(tiles_for(Problem((9, 9, 9), (1, 1, 3))))
     [(1, 1, 4), (1, 1, 6), (1, 1, 8)]
     """
-    yield from product(*([n for n, k in LOST if k == taps] if taps > 1 else [1] for taps in problem.kernel))
+    yield from product(*(POINTS[taps] for taps in problem.kernel))
+    if max(problem.kernel) <= 3:
+        d, h, w = (8 if taps > 1 else 1 for taps in problem.kernel)
+        yield d, h, w
 
 
 def error(problem: Problem, points: Triple) -> float:
@@ -71,17 +78,19 @@ def layout_of(problem: Problem, points: Triple, threads: int, isa: str) -> Layou
     """Return the layout with the least predicted time for a tile; which one it is changes no bit of the result."""
     lanes = tile_of(isa).vector_bytes // ITEMSIZE[problem.dtype]
     step = _step(problem, points)
-    totals = [-(-n // m) for n, m in zip(problem.output_size, step, strict=True)]
+    room = ROOM * second_level_cache() // ITEMSIZE[problem.dtype]
+    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+    deep, high, wide = (_splits(-(-n // m)) for n, m in zip(problem.output_size, step, strict=True))
     best: Layout | None = None
-    deep, high, wide = ([*dict.fromkeys(-(-n // parts) for parts in PARTS)] for n in totals)
-    for across in wide[:4]:
-        for down in high:
-            if down * across > MANY_VECTORS * lanes and best is not None:
-                continue
-            for depth in deep[-4:]:
-                if depth * down * across > MANY_VECTORS * lanes and best is not None:
-                    continue
-                made = _finish(problem, points, step, (depth, down, across), threads, lanes, COSTS[isa], isa)
+    for across in wide[-4:]:
+        for depth in deep[:4]:
+            fitting = [
+                (depth, down, across)
+                for down in high
+                if _elements(channels, filters, points, step, (depth, down, across), lanes)[1] <= room
+            ]
+            for tiles in fitting[-3:] or [(depth, high[0], across)]:
+                made = _finish(problem, points, step, tiles, threads, lanes, isa)
                 if best is None or made.seconds < best.seconds:
                     best = made
     assert best is not None
@@ -91,6 +100,11 @@ def layout_of(problem: Problem, points: Triple, threads: int, isa: str) -> Layou
 def weight_elements(problem: Problem, points: Triple) -> int:
     """Return how many transformed weights there are, of all groups."""
     return prod(points) * problem.channels // problem.groups * problem.filters
+
+
+def _splits(tiles: int) -> list[int]:
+    """Sizes of nearly equal blocks along an axis, smallest first."""
+    return sorted({-(-tiles // parts) for parts in PARTS})
 
 
 def _step(problem: Problem, points: Triple) -> Triple:
@@ -131,9 +145,9 @@ def _finish(
     tiles: Triple,
     threads: int,
     lanes: int,
-    costs: Costs,
     isa: str,
 ) -> Layout:
+    costs = COSTS[isa]
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
     slots, elements = _elements(channels, filters, points, step, tiles, lanes)
     scale = ITEMSIZE[problem.dtype] / 4
@@ -160,7 +174,7 @@ def _finish(
         + step[1] * (costs.call + plane * costs.operation * _inverse(points[2], step[2]))
         + tiles[1] * step[1] * tiles[2] * step[2] * costs.element * scale
     )
-    far = 4 * slots * scale * costs.far if slots * 4 * scale > second_level_cache() * 0.75 else 0.0
+    beyond = max(1 - second_level_cache() / (slots * ITEMSIZE[problem.dtype]), 0.0)
     blocks = prod(
         -(-(-(-n // m)) // t) for n, m, t in zip(problem.output_size, step, tiles, strict=True)
     )
@@ -169,7 +183,7 @@ def _finish(
     rounds = -(-items // used)
     memory = (problem.input_bytes + problem.output_bytes) * DIRECT_COSTS[isa].byte / min(used, MEMORY_THREADS)
     prepare = weight_elements(problem, points) * costs.prepare / used
-    seconds = rounds * (gather + multiply + scatter + far + costs.item) + memory + prepare + costs.threads * used
+    seconds = rounds * (gather + multiply + scatter + 4 * slots * scale * costs.far * beyond + costs.item) + memory + prepare + costs.threads * used
     return Layout(points, step, tiles, items, elements, seconds)
 
 

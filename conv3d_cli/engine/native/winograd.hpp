@@ -13,7 +13,8 @@
 
 namespace conv3d {
 
-constexpr Index most_points = 8;
+constexpr Index most_points = 8, most_taps = 5;
+constexpr Index kernel_channels = 2;  // whose kernels are transformed together
 
 struct WinogradAxis {
     Index size, outputs;     // voxels of the input and of the output

@@ -126,7 +126,7 @@ void WinogradJob::check(const std::vector<WinogradAxisLayout>& axes, Index group
     for (std::size_t i = 0; i < 3; ++i) {
         const WinogradAxisLayout& a = axes[i];
         const Index taps = kernel.shape[i], points = a.step + taps - 1;
-        require(taps >= 1 && taps <= 5 && (points == 4 || points == 6 || points == 8 || (taps == 1 && points == 1)),
+        require(taps >= 1 && taps <= most_taps && (points == 4 || points == 6 || points == 8 || (taps == 1 && points == 1)),
                 "a tile needs 4, 6 or 8 points, or 1 where the kernel has one tap");
         require(a.step >= 1 && a.tiles >= 1 && out.shape[i + 2] >= 1, "outputs and tiles must be positive");
         const std::size_t n = static_cast<std::size_t>(points), pairs = n / 2 - (n > 1 ? 1 : 0);
@@ -136,9 +136,12 @@ void WinogradJob::check(const std::vector<WinogradAxisLayout>& axes, Index group
     }
 }
 
+Index WinogradJob::kernels() const { return task_.groups * ceil_div(task_.channels, kernel_channels); }
+
 void WinogradJob::prepare(Index kernel) {
-    require(kernel >= 0 && kernel < kernels(), "no such kernel");
-    const Index group = kernel / task_.channels, channel = kernel % task_.channels;
+    require(kernel >= 0 && kernel < kernels(), "no such kernels");
+    const Index each = ceil_div(task_.channels, kernel_channels);
+    const Index group = kernel / each, channel = kernel % each * kernel_channels;
     if (is_double_)
         unit_.weights_double(task_, static_cast<const double*>(kernel_.data), kernel_.strides.data(), group, channel);
     else

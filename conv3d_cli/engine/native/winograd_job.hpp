@@ -24,8 +24,8 @@ class WinogradJob {
     WinogradJob(const WinogradJob&) = delete;
     WinogradJob& operator=(const WinogradJob&) = delete;
 
-    Index kernels() const { return task_.groups * task_.channels; }
-    void prepare(Index kernel);  // transforms those of one channel; to be called once for each before any work
+    Index kernels() const;
+    void prepare(Index kernel);  // transforms those of a few channels; to be called once for each before any work
     void work();                 // computes blocks until none is left
     void cancel() { __atomic_store_n(&stop_, true, __ATOMIC_RELAXED); }
     Index finished() const { return finished_; }

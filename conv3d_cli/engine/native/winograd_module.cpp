@@ -57,10 +57,10 @@ void bind_winograd(nb::module_& m) {
              nb::arg("kernel"), nb::arg("bias").none(), nb::arg("out"))
         .def(
             "prepare", [](HeldWinograd& held, Index kernel) { held.job.prepare(kernel); }, nb::arg("kernel"),
-            nb::call_guard<nb::gil_scoped_release>(), "Transform the kernels of one channel.")
+            nb::call_guard<nb::gil_scoped_release>(), "Transform the kernels of a few channels.")
         .def_prop_ro(
             "kernels", [](const HeldWinograd& held) { return held.job.kernels(); },
-            "How many to prepare, each once, before any thread calls work().")
+            "How many times to prepare, each once, before any thread calls work().")
         .def(
             "work", [](HeldWinograd& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
             "Compute blocks until none is left.")
