@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from oracle import oracle_layer
+from support import GENERAL
 from tolerances import assert_close
 
-from conv3d_cli.engine import METHODS, Limits, convolve_array, isa
+from conv3d_cli.engine import Limits, convolve_array, isa
 from conv3d_cli.layers import Conv3D
 
 LAYERS, PART = 2000, 100
@@ -86,7 +87,7 @@ def served(layer, x, method: str):
 
 @pytest.mark.parametrize("part", range(LAYERS // PART))
 def test_methods_agree_with_the_oracle(part, monkeypatch):
-    ways = [(method, "") for method in METHODS if method != "direct"] + [("direct", name) for name in isa.available()]
+    ways = [(method, "") for method in GENERAL if method != "direct"] + [("direct", name) for name in isa.available()]
     assert isa.native() is None or len(ways) >= 3
     for number in range(part * PART, (part + 1) * PART):
         layer, x = random_layer(number)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support import GENERAL
 
 from conv3d_cli.engine import ACCURACIES, METHODS, Candidate, Limits, Problem, choose, costs, execute, fft, isa, settle
 from conv3d_cli.engine.candidate import Accuracy
@@ -26,9 +27,10 @@ def cube(n: int, k: int, **more) -> Problem:
 
 
 @needs_kernels
-def test_small_kernels_go_direct_and_large_ones_through_the_fft():
+def test_small_kernels_go_direct_many_channels_through_tiles_and_large_kernels_through_the_fft():
     assert choose(cube(128, 3), ROOM).method == "direct"
-    assert choose(cube(64, 3, channels=16, filters=16), ROOM).method == "direct"
+    assert choose(cube(64, 3, channels=2, filters=16), ROOM).method == "direct"
+    assert choose(cube(64, 3, channels=32, filters=32), ROOM).method == "winograd"
     assert choose(cube(128, 31), ROOM).method == "fft"
 
 
@@ -49,7 +51,7 @@ def test_a_plan_says_why_and_what_the_others_cost():
     assert plan.seconds == min(c.seconds for c in plan.candidates if c.refused is None)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", GENERAL)
 def test_a_method_can_be_forced(method):
     if method == "direct" and isa.native() is None:
         pytest.skip("no compiled kernels in this install")
@@ -61,7 +63,7 @@ def test_a_method_can_be_forced(method):
 def test_unknown_names():
     with pytest.raises(
         UsageError,
-        match="method: unknown: got 'fftt', expected one of direct, fft, reference; did you mean 'fft'",
+        match="method: unknown: got 'fftt', expected one of direct, winograd, fft, reference; did you mean 'fft'",
     ):
         choose(cube(8, 3), ROOM, method="fftt")
     with pytest.raises(UsageError, match="accuracy: unknown: got 'sloppy', expected one of strict, default, fast"):
@@ -194,7 +196,7 @@ def test_a_method_that_cannot_serve_speaks_of_itself_alone(monkeypatch):
         choose(cube(8, 3), ROOM, "quick")
 
 
-@pytest.mark.parametrize("method", ["auto", *METHODS])
+@pytest.mark.parametrize("method", ["auto", *GENERAL])
 def test_the_memory_named_as_enough_is_enough_and_hardly_more(method):
     if method == "direct" and isa.native() is None:
         pytest.skip("no compiled kernels in this install")
@@ -246,7 +248,7 @@ def test_a_sum_over_no_channel_is_the_bias():
     assert not execute(plan, x, kernel, None).any()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", GENERAL)
 def test_a_plan_serves_blocks_of_another_batch(method):
     if method == "direct" and isa.native() is None:
         pytest.skip("no compiled kernels in this install")
@@ -262,7 +264,7 @@ def predicted(problem: Problem, method: str, threads: int = 1) -> float:
     return choose(problem, Limits(threads, 1 << 40), method).seconds
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", GENERAL)
 def test_more_work_is_predicted_to_take_longer_and_more_threads_less(method):
     if method == "direct" and isa.native() is None:
         pytest.skip("no compiled kernels in this install")

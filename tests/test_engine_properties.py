@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import oracle
+from support import GENERAL
 
-from conv3d_cli.engine import METHODS, Limits, Problem, choose, direct, execute, fft, isa, reference, threads
+from conv3d_cli.engine import Limits, Problem, choose, direct, execute, fft, isa, reference, threads
 
 ROOM = Limits(threads=2, memory=1 << 33)
-USABLE = [m for m in METHODS if m != "direct" or isa.native() is not None]
+USABLE = [m for m in GENERAL if m != "direct" or isa.native() is not None]
 
 triples = st.tuples(*[st.integers(1, 4)] * 3)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from oracle import oracle
+from support import GENERAL
 from tolerances import assert_close
 
-from conv3d_cli.engine import METHODS, Limits, Problem, choose, execute, fft, isa, settle
+from conv3d_cli.engine import Limits, Problem, choose, execute, fft, isa, settle
 from conv3d_cli.errors import MethodError
 
 ROOM = Limits(threads=2, memory=1 << 33)
-LOCAL = [m for m in METHODS if m != "fft" and (m != "direct" or isa.native() is not None)]
+LOCAL = [m for m in GENERAL if m != "fft" and (m != "direct" or isa.native() is not None)]
 
 
 def cube(n: int, k: int, **more) -> Problem:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from math import prod
+from math import ceil, prod
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.direct_costs import MEMORY_THREADS
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT_COSTS
+from conv3d_cli.engine.direct_costs import MEMORY_THREADS
 from conv3d_cli.engine.direct_layout import tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.winograd_costs import COSTS, LOST, ROUNDING
@@ -112,13 +112,11 @@ def _step(problem: Problem, points: Triple) -> Triple:
     return d, h, w
 
 
-def _elements(
-    channels: int, filters: int, points: Triple, step: Triple, tiles: Triple, lanes: int
-) -> tuple[int, int]:
+def _elements(channels: int, filters: int, points: Triple, step: Triple, tiles: Triple, lanes: int) -> tuple[int, int]:
     """Return how many elements of slots a block has, and how many in all; a little more than the kernels take."""
     reach = [(n - 1) // m for n, m in zip(points, step, strict=True)]
     plane = tiles[1] * tiles[2]
-    most = -(-tiles[0] * plane // lanes + 1) * lanes
+    most = (-(-tiles[0] * plane // lanes) + 1) * lanes
     phase = (tiles[0] + reach[0]) * plane + 2 * lanes
     slot = max(channels * step[0] * phase, filters * step[0] * most) + 3 * lanes
     row = tiles[2] + reach[2] + 2 * lanes
@@ -164,9 +162,7 @@ def _finish(
     depth = volume * (channels * _forward(points[0]) + filters * _inverse(points[0], step[0]))
     wide = tile_of(isa).filters
     narrow = 1.0 if filters % wide == 0 else 1.0 + 0.5 * wide / (filters + wide)
-    products = (
-        prod(points) * channels * filters * max(volume * costs.fma * narrow, costs.weight * scale)
-    )
+    products = prod(points) * channels * filters * max(volume * costs.fma * narrow, costs.weight * scale)
     multiply = points[1] * points[2] * (calls * costs.call + depth * costs.operation) + products
     outputs = tiles[0] * step[0] * filters
     scatter = outputs * (
@@ -175,15 +171,18 @@ def _finish(
         + tiles[1] * step[1] * tiles[2] * step[2] * costs.element * scale
     )
     beyond = max(1 - second_level_cache() / (slots * ITEMSIZE[problem.dtype]), 0.0)
-    blocks = prod(
-        -(-(-(-n // m)) // t) for n, m, t in zip(problem.output_size, step, tiles, strict=True)
-    )
+    blocks = prod(ceil(ceil(n / m) / t) for n, m, t in zip(problem.output_size, step, tiles, strict=True))
     items = problem.batch * problem.groups * blocks
     used = min(threads, items)
     rounds = -(-items // used)
     memory = (problem.input_bytes + problem.output_bytes) * DIRECT_COSTS[isa].byte / min(used, MEMORY_THREADS)
     prepare = weight_elements(problem, points) * costs.prepare / used
-    seconds = rounds * (gather + multiply + scatter + 4 * slots * scale * costs.far * beyond + costs.item) + memory + prepare + costs.threads * used
+    seconds = (
+        rounds * (gather + multiply + scatter + 4 * slots * scale * costs.far * beyond + costs.item)
+        + memory
+        + prepare
+        + costs.threads * used
+    )
     return Layout(points, step, tiles, items, elements, seconds)
 
 
