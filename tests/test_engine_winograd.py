@@ -184,6 +184,9 @@ def test_values_that_would_spread_take_another_method():
         assert settle(plan, spoiled, kernel).method == "direct"
         with pytest.raises(MethodError, match="method 'winograd': would spread"):
             execute(choose(problem, ROOM, "winograd"), spoiled, kernel, None)
+    strided = spoiled[..., ::2]
+    assert winograd.largest(strided) == np.abs(strided).max()
+    assert np.isnan(winograd.largest(np.array([1, np.nan], "f4")))
     kernel[1, 1, 1, 0, 0] = np.nan
     assert settle(plan, x, kernel).method == "direct"
 

@@ -25,7 +25,7 @@ PAIRS: dict[int, Row] = {
     1: (),
     4: (Fraction(1),),
     6: (Fraction(2, 3), Fraction(3, 2)),
-    8: (Fraction(9, 16), Fraction(1), Fraction(7, 4)),
+    8: (Fraction(1, 2), Fraction(1), Fraction(9, 5)),
 }
 """The positive points of a tile of so many inputs: small numbers around 1, apart from each other, lose least digits.
 

@@ -26,6 +26,7 @@ FEWEST_CHANNELS = 4
 MOST_TAPS = 5
 INLINE_SECONDS = 3e-4  # what is over sooner than this does not pay for starting threads
 INLINE_WEIGHTS = 1 << 18
+SWELLING = 1e4  # how much larger a value inside a tile may be than the sum of absolute products
 
 
 def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
@@ -62,7 +63,25 @@ def refusal(problem: Problem) -> str | None:
 
 def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
     """Return why this data may not go through tiles, or None: one NaN would spread over its tile."""
-    return fft.unsuitable(problem, x, kernel) or _too_large(problem, x, kernel)
+    bright, heavy = largest(x), largest(kernel)
+    terms = problem.taps * max(problem.channels // problem.groups, 1)
+    if max(bright, 1.0) * max(heavy, 1.0) * terms * SWELLING <= fft.LARGEST[problem.dtype]:
+        return None
+    return fft.unsuitable(problem, x, kernel) or f"values so large that a tile may overflow: up to {bright:.3g}"
+
+
+def largest(values: Array) -> float:
+    """Return the largest magnitude, infinite or NaN if any value is.
+
+    >>> largest(np.array([[1.0, -3.0], [2.0, 0.0]]))
+    3.0
+    """
+    module = isas.native()
+    order = np.argsort([-abs(stride) for stride in values.strides], kind="stable")
+    packed = values.transpose(order)
+    if module is None or not packed.flags.c_contiguous or not packed.flags.aligned:
+        return float(np.max(np.abs([np.max(values, initial=0), np.min(values, initial=0)])))
+    return float(module.largest(isas.active(), packed.reshape(-1)))
 
 
 def run(
@@ -147,15 +166,3 @@ def _axes(module: Any, problem: Problem, layout: Layout) -> list[Any]:
 def _regular(array: Array) -> bool:
     """Whether every stride is a whole number of elements; those of a field of a record may not be."""
     return bool(array.flags.aligned) and all(stride % array.itemsize == 0 for stride in array.strides)
-
-
-SWELLING = 1e4
-"""A bound on how much larger a value inside a tile may be than the sums of absolute products."""
-
-
-def _too_large(problem: Problem, x: Array, kernel: Array) -> str | None:
-    largest = float(max(abs(np.max(x, initial=0)), abs(np.min(x, initial=0))))
-    gain = float(np.abs(kernel).sum(axis=(0, 1, 2, 3), dtype=np.float64).max(initial=0.0))
-    if max(largest * max(gain, 1.0), gain) * SWELLING <= fft.LARGEST[problem.dtype]:
-        return None
-    return f"values so large that a tile may overflow: up to {largest:.3g}"

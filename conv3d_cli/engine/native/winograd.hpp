@@ -54,6 +54,8 @@ struct WinogradUnit {
     void (*weights_double)(const WinogradTask&, const double* kernel, const Index* strides, Index group, Index channel);
     void (*run_float)(const WinogradTask&, Index item, void* scratch);
     void (*run_double)(const WinogradTask&, Index item, void* scratch);
+    double (*largest_float)(const void* values, Index count);
+    double (*largest_double)(const void* values, Index count);
 };
 
 }  // namespace conv3d

@@ -38,9 +38,22 @@ void construct(HeldWinograd* at, const std::string& isa, const std::vector<Winog
                           {isa, wide, axes, groups, arrays[0], arrays[1], described_bias, arrays[2]}};
 }
 
+double largest(const std::string& isa, const Readable& values) {
+    const bool wide = values.dtype() == nb::dtype<double>();
+    if (!wide && values.dtype() != nb::dtype<float>()) throw nb::type_error("values must be float32 or float64");
+    if (values.ndim() != 1 || (values.shape(0) > 1 && values.stride(0) != 1))
+        throw nb::value_error("values must lie side by side");
+    const WinogradUnit& unit = find_winograd(isa);
+    const nb::gil_scoped_release released;
+    return (wide ? unit.largest_double : unit.largest_float)(values.data(), static_cast<Index>(values.shape(0)));
+}
+
 }  // namespace
 
 void bind_winograd(nb::module_& m) {
+    m.def("largest", &largest, nb::arg("isa"), nb::arg("values"),
+          "The largest magnitude of contiguous values; infinite or NaN if any of them is.");
+
     nb::class_<WinogradAxisLayout>(m, "WinogradAxis", "How one axis is cut into tiles, and the matrices of a tile.")
         .def(
             "__init__",
