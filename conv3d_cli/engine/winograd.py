@@ -34,10 +34,8 @@ def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) 
     reason = refusal(problem)
     if reason is not None:
         return [Candidate("winograd", refused=reason)]
-    ways = [_candidate(problem, points, threads) for points in tiles_for(problem)]
-    allowed = [way for way in ways if way.keeps(accuracy)]
-    if not allowed:
-        return [min(ways, key=lambda way: (not way.local, way.error))]
+    keeping = [points for points in tiles_for(problem) if _keeps(problem, points, accuracy)]
+    allowed = [_candidate(problem, points, threads) for points in keeping or [_most_accurate(problem)]]
     fitting = [way for way in allowed if way.scratch_bytes <= memory]
     return [min(fitting, key=lambda way: way.seconds) if fitting else min(allowed, key=lambda way: way.scratch_bytes)]
 
@@ -128,6 +126,14 @@ def run(
         out[...] = whole
     if tick is not None:
         tick(1.0)
+
+
+def _keeps(problem: Problem, points: Triple, accuracy: Accuracy) -> bool:
+    return error(problem, points) <= accuracy.error and (is_local(problem, points) or not accuracy.local)
+
+
+def _most_accurate(problem: Problem) -> Triple:
+    return min(tiles_for(problem), key=lambda points: (not is_local(problem, points), error(problem, points)))
 
 
 def _candidate(problem: Problem, points: Triple, threads: int) -> Candidate:

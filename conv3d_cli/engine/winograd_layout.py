@@ -82,14 +82,14 @@ def layout_of(problem: Problem, points: Triple, threads: int, isa: str) -> Layou
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
     deep, high, wide = (_splits(-(-n // m)) for n, m in zip(problem.output_size, step, strict=True))
     best: Layout | None = None
-    for across in wide[-4:]:
+    for across in wide[-2:]:
         for depth in deep[:4]:
             fitting = [
                 (depth, down, across)
                 for down in high
-                if _elements(channels, filters, points, step, (depth, down, across), lanes)[1] <= room
+                if _elements(channels, filters, points, step, (depth, down, across), lanes) <= room
             ]
-            for tiles in fitting[-3:] or [(depth, high[0], across)]:
+            for tiles in fitting[-2:] or [(depth, high[0], across)]:
                 made = _finish(problem, points, step, tiles, threads, lanes, isa)
                 if best is None or made.seconds < best.seconds:
                     best = made
@@ -112,8 +112,8 @@ def _step(problem: Problem, points: Triple) -> Triple:
     return d, h, w
 
 
-def _elements(channels: int, filters: int, points: Triple, step: Triple, tiles: Triple, lanes: int) -> tuple[int, int]:
-    """Return how many elements of slots a block has, and how many in all; a little more than the kernels take."""
+def _elements(channels: int, filters: int, points: Triple, step: Triple, tiles: Triple, lanes: int) -> int:
+    """Return how many elements a thread needs for its block; a little more than the kernels take."""
     reach = [(n - 1) // m for n, m in zip(points, step, strict=True)]
     plane = tiles[1] * tiles[2]
     most = (-(-tiles[0] * plane // lanes) + 1) * lanes
@@ -121,10 +121,9 @@ def _elements(channels: int, filters: int, points: Triple, step: Triple, tiles: 
     slot = max(channels * step[0] * phase, filters * step[0] * most) + 3 * lanes
     row = tiles[2] + reach[2] + 2 * lanes
     line = (tiles[1] + reach[1]) * tiles[2] + 3 * lanes
-    slots = points[1] * points[2] * slot
     between = points[0] * ((channels + filters) * most + 2 * lanes)
     rows = 2 * step[2] * row + step[1] * (points[2] + step[2]) * line
-    return slots, slots + between + rows
+    return points[1] * points[2] * slot + between + rows
 
 
 def _forward(points: int) -> int:
@@ -147,7 +146,7 @@ def _finish(
 ) -> Layout:
     costs = COSTS[isa]
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-    slots, elements = _elements(channels, filters, points, step, tiles, lanes)
+    elements = _elements(channels, filters, points, step, tiles, lanes)
     scale = ITEMSIZE[problem.dtype] / 4
     plane = -(-tiles[1] * tiles[2] // lanes)
     volume = -(-tiles[0] * tiles[1] * tiles[2] // lanes)
@@ -170,19 +169,17 @@ def _finish(
         + step[1] * (costs.call + plane * costs.operation * _inverse(points[2], step[2]))
         + tiles[1] * step[1] * tiles[2] * step[2] * costs.element * scale
     )
-    beyond = max(1 - second_level_cache() / (slots * ITEMSIZE[problem.dtype]), 0.0)
+    held = [channels * span[0], filters * tiles[0] * step[0]]  # planes of tiles in a slot: before and after
+    slot = points[1] * points[2] * plane * lanes
+    beyond = max(1 - second_level_cache() / (max(held) * slot * ITEMSIZE[problem.dtype]), 0.0)
+    far = 2 * sum(held) * slot * scale * costs.far * beyond
     blocks = prod(ceil(ceil(n / m) / t) for n, m, t in zip(problem.output_size, step, tiles, strict=True))
     items = problem.batch * problem.groups * blocks
     used = min(threads, items)
     rounds = -(-items // used)
     memory = (problem.input_bytes + problem.output_bytes) * DIRECT_COSTS[isa].byte / min(used, MEMORY_THREADS)
     prepare = weight_elements(problem, points) * costs.prepare / used
-    seconds = (
-        rounds * (gather + multiply + scatter + 4 * slots * scale * costs.far * beyond + costs.item)
-        + memory
-        + prepare
-        + costs.threads * used
-    )
+    seconds = rounds * (gather + multiply + scatter + far + costs.item) + memory + prepare + costs.threads * used
     return Layout(points, step, tiles, items, elements, seconds)
 
 
