@@ -45,6 +45,12 @@ TOLERANCES = {
         "local", 0.5, "summed in float64, so only the rounding of the result and of the bias's sum is left"
     ),
     ("reference", "float64"): Tolerance("local", 4.0, "as direct: float64 sums in another order than the oracle's"),
+    ("winograd", "float32"): Tolerance(
+        "block",
+        8.0,
+        "tiles of up to 8 points an axis, whose transforms cancel; worst seen 2, at 8^3 points",
+    ),
+    ("winograd", "float64"): Tolerance("block", 8.0, "as in float32"),
     ("fft", "float32"): Tolerance(
         "block",
         2.0,

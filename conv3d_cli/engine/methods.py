@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from conv3d_cli.engine import direct, fft, isa, pointwise, reference, separable
+from conv3d_cli.engine import direct, fft, isa, pointwise, reference, separable, winograd
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.problem import Problem
@@ -54,6 +54,13 @@ METHODS: dict[str, Method] = {
             separable.run,
             separable.unsuitable,
             separable.offers,
+        ),
+        Method(
+            "winograd",
+            "Cook-Toom tiles, for kernels of 2 to 5 taps and several channels",
+            winograd.candidates,
+            winograd.run,
+            winograd.unsuitable,
         ),
         Method(
             "fft",

@@ -18,6 +18,7 @@
 #include "pointwise_job.hpp"
 #include "separable_job.hpp"
 #include "units.hpp"
+#include "winograd_module.hpp"
 
 namespace nb = nanobind;
 
@@ -61,6 +62,7 @@ NB_MODULE(_native, m) {
     conv3d::bind_pointwise(m);
     conv3d::bind_separable(m);
     conv3d::bind_fft(m);
+    conv3d::bind_winograd(m);
 
     m.def(
         "runnable",

@@ -1,0 +1,61 @@
+// What a convolution by Cook-Toom tiles is, in plain data; kernels include this and no standard library (see task.hpp).
+//
+// Along each axis n = m + r - 1 inputs yield m outputs of a kernel of r taps:  y = A [ (G g) * (B x) ],  nested over
+// the axes (S. Winograd; for layers of channels A. Lavin and S. Gray, arXiv:1509.09308). So for each point of the
+// n0 x n1 x n2 there is one product of matrices: tiles x channels times channels x filters.
+//
+// Vectors hold neighbouring tiles. Tile t of an axis reads the entries t * m + i: kept apart by their phase i % m, they
+// stand next to each other at t + i / m, so that every vector of every axis is one load, and tiles of several rows or
+// planes fill it together.
+#pragma once
+
+#include "task.hpp"
+
+namespace conv3d {
+
+constexpr Index most_points = 8, most_taps = 5;
+constexpr Index kernel_channels = 2;  // whose kernels are transformed together
+
+struct WinogradAxis {
+    Index size, outputs;     // voxels of the input and of the output
+    Index before;            // zeros before the input
+    Index taps;              // of the kernel, r
+    Index step;              // outputs of a tile, m
+    Index points;            // n; 1 where the kernel has one tap, which leaves the axis alone
+    Index tiles;             // tiles of a block; the last block may have fewer
+    Index blocks;            // blocks along the axis
+    const void* inputs;      // B: the factors of `forward`, winograd_transform.hpp
+    const void* outputs_of;  // A: the factors of `inverse`
+    const double* kernel;    // G, a row a point
+};
+
+// Sizes are in elements; a slot is what one point of H x W holds: first [channel][phase][plane of tiles], then
+// [filter][output plane][tile].
+struct WinogradTask {
+    const void* x;
+    void* out;
+    const void* bias;  // one for each filter, contiguous, or null
+    void* weights;     // [group][point][block of filters][channel][filter]
+    Index x_strides[5];
+    Index out_strides[5];
+    WinogradAxis axes[3];
+    Index batch, groups, channels, filters;  // channels and filters of one group
+    Index most_tiles;                        // of a block, a multiple of a vector
+    Index plane, phase, channel, slot;       // tiles of a plane rounded up; pitches within the slots
+    Index row, line;                         // pitches of a phase of W in a packed row, and of one of H after it
+    const bool* stop;
+};
+
+// One instruction set. `scratch` says how many elements a thread needs; sets `slot` and its pitches.
+struct WinogradUnit {
+    const char* name;
+    void (*measure)(WinogradTask&, Index item_bytes, Index& scratch);
+    void (*weights_float)(const WinogradTask&, const float* kernel, const Index* strides, Index group, Index channel);
+    void (*weights_double)(const WinogradTask&, const double* kernel, const Index* strides, Index group, Index channel);
+    void (*run_float)(const WinogradTask&, Index item, void* scratch);
+    void (*run_double)(const WinogradTask&, Index item, void* scratch);
+    double (*largest_float)(const void* values, Index count);
+    double (*largest_double)(const void* values, Index count);
+};
+
+}  // namespace conv3d

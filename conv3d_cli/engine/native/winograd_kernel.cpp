@@ -1,0 +1,209 @@
+// One block of tiles of a convolution by Cook-Toom tiles, in three stages. Compiled once for each instruction set.
+//
+//   gather    reads the input plane by plane, applies B along W and H, and files the result by point of H x W;
+//   multiply  takes one such slot at a time: B along D, the products, A along D, all in the first-level cache. The
+//             result, which is smaller, takes the slot's place;
+//   scatter   applies A along H and W, adds the bias and writes the output plane by plane.
+
+#include "winograd.hpp"
+
+#include "winograd_product.hpp"
+#include "winograd_rows.hpp"
+#include "winograd_transform.hpp"
+#include "winograd_weights.hpp"
+
+namespace conv3d {
+namespace CONV3D_UNIT {
+namespace {
+
+inline Index up(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
+inline Index reach(const WinogradAxis& a) { return (a.points - 1) / a.step; }
+inline Index span(const WinogradAxis& a, Index tiles) { return (tiles - 1) * a.step + a.points; }
+
+// Neither a multiple of a page nor of what makes many rows share one set of the cache.
+inline Index uncrowded(Index n, Index lanes, Index item_bytes) { return n * item_bytes % 1024 ? n : n + lanes; }
+
+// One thread's memory, and the block that it works on.
+template <class T>
+struct Work {
+    const WinogradTask& task;
+    T *slots, *values, *sums, *packed, *lines, *rows, *row;
+    Index first[3], tiles[3], plane, group, entry;
+
+    Index vectors(Index count) const { return (count + Simd<T>::lanes - 1) / Simd<T>::lanes; }
+};
+
+struct Parts {
+    Index values, sums, packed, lines, rows, row, end;
+};
+
+Parts parts_of(const WinogradTask& t, Index lanes) {
+    const WinogradAxis* a = t.axes;
+    Parts p;
+    p.values = a[1].points * a[2].points * t.slot;
+    p.sums = p.values + a[0].points * (t.channels * t.most_tiles + lanes);
+    p.packed = p.sums + a[0].points * (t.filters * t.most_tiles + lanes);
+    p.lines = p.packed + a[2].step * t.row;
+    p.rows = p.lines + a[1].step * a[2].points * t.line;
+    p.row = p.rows + a[1].step * a[2].step * t.line;
+    p.end = p.row + a[2].step * t.row;
+    return p;
+}
+
+void measure(WinogradTask& t, Index item_bytes, Index& scratch) {
+    const Index lanes = CONV3D_VECTOR_BYTES / item_bytes;
+    const WinogradAxis* a = t.axes;
+    t.plane = a[1].tiles * a[2].tiles;
+    t.most_tiles = uncrowded(up(a[0].tiles * t.plane, lanes), lanes, item_bytes);
+    t.phase = up((a[0].tiles + reach(a[0])) * t.plane + lanes, lanes);
+    t.channel = a[0].step * t.phase;
+    const Index slot = up(most(t.channels * t.channel, t.filters * a[0].step * t.most_tiles) + lanes, lanes);
+    t.slot = uncrowded(slot, lanes, item_bytes);
+    t.row = up(a[2].tiles + reach(a[2]) + lanes, lanes);
+    t.line = uncrowded(up((a[1].tiles + reach(a[1])) * a[2].tiles + lanes, lanes), lanes, item_bytes);
+    scratch = parts_of(t, lanes).end;
+}
+
+inline bool stopped(const WinogradTask& task) { return __atomic_load_n(task.stop, __ATOMIC_RELAXED); }
+
+// Where the inputs of tile 0 stand, for entries that are kept by phase.
+inline void phases(const WinogradAxis& axis, Index phase, Index next, Index* offsets) {
+    for (Index i = 0; i < axis.points; ++i) offsets[i] = i % axis.step * phase + i / axis.step * next;
+}
+
+// One plane of one channel: B along W row by row, then along H; `to` is its place in the slots.
+template <class T>
+void gather_plane(const Work<T>& w, const T* plane, T* to) {
+    const WinogradTask& t = w.task;
+    const WinogradAxis &height = t.axes[1], &width = t.axes[2];
+    Index offsets[most_points];
+    phases(width, t.row, 1, offsets);
+    const Index count = (w.tiles[2] + reach(width)) * width.step;
+    for (Index y = 0; y < span(height, w.tiles[1]); ++y) {
+        const Index at = w.first[1] * height.step + y - height.before;
+        if (at < 0 || at >= height.size) {
+            clear(w.row, count);
+        } else {
+            const T* from = plane + at * t.x_strides[3];
+            const Index begin = w.first[2] * width.step - width.before;
+            if (t.x_strides[4] == 1) prefetch_row(from + t.x_strides[1] + begin, count);  // the next channel's
+            fetch_row(from, t.x_strides[4], width.size, begin, count, w.row);
+        }
+        split(width.step, w.row, w.packed, t.row, count / width.step);
+        T* line = w.lines + y % height.step * width.points * t.line + y / height.step * w.tiles[2];
+        forward(width, w.packed, offsets, line, t.line, w.vectors(w.tiles[2]));
+    }
+    phases(height, width.points * t.line, w.tiles[2], offsets);
+    for (Index p = 0; p < width.points; ++p)
+        forward(height, w.lines + p * t.line, offsets, to + p * t.slot, width.points * t.slot, w.vectors(w.plane));
+}
+
+template <class T>
+void gather(const Work<T>& w, const T* x) {
+    const WinogradTask& t = w.task;
+    const WinogradAxis& depth = t.axes[0];
+    for (Index z = 0; z < span(depth, w.tiles[0]); ++z) {
+        if (stopped(t)) return;
+        const Index at = w.first[0] * depth.step + z - depth.before;
+        for (Index c = 0; c < t.channels; ++c) {
+            T* to = w.slots + c * t.channel + z % depth.step * t.phase + z / depth.step * w.plane;
+            if (at >= 0 && at < depth.size) {
+                gather_plane(w, x + c * t.x_strides[1] + at * t.x_strides[2], to);
+            } else {
+                for (Index p = 0; p < t.axes[1].points * t.axes[2].points; ++p)
+                    clear(to + p * t.slot, w.vectors(w.plane) * Simd<T>::lanes);
+            }
+        }
+    }
+}
+
+template <class T>
+void multiply(const Work<T>& w) {
+    const WinogradTask& t = w.task;
+    const WinogradAxis& depth = t.axes[0];
+    const Index points = t.axes[1].points * t.axes[2].points, vectors = w.vectors(w.tiles[0] * w.plane);
+    const Index values = t.channels * t.most_tiles + Simd<T>::lanes, sums = t.filters * t.most_tiles + Simd<T>::lanes;
+    const T* weights = static_cast<const T*>(t.weights) + w.group * points * depth.points * t.channels * t.filters;
+    Index offsets[most_points];
+    phases(depth, t.phase, w.plane, offsets);
+    for (Index p = 0; p < points; ++p) {
+        if (stopped(t)) return;
+        T* slot = w.slots + p * t.slot;
+        for (Index c = 0; c < t.channels; ++c)
+            forward(depth, slot + c * t.channel, offsets, w.values + c * t.most_tiles, values, vectors);
+        for (Index q = 0; q < depth.points; ++q, weights += t.channels * t.filters)
+            product(weights, t.filters, t.channels, w.values + q * values, w.sums + q * sums, t.most_tiles, vectors);
+        for (Index f = 0; f < t.filters; ++f)
+            inverse(depth, w.sums + f * t.most_tiles, sums, slot + f * depth.step * t.most_tiles, t.most_tiles, vectors,
+                    T(0));
+    }
+}
+
+// One plane of one filter; `from` is its place in the slots, `out` the output at the block's first row and column.
+template <class T>
+void scatter_plane(const Work<T>& w, const T* from, T bias, T* out) {
+    const WinogradTask& t = w.task;
+    const WinogradAxis &height = t.axes[1], &width = t.axes[2];
+    const Index vectors = w.vectors(w.plane);
+    const Index rows = least(w.tiles[1] * height.step, height.outputs - w.first[1] * height.step);
+    const Index count = least(w.tiles[2] * width.step, width.outputs - w.first[2] * width.step);
+    if (t.out_strides[4] == 1)
+        for (Index y = 0; y < rows; ++y) expect_row(out + y * t.out_strides[3], count);
+    for (Index p = 0; p < width.points; ++p)
+        inverse(height, from + p * t.slot, width.points * t.slot, w.lines + p * t.line, width.points * t.line, vectors,
+                T(0));
+    for (Index j = 0; j < height.step; ++j)
+        inverse(width, w.lines + j * width.points * t.line, t.line, w.rows + j * width.step * t.line, t.line, vectors,
+                bias);
+    for (Index y = 0; y < rows; ++y) {
+        const T* phase = w.rows + y % height.step * width.step * t.line + y / height.step * w.tiles[2];
+        T* to = out + y * t.out_strides[3];
+        const bool straight = t.out_strides[4] == 1 && count == w.tiles[2] * width.step;
+        join(width.step, phase, t.line, straight ? to : w.row, w.tiles[2]);
+        if (!straight) put_row(w.row, to, t.out_strides[4], count);
+    }
+}
+
+template <class T>
+void scatter(const Work<T>& w, T* out) {
+    const WinogradTask& t = w.task;
+    const WinogradAxis& depth = t.axes[0];
+    const T* bias = t.bias ? static_cast<const T*>(t.bias) + w.group * t.filters : nullptr;
+    const Index planes = least(w.tiles[0] * depth.step, depth.outputs - w.first[0] * depth.step);
+    for (Index z = 0; z < planes && !stopped(t); ++z)
+        for (Index f = 0; f < t.filters; ++f)
+            scatter_plane(w, w.slots + (f * depth.step + z % depth.step) * t.most_tiles + z / depth.step * w.plane,
+                          bias ? bias[f] : T(0), out + f * t.out_strides[1] + z * t.out_strides[2]);
+}
+
+// Item number -> batch entry, group, block: the last varies fastest.
+template <class T>
+void run(const WinogradTask& t, Index item, void* scratch) {
+    const Parts p = parts_of(t, Simd<T>::lanes);
+    T* const s = static_cast<T*>(scratch);
+    Work<T> w{t, s, s + p.values, s + p.sums, s + p.packed, s + p.lines, s + p.rows, s + p.row, {}, {}, 0, 0, 0};
+    for (int i = 2; i >= 0; --i) {
+        const WinogradAxis& a = t.axes[i];
+        w.first[i] = item % a.blocks * a.tiles;
+        w.tiles[i] = least(a.tiles, (a.outputs + a.step - 1) / a.step - w.first[i]);
+        item /= a.blocks;
+    }
+    w.plane = w.tiles[1] * w.tiles[2];
+    w.group = item % t.groups;
+    w.entry = item / t.groups;
+    gather(w, static_cast<const T*>(t.x) + w.entry * t.x_strides[0] + w.group * t.channels * t.x_strides[1]);
+    multiply(w);
+    const Index* o = t.out_strides;
+    scatter(w, static_cast<T*>(t.out) + w.entry * o[0] + w.group * t.filters * o[1] +
+                   w.first[0] * t.axes[0].step * o[2] + w.first[1] * t.axes[1].step * o[3] +
+                   w.first[2] * t.axes[2].step * o[4]);
+}
+
+}  // namespace
+
+extern const WinogradUnit winograd;
+const WinogradUnit winograd = {CONV3D_ISA_NAME, measure,    weights<float>,       weights<double>,
+                               run<float>,      run<double>, largest<float, int>, largest<double, long long>};
+
+}  // namespace CONV3D_UNIT
+}  // namespace conv3d

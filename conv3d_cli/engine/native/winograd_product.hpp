@@ -1,0 +1,62 @@
+// The product at one point: sums[filter][tile] = sum over channels of weights[channel][filter] * values[channel][tile].
+#pragma once
+
+#include "simd.hpp"
+
+namespace conv3d {
+namespace CONV3D_UNIT {
+
+constexpr int most_product_filters = wide_file ? 8 : 4;
+constexpr int most_product_vectors = 3;
+
+template <class T, int F, int X>
+void product_of(const T* weights, const T* values, Index value_pitch, Index channels, T* sums, Index sum_pitch) {
+    using V = typename Simd<T>::Vector;
+    constexpr Index lanes = Simd<T>::lanes;
+    V sum[F][X] = {};
+    for (Index c = 0; c < channels; ++c, weights += F, values += value_pitch) {
+        V value[X];
+        CONV3D_UNROLL
+        for (int x = 0; x < X; ++x) {
+            value[x] = load(values + x * lanes);
+            hold(value[x]);
+        }
+        CONV3D_UNROLL
+        for (int f = 0; f < F; ++f)
+            CONV3D_UNROLL
+            for (int x = 0; x < X; ++x) sum[f][x] += value[x] * weights[f];
+    }
+    CONV3D_UNROLL
+    for (int f = 0; f < F; ++f)
+        CONV3D_UNROLL
+        for (int x = 0; x < X; ++x) store(sums + f * sum_pitch + x * lanes, sum[f][x]);
+}
+
+template <class T>
+using Product = void (*)(const T*, const T*, Index, Index, T*, Index);
+
+template <class T, int F>
+inline Product<T> product_for(Index filters, Index vectors) {
+    if constexpr (F > 1) {
+        if (filters < F) return product_for<T, F / 2>(filters, vectors);
+    }
+    return vectors == 1 ? product_of<T, F, 1> : vectors == 2 ? product_of<T, F, 2> : product_of<T, F, 3>;
+}
+
+// All filters and tiles of one point. Three vectors of tiles at a time while they stay in the first-level cache.
+template <class T>
+void product(const T* weights, Index filters, Index channels, const T* values, T* sums, Index pitch, Index vectors) {
+    constexpr Index lanes = Simd<T>::lanes;
+    const Index parts = (vectors + most_product_vectors - 1) / most_product_vectors;
+    for (Index f = 0, width; f < filters; f += width) {
+        width = block_of_filters(filters - f, most_product_filters);
+        for (Index part = 0; part < parts; ++part) {
+            const Index from = part * vectors / parts, to = (part + 1) * vectors / parts;
+            product_for<T, most_product_filters>(width, to - from)(weights + f * channels, values + from * lanes, pitch,
+                                                                   channels, sums + f * pitch + from * lanes, pitch);
+        }
+    }
+}
+
+}  // namespace CONV3D_UNIT
+}  // namespace conv3d

@@ -1,0 +1,174 @@
+"""The method ``winograd``: Cook-Toom tiles, for kernels of 2 to 5 taps an axis and several channels.
+
+A tile of n inputs an axis yields m = n - r + 1 outputs from n products instead of m * r; what is saved in products is
+partly spent in transforms, which each channel and each filter needs once, so that many of them are wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from conv3d_cli.engine import fft
+from conv3d_cli.engine import isa as isas
+from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.candidate import Accuracy, Candidate
+from conv3d_cli.engine.cook_toom import cook_toom
+from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
+from conv3d_cli.engine.threads import Pieces, share
+from conv3d_cli.engine.winograd_layout import Layout, active_layout, error, is_local, tiles_for, weight_elements
+from conv3d_cli.errors import MethodError
+from conv3d_cli.shapes import Triple
+
+FEWEST_CHANNELS = 4
+MOST_TAPS = 5
+INLINE_SECONDS = 3e-4  # what is over sooner than this does not pay for starting threads
+INLINE_WEIGHTS = 1 << 18
+SWELLING = 1e4  # how much larger a value inside a tile may be than the sum of absolute products
+
+
+def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
+    """Return the fastest tile that keeps the accuracy and fits in ``memory`` bytes, else the leanest."""
+    reason = refusal(problem)
+    if reason is not None:
+        return [Candidate("winograd", refused=reason)]
+    keeping = [points for points in tiles_for(problem) if _keeps(problem, points, accuracy)]
+    allowed = [_candidate(problem, points, threads) for points in keeping or [_most_accurate(problem)]]
+    fitting = [way for way in allowed if way.scratch_bytes <= memory]
+    return [min(fitting, key=lambda way: way.seconds) if fitting else min(allowed, key=lambda way: way.scratch_bytes)]
+
+
+def refusal(problem: Problem) -> str | None:
+    """Return why tiles cannot serve a problem, or None.
+
+    >>> refusal(Problem((9, 9, 9), (3, 3, 3), strides=(2, 1, 1), channels=8))
+    'strides other than 1'
+    """
+    if isas.active() == isas.NUMPY:
+        return f"no compiled kernel: {isas.why_missing()}"
+    if problem.strides != (1, 1, 1):
+        return "strides other than 1"
+    if any(d > 1 and k > 1 for d, k in zip(problem.dilation, problem.kernel, strict=True)):
+        return "dilation other than 1"
+    if not 1 < max(problem.kernel) <= MOST_TAPS:
+        return f"a kernel of {'x'.join(map(str, problem.kernel))}, not of 2 to {MOST_TAPS} taps"
+    if problem.channels // problem.groups < FEWEST_CHANNELS:
+        return f"fewer than {FEWEST_CHANNELS} channels in a group"
+    return None
+
+
+def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
+    """Return why this data may not go through tiles, or None: one NaN would spread over its tile."""
+    bright, heavy = largest(x), largest(kernel)
+    terms = problem.taps * max(problem.channels // problem.groups, 1)
+    if max(bright, 1.0) * max(heavy, 1.0) * terms * SWELLING <= fft.LARGEST[problem.dtype]:
+        return None
+    return fft.unsuitable(problem, x, kernel) or f"values so large that a tile may overflow: up to {bright:.3g}"
+
+
+def largest(values: Array) -> float:
+    """Return the largest magnitude, infinite or NaN if any value is.
+
+    >>> largest(np.array([[1.0, -3.0], [2.0, 0.0]]))
+    3.0
+    """
+    module = isas.native()
+    order = np.argsort([-abs(stride) for stride in values.strides], kind="stable")
+    packed = values.transpose(order)
+    if module is None or not packed.flags.c_contiguous or not packed.flags.aligned:
+        return float(np.max(np.abs([np.max(values, initial=0), np.min(values, initial=0)])))
+    return float(module.largest(isas.active(), packed.reshape(-1)))
+
+
+def run(
+    problem: Problem,
+    x: Array,
+    kernel: Array,
+    bias: Array | None,
+    out: Array,
+    *,
+    tile: Triple,
+    transform: Real,
+    threads: int,
+    tick: Callable[[float], None] | None = None,
+) -> None:
+    """Fill ``out`` with the convolution of ``x``, which must be free of NaN and Inf; arrays may have any strides.
+
+    ``tile`` holds the inputs of a tile along each axis, ``transform`` is the problem's dtype. The result has the same
+    bits for any number of threads. Raises MethodError where the kernels are not built.
+    """
+    module = isas.native()
+    if module is None:
+        raise MethodError(f"method: 'winograd' cannot run: {isas.why_missing()}")
+    layout = active_layout(problem, tile, threads)
+    whole = out if _regular(out) else np.empty(out.shape, out.dtype)
+    arrays = [array if array is None or _regular(array) else array.copy() for array in (x, kernel, bias)]
+    job = module.WinogradJob(isas.active(), _axes(module, problem, layout), problem.groups, *arrays, whole)
+    inline = layout.seconds < INLINE_SECONDS
+    pieces = Pieces(range(job.kernels))
+
+    def prepare() -> None:
+        for number in pieces:
+            job.prepare(number)
+
+    if inline or weight_elements(problem, tile) < INLINE_WEIGHTS:
+        prepare()
+    else:
+        share(prepare, min(threads, job.kernels), stop=pieces.close)
+    if inline:
+        job.work()
+    else:
+        report = (lambda: tick(job.done / job.total)) if tick is not None else None
+        share(job.work, min(threads, layout.items), stop=job.cancel, tick=report)
+    if whole is not out:
+        out[...] = whole
+    if tick is not None:
+        tick(1.0)
+
+
+def _keeps(problem: Problem, points: Triple, accuracy: Accuracy) -> bool:
+    return error(problem, points) <= accuracy.error and (is_local(problem, points) or not accuracy.local)
+
+
+def _most_accurate(problem: Problem) -> Triple:
+    return min(tiles_for(problem), key=lambda points: (not is_local(problem, points), error(problem, points)))
+
+
+def _candidate(problem: Problem, points: Triple, threads: int) -> Candidate:
+    layout = active_layout(problem, points, threads)
+    elements = weight_elements(problem, points) + layout.elements * min(threads, layout.items)
+    outputs = "x".join(map(str, layout.step))
+    return Candidate(
+        "winograd",
+        seconds=layout.seconds,
+        scratch_bytes=elements * ITEMSIZE[problem.dtype],
+        error=error(problem, points),
+        local=is_local(problem, points),
+        detail=f"tiles of {outputs} outputs, {isas.active()}",
+        tile=points,
+        transform=problem.dtype,
+    )
+
+
+def _axes(module: Any, problem: Problem, layout: Layout) -> list[Any]:
+    made = []
+    for taps, step, tiles, pads in zip(problem.kernel, layout.step, layout.tiles, problem.padding, strict=True):
+        matrices = cook_toom(step, taps)
+        made.append(
+            module.WinogradAxis(
+                before=pads[0],
+                step=step,
+                tiles=tiles,
+                inputs=matrices.input_factors,
+                kernel=matrices.kernel_factors,
+                outputs=matrices.output_factors,
+            )
+        )
+    return made
+
+
+def _regular(array: Array) -> bool:
+    """Whether every stride is a whole number of elements; those of a field of a record may not be."""
+    return bool(array.flags.aligned) and all(stride % array.itemsize == 0 for stride in array.strides)

@@ -1,0 +1,188 @@
+"""How a convolution by Cook-Toom tiles is cut into blocks, and what that costs.
+
+A block of tiles goes through three stages: gathered, it fills a slot for each point of H x W, in which the products
+replace it, before the outputs are scattered. The slots of one block should stay in the second-level cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from math import ceil, prod
+
+from conv3d_cli.engine import isa as isas
+from conv3d_cli.engine.direct_costs import COSTS as DIRECT_COSTS
+from conv3d_cli.engine.direct_costs import MEMORY_THREADS
+from conv3d_cli.engine.direct_layout import tile_of
+from conv3d_cli.engine.problem import ITEMSIZE, Problem
+from conv3d_cli.engine.winograd_costs import COSTS, LOST, ROUNDING
+from conv3d_cli.limits import second_level_cache
+from conv3d_cli.shapes import Triple
+
+PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+ROOM = 2.5
+"""Second-level caches that a block may take at most, if there are smaller ones."""
+
+
+POINTS = {1: (1,), 2: (4, 6), 3: (4, 6), 4: (6, 8), 5: (6, 8)}
+"""Points of a tile along an axis, by the taps of the kernel."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Points and outputs of a tile, tiles of a block, along each axis; what a block needs and all of them cost."""
+
+    points: Triple
+    step: Triple
+    tiles: Triple
+    items: int
+    elements: int
+    seconds: float
+
+
+def tiles_for(problem: Problem) -> Iterator[Triple]:
+    """Yield the points of the tiles worth a thought for a problem's kernel; each yields two outputs at least.
+
+    >>> list(tiles_for(Problem((9, 9, 9), (1, 1, 3))))
+    [(1, 1, 4), (1, 1, 6), (1, 1, 8)]
+    """
+    yield from product(*(POINTS[taps] for taps in problem.kernel))
+    if max(problem.kernel) <= 3:
+        d, h, w = (8 if taps > 1 else 1 for taps in problem.kernel)
+        yield d, h, w
+
+
+def error(problem: Problem, points: Triple) -> float:
+    """Return the error to expect, relative to the largest output.
+
+    >>> error(Problem((9, 9, 9), (3, 3, 3)), (4, 4, 4)) < 1e-6
+    True
+    """
+    lost = prod(LOST[n, k] for n, k in zip(points, problem.kernel, strict=True) if k > 1)
+    return ROUNDING[problem.dtype] * lost
+
+
+def is_local(problem: Problem, points: Triple) -> bool:
+    """Return whether no output is computed from inputs outside of its window, as F(2, 3) does with 0, 1, -1, infinity.
+
+    >>> is_local(Problem((9, 9, 9), (3, 3, 1)), (4, 4, 1)), is_local(Problem((9, 9, 9), (2, 3, 3)), (4, 4, 4))
+    (True, False)
+    """
+    return all((n, k) in ((1, 1), (4, 3)) for n, k in zip(points, problem.kernel, strict=True))
+
+
+@lru_cache(maxsize=512)
+def layout_of(problem: Problem, points: Triple, threads: int, isa: str) -> Layout:
+    """Return the layout with the least predicted time for a tile; which one it is changes no bit of the result."""
+    lanes = tile_of(isa).vector_bytes // ITEMSIZE[problem.dtype]
+    step = _step(problem, points)
+    room = ROOM * second_level_cache() // ITEMSIZE[problem.dtype]
+    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+    deep, high, wide = (_splits(-(-n // m)) for n, m in zip(problem.output_size, step, strict=True))
+    best: Layout | None = None
+    for across in wide[-2:]:
+        for depth in deep[:4]:
+            fitting = [
+                (depth, down, across)
+                for down in high
+                if _elements(channels, filters, points, step, (depth, down, across), lanes) <= room
+            ]
+            for tiles in fitting[-2:] or [(depth, high[0], across)]:
+                made = _finish(problem, points, step, tiles, threads, lanes, isa)
+                if best is None or made.seconds < best.seconds:
+                    best = made
+    assert best is not None
+    return best
+
+
+def weight_elements(problem: Problem, points: Triple) -> int:
+    """Return how many transformed weights there are, of all groups."""
+    return prod(points) * problem.channels // problem.groups * problem.filters
+
+
+def _splits(tiles: int) -> list[int]:
+    """Sizes of nearly equal blocks along an axis, smallest first."""
+    return sorted({-(-tiles // parts) for parts in PARTS})
+
+
+def _step(problem: Problem, points: Triple) -> Triple:
+    d, h, w = (n - k + 1 for n, k in zip(points, problem.kernel, strict=True))
+    return d, h, w
+
+
+def _elements(channels: int, filters: int, points: Triple, step: Triple, tiles: Triple, lanes: int) -> int:
+    """Return how many elements a thread needs for its block; a little more than the kernels take."""
+    reach = [(n - 1) // m for n, m in zip(points, step, strict=True)]
+    plane = tiles[1] * tiles[2]
+    most = (-(-tiles[0] * plane // lanes) + 1) * lanes
+    phase = (tiles[0] + reach[0]) * plane + 2 * lanes
+    slot = max(channels * step[0] * phase, filters * step[0] * most) + 3 * lanes
+    row = tiles[2] + reach[2] + 2 * lanes
+    line = (tiles[1] + reach[1]) * tiles[2] + 3 * lanes
+    between = points[0] * ((channels + filters) * most + 2 * lanes)
+    rows = 2 * step[2] * row + step[1] * (points[2] + step[2]) * line
+    return points[1] * points[2] * slot + between + rows
+
+
+def _forward(points: int) -> int:
+    """Operations, loads and stores of the transform of an input vector."""
+    return 2 if points == 1 else 3 * points + (points // 2 - 1) * (points - 2) + points - 2
+
+
+def _inverse(points: int, step: int) -> int:
+    return 3 if points == 1 else points + step + (points // 2 - 1) * (2 + step) + 2
+
+
+def _finish(
+    problem: Problem,
+    points: Triple,
+    step: Triple,
+    tiles: Triple,
+    threads: int,
+    lanes: int,
+    isa: str,
+) -> Layout:
+    costs = COSTS[isa]
+    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+    elements = _elements(channels, filters, points, step, tiles, lanes)
+    scale = ITEMSIZE[problem.dtype] / 4
+    plane = -(-tiles[1] * tiles[2] // lanes)
+    volume = -(-tiles[0] * tiles[1] * tiles[2] // lanes)
+    row = -(-tiles[2] // lanes)
+    span = [(t - 1) * m + n for t, m, n in zip(tiles, step, points, strict=True)]
+    planes = span[0] * channels
+    gather = planes * (
+        span[1] * (costs.call + row * costs.operation * _forward(points[2]) + span[2] * costs.element * scale)
+        + points[2] * (costs.call + plane * costs.operation * _forward(points[1]))
+    )
+    calls = channels + filters
+    depth = volume * (channels * _forward(points[0]) + filters * _inverse(points[0], step[0]))
+    wide = tile_of(isa).filters
+    narrow = 1.0 if filters % wide == 0 else 1.0 + 0.5 * wide / (filters + wide)
+    products = prod(points) * channels * filters * max(volume * costs.fma * narrow, costs.weight * scale)
+    multiply = points[1] * points[2] * (calls * costs.call + depth * costs.operation) + products
+    outputs = tiles[0] * step[0] * filters
+    scatter = outputs * (
+        points[2] * (costs.call + plane * costs.operation * _inverse(points[1], step[1]))
+        + step[1] * (costs.call + plane * costs.operation * _inverse(points[2], step[2]))
+        + tiles[1] * step[1] * tiles[2] * step[2] * costs.element * scale
+    )
+    held = [channels * span[0], filters * tiles[0] * step[0]]  # planes of tiles in a slot: before and after
+    slot = points[1] * points[2] * plane * lanes
+    beyond = max(1 - second_level_cache() / (max(held) * slot * ITEMSIZE[problem.dtype]), 0.0)
+    far = 2 * sum(held) * slot * scale * costs.far * beyond
+    blocks = prod(ceil(ceil(n / m) / t) for n, m, t in zip(problem.output_size, step, tiles, strict=True))
+    items = problem.batch * problem.groups * blocks
+    used = min(threads, items)
+    rounds = -(-items // used)
+    memory = (problem.input_bytes + problem.output_bytes) * DIRECT_COSTS[isa].byte / min(used, MEMORY_THREADS)
+    prepare = weight_elements(problem, points) * costs.prepare / used
+    seconds = rounds * (gather + multiply + scatter + far + costs.item) + memory + prepare + costs.threads * used
+    return Layout(points, step, tiles, items, elements, seconds)
+
+
+def active_layout(problem: Problem, points: Triple, threads: int) -> Layout:
+    """Return the layout for the instruction set in use."""
+    return layout_of(problem, points, threads, isas.active())

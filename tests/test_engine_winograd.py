@@ -1,0 +1,293 @@
+"""Cook-Toom tiles: their matrices, the kernels at every instruction set, their accuracy, and when they are offered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import oracle
+from storages import STORAGE, planar
+from tolerances import assert_close
+
+from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, isa, settle, winograd
+from conv3d_cli.engine.cook_toom import cook_toom
+from conv3d_cli.engine.winograd_costs import LOST
+from conv3d_cli.engine.winograd_layout import active_layout, error, is_local, tiles_for
+from conv3d_cli.errors import MethodError
+
+ROOM = Limits(threads=2, memory=1 << 33)
+ISAS = isa.available()
+GROWTH = {1: 1.0, 4: 1.0, 6: 1.5, 8: 3.0}  # of the error, by the points of an axis
+TILES = [(n - k + 1, k) for n, k in LOST]
+
+needs_kernels = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+
+
+def cube(n: int, k: int, **more) -> Problem:
+    return Problem(size=(n,) * 3, kernel=(k,) * 3, padding=((k // 2, k // 2),) * 3, **more)
+
+
+def arrays(problem, storage=planar, seed=0):
+    rng = np.random.default_rng(seed)
+    x = storage(problem.input_shape, problem.dtype)
+    x[...] = rng.standard_normal(x.shape)
+    shapes = (problem.kernel_shape, (problem.filters,))
+    return x, *(rng.standard_normal(shape).astype(problem.dtype) for shape in shapes)
+
+
+def convolve(problem, tile, x, kernel, bias=None, threads=1, storage=planar, **options):
+    out = storage(problem.output_shape, problem.dtype)
+    winograd.run(problem, x, kernel, bias, out, tile=tile, transform=problem.dtype, threads=threads, **options)
+    return out
+
+
+def check(problem, tile, monkeypatch, storages=(planar, planar), with_bias=True, seed=0):
+    """Compare every instruction set with the oracle, and three threads with one."""
+    x, kernel, bias = arrays(problem, storages[0], seed)
+    bias = bias if with_bias else None
+    want, magnitude = oracle(x, kernel, bias, padding=problem.padding, groups=problem.groups)
+    # A tile rounds by all that is in it, also where an output sees little of it.
+    magnitude = np.maximum(magnitude, np.abs(x).max() * np.abs(kernel).sum(axis=(0, 1, 2, 3)).max())
+    magnitude *= np.prod([GROWTH[n] for n in tile])
+    for name in ISAS:
+        monkeypatch.setenv(isa.VARIABLE, name)
+        out = convolve(problem, tile, x, kernel, bias, storage=storages[1])
+        assert_close("winograd", problem.dtype, out, want, magnitude, 1, 2)
+        again = convolve(problem, tile, x, kernel, bias, 3, storages[1])
+        np.testing.assert_array_equal(out.view(), again, err_msg=f"{name}: three threads, other bits")
+
+
+@pytest.mark.parametrize(("outputs", "taps"), TILES)
+def test_a_tile_is_the_correlation_exactly(outputs, taps):
+    matrices = cook_toom(outputs, taps)
+    x = [Fraction(7 * i * i - 5 * i + 2, 3) for i in range(outputs + taps - 1)]
+    g = [Fraction(k * k + 1, k + 2) for k in range(taps)]
+    values = [
+        sum(a * b for a, b in zip(b_row, x, strict=True)) * sum(a * b for a, b in zip(g_row, g, strict=True))
+        for b_row, g_row in zip(matrices.inputs, matrices.kernel, strict=True)
+    ]
+    y = [sum(a * v for a, v in zip(row, values, strict=True)) for row in matrices.outputs]
+    assert y == [sum(g[k] * x[j + k] for k in range(taps)) for j in range(outputs)]
+
+
+@needs_kernels
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (5, 5, 5), (2, 3, 4), (1, 5, 2), (4, 1, 3), (3, 2, 1), (1, 1, 2)])
+def test_every_tile_of_a_kernel(kernel, monkeypatch):
+    tiles = product(*([n for n, k in LOST if k == taps] if taps > 1 else [1] for taps in kernel))
+    problem = Problem((9, 10, 11), kernel, padding=((1, 0), (0, 2), (3, 1)), channels=5, filters=3)
+    for number, tile in enumerate(tiles):
+        check(replace(problem, dtype=("float32", "float64")[number % 2]), tile, monkeypatch, seed=number)
+
+
+@needs_kernels
+@pytest.mark.parametrize("axis", range(3))
+def test_every_size_from_1_to_40(axis, monkeypatch):
+    for size in range(1, 41):
+        sizes = tuple(size if i == axis else 4 for i in range(3))
+        problem = Problem(sizes, (3, 3, 3), padding=((1, 1),) * 3, channels=4, filters=2)
+        check(problem, (4, 6, 6) if size % 2 else (6, 4, 8), monkeypatch, seed=size)
+
+
+def triples(low, high):
+    return st.tuples(*[st.integers(low, high)] * 3)
+
+
+@st.composite
+def problems(draw):
+    groups = draw(st.sampled_from((1, 1, 2, 3)))
+    kernel = draw(triples(1, 5).filter(lambda k: max(k) > 1))
+    padding = draw(st.tuples(*[st.tuples(st.integers(0, 4), st.integers(0, 4))] * 3))
+    size = draw(triples(5, 20))
+    return Problem(
+        size,
+        kernel,
+        padding=padding,
+        batch=draw(st.integers(1, 2)),
+        channels=groups * draw(st.sampled_from((1, 4, 5, 8))),
+        filters=groups * draw(st.sampled_from((1, 2, 3, 4, 7, 8, 9, 17))),
+        groups=groups,
+        dtype=draw(st.sampled_from(("float32", "float64"))),
+    )
+
+
+@needs_kernels
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    problems(), st.sampled_from(sorted(STORAGE)), st.sampled_from(sorted(STORAGE)), st.booleans(), st.integers(0, 99)
+)
+def test_random_problems_agree_with_the_oracle(problem, source, target, with_bias, number):
+    tiles = list(tiles_for(problem))
+    with pytest.MonkeyPatch.context() as patch:
+        check(problem, tiles[number % len(tiles)], patch, (STORAGE[source], STORAGE[target]), with_bias)
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    ("size", "channels", "filters"),
+    [((40, 40, 40), 4, 4), ((6, 7, 200), 7, 5), ((5, 5, 5), 600, 9), ((5, 6, 7), 9, 400)],
+)
+def test_many_blocks_channels_and_filters(size, channels, filters, monkeypatch):
+    problem = Problem(size, (3, 3, 3), padding=((1, 1),) * 3, channels=channels, filters=filters)
+    check(problem, (6, 6, 6), monkeypatch)
+
+
+@needs_kernels
+@pytest.mark.parametrize(("points", "taps"), LOST)
+def test_the_error_is_what_a_candidate_says(points, taps):
+    problem = cube(24, taps, channels=32, filters=4)
+    tile = (points,) * 3
+    x, kernel, _ = arrays(problem)
+    want, _ = oracle(x, kernel, padding=problem.padding)
+    seen = np.abs(convolve(problem, tile, x, kernel) - want).max() / np.abs(want).max()
+    assert error(problem, tile) / 8 < seen <= error(problem, tile)
+
+
+@needs_kernels
+def test_each_accuracy_has_tiles_that_keep_it():
+    layer = cube(48, 3, channels=32, filters=32)
+    for accuracy, tiles in (("strict", [(4, 4, 4)]), ("default", [(6, 6, 6)]), ("fast", [(6, 6, 6), (8, 8, 8)])):
+        candidate = choose(layer, ROOM, "winograd", accuracy).candidate
+        assert candidate.tile in [*tiles, (4, 6, 6), (6, 4, 6), (6, 6, 4)][: 1 if accuracy == "strict" else None]
+        assert candidate.keeps(ACCURACIES[accuracy])
+    with pytest.raises(MethodError, match="less accurate than asked"):
+        choose(cube(48, 5, channels=32, filters=32), ROOM, "winograd", "strict")
+
+
+@needs_kernels
+def test_a_bright_voxel_disturbs_no_window_that_lacks_it_where_a_tile_is_local():
+    problem = cube(12, 3, channels=4, filters=2)
+    x, kernel, _ = arrays(problem)
+    bright = x.copy()
+    bright[0, 1, 5, 6, 7] = 1e6
+    for tile, held in (((4, 4, 4), True), ((6, 6, 6), False)):
+        assert is_local(problem, tile) is held
+        differs = (convolve(problem, tile, x, kernel) != convolve(problem, tile, bright, kernel))[0].any(axis=0)
+        differs[4:7, 5:8, 6:9] = False
+        assert differs.any() == (not held)
+
+
+@needs_kernels
+def test_values_that_would_spread_take_another_method():
+    problem = cube(32, 3, channels=32, filters=32)
+    x, kernel, _ = arrays(problem)
+    plan = choose(problem, ROOM)
+    assert plan.method == "winograd"
+    assert settle(plan, x, kernel) is plan
+    for value in (np.nan, np.inf, 1e36):
+        spoiled = x.copy()
+        spoiled[0, 3, 4, 5, 6] = value
+        assert settle(plan, spoiled, kernel).method == "direct"
+        with pytest.raises(MethodError, match="method 'winograd': would spread"):
+            execute(choose(problem, ROOM, "winograd"), spoiled, kernel, None)
+    strided = spoiled[..., ::2]
+    assert winograd.largest(strided) == np.abs(strided).max()
+    assert np.isnan(winograd.largest(np.array([1, np.nan], "f4")))
+    kernel[1, 1, 1, 0, 0] = np.nan
+    assert settle(plan, x, kernel).method == "direct"
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"strides": (1, 2, 1)}, "strides other than 1"),
+        ({"dilation": (1, 1, 2)}, "dilation other than 1"),
+        ({"kernel": (1, 1, 1)}, "a kernel of 1x1x1, not of 2 to 5 taps"),
+        ({"kernel": (3, 6, 3)}, "a kernel of 3x6x3, not of 2 to 5 taps"),
+        ({"channels": 3}, "fewer than 4 channels in a group"),
+        ({"groups": 4}, "fewer than 4 channels in a group"),
+    ],
+)
+def test_what_tiles_cannot_serve_is_refused_with_the_reason(changed, reason):
+    problem = replace(cube(16, 3, channels=8, filters=8), **changed)
+    with pytest.raises(MethodError, match=f"winograd: {reason}"):
+        choose(problem, ROOM, "winograd")
+
+
+def test_without_kernels_it_is_refused(monkeypatch):
+    monkeypatch.setattr(isa, "_load", lambda: (None, "no compiler was found"))
+    [candidate] = [c for c in choose(cube(16, 3, channels=8), ROOM).candidates if c.method == "winograd"]
+    assert candidate.refused == "no compiled kernel: no compiler was found"
+    with pytest.raises(MethodError, match="method: 'winograd' cannot run: no compiler was found"):
+        convolve(cube(4, 3), (4, 4, 4), *[None] * 2)
+
+
+@needs_kernels
+def test_dilation_of_an_axis_of_one_tap_means_nothing(monkeypatch):
+    problem = Problem((8, 9, 10), (3, 3, 1), dilation=(1, 1, 5), channels=4, filters=4)
+    assert choose(problem, ROOM, "winograd").method == "winograd"
+    check(problem, (4, 4, 1), monkeypatch)
+
+
+@needs_kernels
+@pytest.mark.parametrize("tile", [(4, 4, 4), (6, 6, 6), (8, 6, 4)])
+@pytest.mark.parametrize(("channels", "filters"), [(4, 64), (32, 32), (100, 5)])
+def test_the_memory_that_is_stated_bounds_what_is_taken(tile, channels, filters):
+    problem = cube(48, 3, channels=channels, filters=filters)
+    layout = active_layout(problem, tile, 2)
+    module = isa.native()
+    x, kernel, _ = arrays(problem)
+    out = planar(problem.output_shape, "f4")
+    job = module.WinogradJob(isa.active(), winograd._axes(module, problem, layout), 1, x, kernel, None, out)
+    assert 0.7 * 4 * layout.elements < job.scratch_bytes <= 4 * layout.elements
+
+
+@needs_kernels
+def test_the_leanest_tile_is_offered_where_memory_is_short():
+    problem = cube(48, 3, channels=32, filters=32)
+    roomy = choose(problem, ROOM, "winograd")
+    tight = Limits(2, problem.input_bytes + problem.output_bytes + roomy.scratch_bytes - 1)
+    assert choose(problem, tight, "winograd").scratch_bytes < roomy.scratch_bytes
+
+
+@needs_kernels
+def test_more_work_is_predicted_to_take_longer():
+    problem = cube(48, 3, channels=16, filters=16)
+
+    def seconds(problem, threads=1):
+        return choose(problem, Limits(threads, 1 << 40), "winograd").seconds
+
+    once = seconds(problem)
+    assert 3 < seconds(replace(problem, batch=4)) / once < 5
+    assert seconds(replace(problem, channels=64)) / once > 1.5
+    assert seconds(replace(problem, filters=64)) / once > 1.5
+    assert 1.5 < once / seconds(problem, 2) < 2.1
+    assert seconds(replace(problem, dtype="float64")) > 1.3 * once
+
+
+@needs_kernels
+def test_progress_ends_at_the_whole():
+    problem = cube(40, 3, channels=8, filters=8)
+    heard = []
+    convolve(problem, (6, 6, 6), *arrays(problem), threads=2, tick=heard.append)
+    assert heard == sorted(heard)
+    assert heard[-1] == 1
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"step": 3}, "a tile needs 4, 6 or 8 points"),
+        ({"tiles": 0}, "must be positive"),
+        ({"inputs": [1.0]}, "a matrix does not fit its tile"),
+        ({"kernel": [1.0]}, "a matrix does not fit its tile"),
+        ({"outputs": []}, "a matrix does not fit its tile"),
+    ],
+)
+def test_a_wrong_layout_is_refused(changed, message):
+    module, problem = isa.native(), cube(6, 3, channels=4, filters=4)
+    x, kernel, _ = arrays(problem)
+    right = cook_toom(2, 3)
+    given = {
+        "before": 1, "step": 2, "tiles": 3,
+        "inputs": right.input_factors, "kernel": right.kernel_factors, "outputs": right.output_factors,
+    }  # fmt: skip
+    axes = [module.WinogradAxis(**given), module.WinogradAxis(**{**given, **changed}), module.WinogradAxis(**given)]
+    with pytest.raises(ValueError, match=message):
+        module.WinogradJob(isa.active(), axes, 1, x, kernel, None, planar(problem.output_shape, "f4"))
