@@ -71,10 +71,11 @@ class Pointwise {
             task_.skew = planar ? static_cast<Index>(address) % lanes_ : 0;
             task_.stream = true;
         }
-        const Index voxels = task_.size[0] * task_.size[1] * task_.size[2] + task_.skew, slabs = (voxels + block - 1) / block;
-        task_.span = std::max<Index>(1, std::min(most_slabs, slabs * groups * static_cast<Index>(x_.shape(0)) / least_items));
+        const Index voxels = task_.size[0] * task_.size[1] * task_.size[2] + task_.skew;
+        const Index slabs = (voxels + block - 1) / block, volumes = groups * static_cast<Index>(x_.shape(0));
+        task_.span = std::max<Index>(1, std::min(most_slabs, slabs * volumes / least_items));
         task_.blocks = (slabs + task_.span - 1) / task_.span;
-        total_ = static_cast<Index>(x_.shape(0)) * groups * task_.blocks;
+        total_ = volumes * task_.blocks;
         task_.stop = items_.stop();
     }
 
@@ -92,7 +93,8 @@ class Pointwise {
     void describe_arrays(Index groups, Index block, bool planar) {
         const Array x = describe(x_), out = describe(out_), weights = describe(weights_);
         require_that(x.shape.size() == 5 && out.shape.size() == 5, "x and out need 5 axes");
-        require_that(groups > 0 && block > 0 && block % lanes_ == 0, "groups and block must be positive, blocks of vectors");
+        require_that(groups > 0 && block > 0 && block % lanes_ == 0,
+                     "groups and block must be positive, blocks of vectors");
         require_that(x.shape[1] % groups == 0 && out.shape[1] % groups == 0, "groups must divide channels and filters");
         for (std::size_t i : {0, 2, 3, 4}) require_that(x.shape[i] == out.shape[i], "x and out must have one size");
         task_.x = x.data;
@@ -148,7 +150,8 @@ class Pointwise {
 
 void bind_pointwise(nb::module_& m) {
     nb::class_<Pointwise>(m, "Pointwise", "One convolution with a kernel of one voxel; threads share work().")
-        .def(nb::init<const std::string&, Readable, Readable, std::optional<Readable>, Writable, Index, Index, bool, bool>(),
+        .def(nb::init<const std::string&, Readable, Readable, std::optional<Readable>, Writable, Index, Index,
+                      bool, bool>(),
              nb::arg("isa"), nb::arg("x"), nb::arg("weights"), nb::arg("bias").none(), nb::arg("out"), nb::kw_only(),
              nb::arg("groups"), nb::arg("block"), nb::arg("planar"), nb::arg("stream"))
         .def("work", &Pointwise::work, nb::call_guard<nb::gil_scoped_release>(), "Compute blocks until none is left.")

@@ -58,7 +58,8 @@ class Separable {
         : x_(std::move(x)), weights_(std::move(weights)), channels_(std::move(channels)), bias_(std::move(bias)),
           out_(std::move(out)) {
         const Unit& unit = find_unit(isa);
-        require_that(weights_.size() == 3 && x_.ndim() == 5 && out_.ndim() == 5, "weights need 3 arrays, x and out 5 axes");
+        require_that(weights_.size() == 3 && x_.ndim() == 5 && out_.ndim() == 5,
+                     "weights need 3 arrays, x and out 5 axes");
         double_ = is_double(x_, weights_[0], bias_, out_);
         run_ = double_ ? separable_of(unit).run_double : separable_of(unit).run_float;
         require_that(groups > 0 && x_.shape(1) % static_cast<std::size_t>(groups) == 0 &&
@@ -101,12 +102,15 @@ class Separable {
                          "weights must be contiguous");
             task_.weights[i] = w.data;
         }
-        require_that(static_cast<Index>(channels_.size()) == task_.filters * task_.terms, "one channel a term is needed");
-        for (Index c : channels_) require_that(c >= 0 && c < task_.channels_of_group, "a channel lies outside of its group");
+        require_that(static_cast<Index>(channels_.size()) == task_.filters * task_.terms,
+                     "one channel a term is needed");
+        for (Index c : channels_)
+            require_that(c >= 0 && c < task_.channels_of_group, "a channel lies outside of its group");
         task_.channel = channels_.data();
         if (!bias_) return;
         const Array bias = describe(*bias_);
-        require_that(bias.shape.size() == 1 && bias.shape[0] == task_.filters && (task_.filters < 2 || bias.strides[0] == 1),
+        require_that(bias.shape.size() == 1 && bias.shape[0] == task_.filters &&
+                         (task_.filters < 2 || bias.strides[0] == 1),
                      "bias needs one value a filter");
         task_.bias = bias.data;
     }
