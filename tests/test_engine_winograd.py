@@ -18,7 +18,7 @@ from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, isa,
 from conv3d_cli.engine.cook_toom import cook_toom
 from conv3d_cli.engine.winograd_costs import LOST
 from conv3d_cli.engine.winograd_layout import active_layout, error, is_local, tiles_for
-from conv3d_cli.errors import MethodError
+from conv3d_cli.errors import MethodError, OverLimit
 
 ROOM = Limits(threads=2, memory=1 << 33)
 ISAS = isa.available()
@@ -243,6 +243,10 @@ def test_the_leanest_tile_is_offered_where_memory_is_short():
     roomy = choose(problem, ROOM, "winograd")
     tight = Limits(2, problem.input_bytes + problem.output_bytes + roomy.scratch_bytes - 1)
     assert choose(problem, tight, "winograd").scratch_bytes < roomy.scratch_bytes
+    with pytest.raises(OverLimit) as told:
+        choose(problem, Limits(2, 1000), "winograd")
+    least = told.value.needed - problem.input_bytes - problem.output_bytes
+    assert 0 < least < 0.8 * roomy.scratch_bytes
 
 
 @needs_kernels
@@ -267,6 +271,9 @@ def test_progress_ends_at_the_whole():
     convolve(problem, (6, 6, 6), *arrays(problem), threads=2, tick=heard.append)
     assert heard == sorted(heard)
     assert heard[-1] == 1
+    small, heard = cube(4, 3, channels=4), []
+    convolve(small, (4, 4, 4), *arrays(small), tick=heard.append)
+    assert heard == [1]
 
 
 @needs_kernels

@@ -126,11 +126,14 @@ void WinogradJob::check(const std::vector<WinogradAxisLayout>& axes, Index group
     for (std::size_t i = 0; i < 3; ++i) {
         const WinogradAxisLayout& a = axes[i];
         const Index taps = kernel.shape[i], points = a.step + taps - 1;
-        require(taps >= 1 && taps <= most_taps && (points == 4 || points == 6 || points == 8 || (taps == 1 && points == 1)),
+        require(taps >= 1 && taps <= most_taps &&
+                    (points == 4 || points == 6 || points == 8 || (taps == 1 && points == 1)),
                 "a tile needs 4, 6 or 8 points, or 1 where the kernel has one tap");
-        require((points == 1 || (taps >= 2 && a.step >= 2)) && a.tiles >= 1 && out.shape[i + 2] >= 1, "outputs and tiles must be positive");
+        require((points == 1 || (taps >= 2 && a.step >= 2)) && a.tiles >= 1 && out.shape[i + 2] >= 1,
+                "outputs and tiles must be positive");
         const std::size_t n = static_cast<std::size_t>(points), pairs = n / 2 - (n > 1 ? 1 : 0);
-        require(a.inputs.size() >= (n > 1 ? n + pairs * (n - 2) : 0) && a.kernel.size() == n * static_cast<std::size_t>(taps) &&
+        require(a.inputs.size() >= (n > 1 ? n + pairs * (n - 2) : 0) &&
+                    a.kernel.size() == n * static_cast<std::size_t>(taps) &&
                     a.outputs.size() >= pairs * static_cast<std::size_t>(a.step),
                 "a matrix does not fit its tile");
     }
