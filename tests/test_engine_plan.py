@@ -64,7 +64,7 @@ def test_a_method_can_be_forced(method):
 def test_unknown_names():
     with pytest.raises(
         UsageError,
-        match=f"method: unknown: got 'fftt', expected one of {', '.join(METHODS)}; did you mean 'fft'",
+        match=f"method: unknown: got 'fftt', expected one of auto, {', '.join(METHODS)}; did you mean 'fft'",
     ):
         choose(cube(8, 3), ROOM, method="fftt")
     with pytest.raises(UsageError, match="accuracy: unknown: got 'sloppy', expected one of strict, default, fast"):

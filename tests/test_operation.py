@@ -187,7 +187,7 @@ REFUSED = [
     ({"bias": [1, 2, 3]}, ShapeError, "bias", "bias: wrong shape: got (3,), expected (4,)"),
     ({"bias": [[1], [2], [3], [4]]}, ShapeError, "bias", "bias: wrong shape: got (4, 1), expected (4,)"),
     ({"bias": list("abcd")}, LayerError, None, "bias: not real numbers"),
-    ({"method": "fftt"}, UsageError, None, "method: unknown: got 'fftt', expected one of direct, "),
+    ({"method": "fftt"}, UsageError, None, "method: unknown: got 'fftt', expected one of auto, direct, "),
     ({"accuracy": "sloppy"}, UsageError, None, "accuracy: unknown: got 'sloppy', expected one of strict, default"),
     ({"threads": 0}, UsageError, None, "threads: must be at least 1, got 0"),
     ({"max_memory": "much"}, UsageError, None, "max_memory: not a size: got 'much'"),
