@@ -11,7 +11,7 @@ from conv3d_cli.errors import UsageError, quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-METHOD_NAMES = ("auto", "direct", "pointwise", "separable", "fft", "reference")
+METHOD_NAMES = ("auto", "direct", "pointwise", "separable", "winograd", "fft", "reference")
 ACCURACY_NAMES = ("strict", "default", "fast")
 COMPUTE_DTYPES = ("float32", "float64")
 
