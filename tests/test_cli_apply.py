@@ -162,17 +162,19 @@ def test_channels_first_puts_the_new_axis_in_front(conv3d, spec, volume, tmp_pat
 
 def test_several_batch_axes(conv3d, spec, volume, tmp_path):
     x = volume(2, 3, 5, 6, 7, 2)
-    assert conv3d("apply", x, tmp_path / "o.npy", "--spec", spec("filters: 3\nkernel_size: 2\n")).code == 0
+    # Which method is the fastest depends on the batch; with one, the same sums give the same bits.
+    words = ["--spec", spec("filters: 3\nkernel_size: 2\n"), "--method", "reference"]
+    assert conv3d("apply", x, tmp_path / "o.npy", *words).code == 0
     out = np.load(tmp_path / "o.npy")
     assert out.shape == (2, 3, 4, 5, 6, 3)
     np.save(tmp_path / "one.npy", np.load(x)[1, 2])
-    conv3d("apply", tmp_path / "one.npy", tmp_path / "p.npy", "--spec", spec("filters: 3\nkernel_size: 2\n"))
+    conv3d("apply", tmp_path / "one.npy", tmp_path / "p.npy", *words)
     np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), out[1, 2])
 
 
 def test_batch_axes_that_do_not_lie_together(conv3d, spec, volume, tmp_path):
     x = volume(2, 5, 3, 6, 7)
-    words = ["--spec", spec("filters: 1\nkernel_size: 2\n"), "--axes"]
+    words = ["--spec", spec("filters: 1\nkernel_size: 2\n"), "--method", "reference", "--axes"]
     assert conv3d("apply", x, tmp_path / "o.npy", *words, "bztyx").code == 0
     np.save(tmp_path / "one.npy", np.load(x)[1, :, 2])
     conv3d("apply", tmp_path / "one.npy", tmp_path / "p.npy", *words, "zyx")
@@ -283,7 +285,7 @@ REFUSED = [
     (["OUT", "-o", "OUT", "--spec", "SPEC"], 2, "output: got 2 names, expected one"),
     (["OUT"], 2, "Missing option '--spec'"),
     (["OUT", "--spec", "SPEC", "--axes", "xy"], 2, "axes: 'z' stands 0 times"),
-    (["OUT", "--spec", "SPEC", "--method", "winograd"], 2, "'winograd' is not one of"),
+    (["OUT", "--spec", "SPEC", "--method", "wingrad"], 2, "'wingrad' is not one of"),
     (["OUT", "--spec", "SPEC", "--threads", "0"], 2, "0 is not in the range x>=1"),
     (
         ["OUT", "--spec", "SPEC", "--max-memory", "much"],

@@ -58,12 +58,12 @@ def choose(
     limits: Limits,
     method: str = "auto",
     accuracy: str = "default",
-    without: str | None = None,
+    without: tuple[str, ...] = (),
     kernel: Array | None = None,
 ) -> Plan:
     """Return the plan for a problem: the fastest method that keeps the accuracy and fits in memory.
 
-    ``method`` forces one by name. ``without`` leaves one out. With the ``kernel``, in Keras's layout, methods that its
+    ``method`` forces one by name. ``without`` leaves some out. With the ``kernel``, in Keras's layout, methods that its
     values open take part; without it only one that is forced does, and ``settle`` holds it to the values. Raises
     UsageError for an unknown name, MethodError for a forced method that cannot serve the problem, OverLimit where no
     method fits into ``limits.memory`` bytes.
@@ -98,13 +98,17 @@ def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
     """
     if any(_may_gain(plan, c) for c in plan.candidates):
         plan = _seen(plan, _turned(kernel, plan.asked.order))
-    reason = METHODS[plan.method].unsuitable(plan.problem, x, kernel)
-    if reason is None:
+    ruled_out: list[str] = []
+    first = ""
+    while reason := METHODS[plan.method].unsuitable(plan.problem, x, kernel):
+        if plan.method_asked != "auto":
+            raise MethodError(f"method {plan.method!r}: would spread them: got {reason}, expected finite values")
+        ruled_out.append(plan.method)
+        first = first or reason
+        plan = choose(plan.asked, plan.limits, accuracy=plan.accuracy, without=tuple(ruled_out), kernel=kernel)
+    if not ruled_out:
         return plan
-    if plan.method_asked != "auto":
-        raise MethodError(f"method {plan.method!r}: would spread them: got {reason}, expected finite values")
-    other = choose(plan.asked, plan.limits, accuracy=plan.accuracy, without=plan.method, kernel=kernel)
-    return replace(other, why=f"{reason}, which {plan.method} would spread; {other.why}")
+    return replace(plan, why=f"{first}, which {' and '.join(ruled_out)} would spread; {plan.why}")
 
 
 def execute(
@@ -157,7 +161,7 @@ def _offers(
     limits: Limits,
     accuracy: str,
     method: str,
-    without: str | None,
+    without: tuple[str, ...],
 ) -> Iterator[Candidate]:
     """Yield what a method offers, judged; ``turned`` is the kernel with its axes in memory order, if it is known."""
     allowed, inner = ACCURACIES[accuracy], problem.in_memory_order()
@@ -189,7 +193,7 @@ def _seen(plan: Plan, turned: Array) -> Plan:
         if row.offers is None:
             offered += [c for c in plan.candidates if c.method == name]
         else:
-            offered += _offers(row, plan.asked, turned, plan.limits, plan.accuracy, plan.method_asked, None)
+            offered += _offers(row, plan.asked, turned, plan.limits, plan.accuracy, plan.method_asked, ())
     return _fastest(plan.asked, plan.limits, plan.method_asked, plan.accuracy, offered)
 
 
@@ -208,12 +212,12 @@ def _refuse(candidate: Candidate, reason: str) -> Candidate:
     return candidate if candidate.refused else replace(candidate, refused=reason)
 
 
-def _judged(candidate: Candidate, memory: int, method: str, without: str | None) -> Candidate:
+def _judged(candidate: Candidate, memory: int, method: str, without: tuple[str, ...]) -> Candidate:
     if method not in ("auto", candidate.method):
         return _refuse(candidate, "another method was asked for")
     if candidate.unproven is not None and method != candidate.method:
         return _refuse(candidate, candidate.unproven)
-    if candidate.method == without:
+    if candidate.method in without:
         return _refuse(candidate, "would spread the non-finite or huge values of this data")
     if candidate.scratch_bytes > memory:
         need, left = size_words(candidate.scratch_bytes), size_words(max(memory, 0))
