@@ -22,7 +22,9 @@ SHOWN = [text for kind, text in FENCES if kind == "" and text.startswith("$ ")]
 [TYPO] = [text for kind, text in FENCES if kind == "yaml" and "kernal_size" in text]
 
 # Times, memory and what follows from them differ from machine to machine, and so does the instruction set.
-UNSTEADY = re.compile(r"\d+(\.\d+)? (ms|s|[KMG]iB)\b|\d+(\.\d+)?x as fast|\d+ threads|x86-64-v\d|generic| {2,}|─+")
+UNSTEADY = re.compile(
+    r"\d+(\.\d+)? (ms|s|[KMG]iB)\b|\d+(\.\d+)?x as fast|\d+ threads|x86-64-v\d|generic|tiles of [\dx]+| {2,}|─+"
+)
 
 
 @pytest.fixture
