@@ -196,6 +196,14 @@ def test_values_far_from_one(amplitude, gain):
     assert_close("fft", "float32", out, want, magnitude, problem.taps * 2, 16**3)
 
 
+def test_sums_near_the_largest_float():
+    problem = Problem((12, 12, 12), (5, 5, 5), channels=2, filters=2)
+    x, kernel = np.full(problem.input_shape, 1e32, "f4"), np.ones(problem.kernel_shape, "f4")
+    out = np.empty(problem.output_shape, "f4")
+    fft.run(problem, x, kernel, None, out, tile=(16, 16, 16), transform="float32", native=True, threads=1)
+    np.testing.assert_allclose(out, 2.5e34, rtol=1e-6)
+
+
 def test_what_is_not_finite_takes_another_way():
     x, kernel, bias = arrays(LAYER)
     x[0, 3, 4, 5, 6] = np.nan

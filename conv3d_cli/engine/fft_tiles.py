@@ -29,6 +29,9 @@ MOST_TAPS = 16
 INLINE_SECONDS = 3e-4
 """What is over sooner than this does not pay for starting threads."""
 
+CALL_SECONDS = 1.5e-4
+"""Looking at the values beforehand, from Python, and asking for memory."""
+
 ROOM = 64 << 20
 """Bytes that all threads together may take beside the spectra of the kernels, if there are tiles so small."""
 
@@ -86,7 +89,7 @@ def largest(tile: Triple, amplitude: float, gain: float) -> float:
     ``amplitude`` bounds the input, ``gain`` the sum of a kernel's absolute values.
     """
     points = voxels(tile)
-    return max(4 * amplitude * gain * points**2, 2 * amplitude * points, 2 * gain)
+    return max(4 * amplitude * gain, 2 * amplitude) * points + 2 * gain
 
 
 def run(
@@ -186,7 +189,8 @@ def _predictions(problem: Problem, threads: int, isa: str) -> tuple[Array, Array
     prepare = (_transform_seconds(costs, t, t, frequencies) + costs.spread * columns * t[0] * lanes) * kernels
     memory = (problem.input_bytes + problem.output_bytes) * DIRECT[isa].byte
     seconds = (
-        item * np.ceil(items / used)
+        CALL_SECONDS
+        + item * np.ceil(items / used)
         + prepare / min(threads, kernels)
         + memory / np.minimum(used, MEMORY_THREADS)
         + np.where(used > 1, 2 * DIRECT[isa].threads * used, 0.0)
