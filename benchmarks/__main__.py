@@ -13,7 +13,7 @@ os.environ.pop("OPENBLAS_CORETYPE", None)  # would make the peers' BLAS run belo
 from benchmarks.cases import CASES
 from benchmarks.measure import measure
 from benchmarks.report import machine, markdown, row
-from benchmarks.runners import installed
+from benchmarks.runners import chosen, installed
 from conv3d_cli.limits import processors
 
 
@@ -31,7 +31,7 @@ def main() -> None:
         rows = []
         for case in (c for c in CASES if options.only in c.name):
             times = measure(case, threads, list(versions), options.rounds, options.budget)
-            rows.append(row(case.name, 2.0 * case.problem.multiply_adds, times))
+            rows.append(row(case.name, chosen(case, threads).method, 2.0 * case.problem.multiply_adds, times))
             print(f"{threads} threads, {case.name}: {rows[-1]['median_ms']}", file=sys.stderr)
         tables.append({"threads": threads, "rows": rows})
     document = {"machine": machine(), "versions": versions, "tables": tables}

@@ -1,4 +1,4 @@
-"""Who runs: the engine's direct method, and every peer that is installed. A row of RUNNERS is all a new one needs."""
+"""Who runs: the engine, its direct method, and every installed peer. A row of RUNNERS is all that a new one needs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from conv3d_cli.engine import direct
+from conv3d_cli.engine import Limits, Plan, choose, direct, execute
 
 Call = Callable[[], np.ndarray]
+
+ENGINE = "conv3d"
+"""The runner that ratios are about: the engine with the method that it picks."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,16 @@ class Runner:
     module: str
     prepare: Callable[..., Call | None]
     ours: bool = False
+
+
+def chosen(case, threads) -> Plan:
+    """Return the plan of the engine for a case, as a run has it before it sees a voxel."""
+    return choose(case.problem, Limits.detect(threads))
+
+
+def _engine(case, x, kernel, threads):
+    plan = chosen(case, threads)
+    return lambda: execute(plan, x, kernel, None)
 
 
 def _direct(case, x, kernel, threads):
@@ -95,6 +108,7 @@ def _ndimage(case, x, kernel, threads):
 
 
 RUNNERS = (
+    Runner(ENGINE, "conv3d_cli", _engine, ours=True),
     Runner("direct", "conv3d_cli", _direct, ours=True),
     Runner("PyTorch", "torch", _torch),
     Runner("ONNX Runtime", "onnxruntime", _onnxruntime),
