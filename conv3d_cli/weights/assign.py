@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from conv3d_cli.layers import Network
+    from conv3d_cli.layers import Layer, Network
     from conv3d_cli.models import Entry
     from conv3d_cli.weights.mapping import Weights
 
@@ -67,11 +67,14 @@ def assign(
     cannot take such an input.
     """
     weights, found = _matched(network, weights, input_shape, entries)
-    notes = list(found.notes)
+    notes, shapes = list(found.notes), network.weight_shapes(input_shape)
     arrays: dict[str, dict[str, NDArray[Any]]] = {}
     for layer in network:
         dtype, names = np.dtype(layer.dtype), found.names.get(layer.name, {})
-        arrays[layer.name] = {w: _cast(weights, name, dtype, notes) for w, name in names.items()}
+        arrays[layer.name] = {
+            w: _cast(weights, name, dtype, notes) if name in weights.headers else _alpha(layer, w, shapes, notes)
+            for w, name in names.items()
+        }
     # Only now, so that a network is not left half assigned by a value that cannot be read.
     for layer in network:
         layer.assign(arrays[layer.name])
@@ -110,12 +113,30 @@ def _misfits(by_name: dict[str, tuple[str, Shape]], weights: Weights, network: N
     headers = weights.headers
     torch = f"; this looks like PyTorch's: {CONVERT}" if weights.layout == "torch" else ""
     for name, (layer, expected) in by_name.items():
+        if name not in headers and _given(layers[layer], name):
+            continue
         if name not in headers:
             yield f"layer {quoted(layer)}: {name} is missing: expected shape {expected}{torch}"
         elif (got := headers[name].shape) != expected:
             yield f"layer {quoted(layer)}: {name} has the wrong shape: got {got}, expected {expected}" + _why(
                 got, expected, layers[layer]
             )
+
+
+def _given(layer: Layer, name: str) -> bool:
+    """Return whether a weight that the file lacks is a PReLU's slope whose values are known without it.
+
+    Keras 3 makes the slope of a PReLU inside a Conv3D at the first call: a model that was saved before has none.
+    """
+    initializer = layer.initializers.get("alpha") if name.rpartition("/")[2] == "alpha" else None
+    return initializer is not None and (not initializer.random or initializer.seed is not None)
+
+
+def _alpha(layer: Layer, weight: str, shapes: Shapes, notes: list[str]) -> NDArray[Any]:
+    notes.append(
+        f"{layer.name}/{weight} is not in the file, as before a first call: its initializer's values are taken"
+    )
+    return layer.initializers[weight](shapes[layer.name][weight], layer.dtype)
 
 
 def _why(got: Shape, expected: Shape, layer: Any) -> str:

@@ -144,7 +144,9 @@ def _walk(
                     class_name, known = VARIABLES.get(kind, (None, ())) if listed else (None, ())
                     known = known or (("kernel", "bias") if len(own) < 3 and _rank(own) == 5 else ())
                     weight = known[number] if number < len(known) else key
-                    yield names, Stored("/".join(path), weight, thing, class_name or kind, str(group.name).strip("/"))
+                    # Outside a list of layers a group is an attribute of somebody's class, and its name no class.
+                    class_name = class_name or (kind if listed else None)
+                    yield names, Stored("/".join(path), weight, thing, class_name, str(group.name).strip("/"))
         for key in sorted(group, key=natural):
             if key == "vars" or (not path and key in NOT_LAYERS):
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,11 +25,16 @@ def named_by(weights: Weights, entries: Iterable[Entry]) -> Weights:
     entries = list(entries)
     places = {place.removesuffix("/vars"): entry for entry in entries for place in entry.storage}
     paths = {entry.path: entry for entry in entries}
+    found = [
+        (layer, places.get(layer.place) if layer.place is not None else paths.get(_legacy_path(layer.path, entries)))
+        for layer in weights.layers.values()
+    ]
+    counted = Counter(entry.path for _, entry in found if entry is not None)
     layers: list[FileLayer] = []
     names: dict[str, str] = {}
-    for layer in weights.layers.values():
-        entry = places.get(layer.place) if layer.place is not None else paths.get(_legacy_path(layer.path, entries))
-        if entry is None:
+    for layer, entry in found:
+        # Several in one layer of a legacy model are layers inside it, as attention has: they keep the names they had.
+        if entry is None or (layer.place is None and counted[entry.path] > 1):
             if not weights.named:
                 return weights
             layers.append(layer)
