@@ -72,3 +72,12 @@ def test_a_slope_that_would_be_drawn_is_missing(tmp_path):
     np.savez(tmp_path / "w.npz", **{"a/kernel": KERNEL})
     with pytest.raises(ValueError, match="a/alpha is missing"):
         assign(prelu(class_name="RandomNormal", config={}), read_weights(str(tmp_path / "w.npz")), 1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"), [((2, 2, 1, 1, 1), True), ((3, 2, 1, 1, 1), False), ((1, 1, 3, 3, 3), False)]
+)
+def test_a_kernel_that_may_be_transposed_is_told_of(tmp_path, shape, told):
+    np.savez(tmp_path / "w.npz", **{"up.weight": np.ones(shape, np.float32)})
+    notes = take(read_weights(str(tmp_path / "w.npz")), layout="torch").notes
+    assert any("transposed" in note and "'up'" in note for note in notes) == told

@@ -63,6 +63,8 @@ def take(weights: Weights, layer: str | None = None, layout: str | None = None) 
         raise WeightsError(
             f"{quoted(weights.path)}: holds no Conv3D layer: got {_list(weights.layers)}{_hint(weights, layout)}"
         )
+    if square := [path for path in chosen if layout == "torch" and _square(weights, path)]:
+        notes.append(f"taken for Conv3d, though a transposed convolution would look the same here: {_list(square)}")
     arrays = {path: _read(weights, weights.layers[path], kinds[path], layout) for path in chosen}
     for path in [path for path in arrays if path.endswith(ACTIVATION) and path.removesuffix(ACTIVATION) in arrays]:
         arrays[path.removesuffix(ACTIVATION)] |= arrays.pop(path)
@@ -108,6 +110,12 @@ def _kind(layer: FileLayer, weights: Weights, layout: str) -> str | None:
     if layout == "torch":
         return "PReLU" if set(shapes) == {"weight"} and len(main) == 1 else None
     return "PReLU" if set(shapes) == {"alpha"} else None
+
+
+def _square(weights: Weights, path: str) -> bool:
+    """Return whether a kernel of PyTorch has as many filters as channels: a transposed one has them the other way."""
+    shape = weights.headers[weights.layers[path].weights["weight"]].shape
+    return len(shape) == 5 and shape[0] == shape[1] > 1
 
 
 def _find(weights: Weights, layer: str, known: list[str], kinds: Mapping[str, str | None]) -> str:
