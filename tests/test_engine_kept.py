@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from conv3d_cli.engine.kept import MOST, Kept
 
 
