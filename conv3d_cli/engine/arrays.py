@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.plan import choose, execute
 from conv3d_cli.engine.problem import Problem
+from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.limits import Limits
 
 
@@ -38,7 +37,7 @@ def convolve_array(
     batch_shape = x.shape[:-4]
     merged = x.astype(problem.dtype, copy=False).reshape(problem.batch, *x.shape[-4:])
     n, filters, *size = problem.output_shape
-    result = np.empty((n, *size, filters) if channels_last else (n, filters, *size), problem.dtype)
+    result = OUTPUTS.empty((n, *size, filters) if channels_last else (n, filters, *size), problem.dtype)
     plan = choose(problem, limits, method, accuracy)
     execute(plan, _planar(merged, channels_last), kernel, bias, _planar(result, channels_last))
     return result.reshape(*batch_shape, *result.shape[1:])

@@ -12,6 +12,7 @@ from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import ACCURACIES, Candidate
 from conv3d_cli.engine.methods import METHODS, Method
 from conv3d_cli.engine.problem import Problem, sort
+from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.errors import MethodError, OverLimit, UsageError, nearest
 from conv3d_cli.limits import Limits, size_words
 from conv3d_cli.shapes import Triple
@@ -130,7 +131,7 @@ def execute(
         plan = settle(plan, x, kernel)
     order, problem = plan.asked.order, replace(plan.problem, batch=x.shape[0])
     axes = (0, 1, *(2 + axis for axis in order))
-    target = np.empty(problem.output_shape, problem.dtype) if out is None else out.transpose(axes)
+    target = OUTPUTS.empty(problem.output_shape, problem.dtype) if out is None else out.transpose(axes)
     if target.size and problem.multiply_adds:
         METHODS[plan.method].run(
             problem,

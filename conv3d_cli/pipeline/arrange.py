@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.shapes import Triple
 
 Array: TypeAlias = NDArray[Any]
@@ -74,7 +75,9 @@ class Arrangement:
 
     def empty(self, dtype: DTypeLike) -> Array:
         """Return an uninitialised array of this shape and storage order."""
-        return np.empty(self.shape, dtype, order="F" if self.storage == "F" else "C")
+        if self.storage == "F":
+            return OUTPUTS.empty(self.shape[::-1], dtype).T
+        return OUTPUTS.empty(self.shape, dtype)
 
     def planar(self, array: Array) -> Array:
         """Return a view ``batch_shape + (C, d1, d2, d3)`` of an array in file order."""

@@ -8,6 +8,7 @@ from time import perf_counter
 
 from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.errors import MethodError
 from conv3d_cli.layers.borders import fit
 from conv3d_cli.pipeline.activate import activated
@@ -69,6 +70,7 @@ def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None) -> O
         seconds = perf_counter() - start
         batch = (step.target.batch_shape or (1,))[0]
         outcomes.append(StepOutcome(step, used, seconds, step.layer.activity_loss(array, batch)))
+    OUTPUTS.clear()
     return Outcome(array, tuple(outcomes), values, scan(array), tuple(warnings))
 
 
