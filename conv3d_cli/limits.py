@@ -87,7 +87,7 @@ def size_words(size: int) -> str:
 def processors() -> int:
     """Return the processors this process may use: affinity, and the cgroup's quota rounded up."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quotas = (_first_numbers(folder / "cpu.max") for folder in _cgroups())
+    quotas = (_first_numbers(path) for path in _cgroup_files("cpu.max"))
     return min([usable, *(max(1, -(-quota[0] // quota[1])) for quota in quotas if len(quota) == 2)])
 
 
@@ -105,8 +105,7 @@ def memory_bounds() -> dict[str, int]:
     bounds: dict[str, int] = {}
     with suppress(OSError, ValueError):
         bounds["physical memory"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    names = ("memory.max", "memory.limit_in_bytes")
-    if found := [n for folder in _cgroups() for name in names for n in _first_numbers(folder / name)]:
+    if found := [n for path in _cgroup_files("memory.max", "memory.limit_in_bytes") for n in _first_numbers(path)]:
         bounds["cgroup limit"] = min(found)
     with suppress(ImportError, OSError, ValueError):
         import resource
@@ -131,20 +130,27 @@ def peak_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _cgroups() -> list[Path]:
-    """Return the folders of the control groups that hold this process: a limit on any of them bounds it.
+def _cgroup_files(*names: str) -> list[Path]:
+    """Return the files of so many names in the control groups that hold this process."""
+    return _files_below(CGROUP, MEMBERSHIP, names)
 
-    In a container they are mounted as the root; a batch system's job is a folder deep below it.
+
+@lru_cache(maxsize=8)
+def _files_below(root: Path, membership: Path, names: tuple[str, ...]) -> list[Path]:
+    """Return those files of a control group that there are: a limit in any of them bounds the process.
+
+    In a container the groups are mounted as the root; a batch system's job is a folder deep below it. What the files
+    hold may change, so that they are read anew each time; where they stand is looked up once.
     """
-    found = [CGROUP, CGROUP / "memory"]
+    folders = [root, root / "memory"]
     with suppress(OSError, ValueError):
-        for line in MEMBERSHIP.read_text().splitlines():
+        for line in membership.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers not in ("", "memory"):
                 continue
-            own = CGROUP.joinpath(controllers, path.lstrip("/"))
-            found += [folder for folder in (own, *own.parents) if folder.is_relative_to(CGROUP)]
-    return found
+            own = root.joinpath(controllers, path.lstrip("/"))
+            folders += [folder for folder in (own, *own.parents) if folder.is_relative_to(root)]
+    return [found for folder in dict.fromkeys(folders) for name in names if (found := folder / name).exists()]
 
 
 def _first_numbers(path: Path) -> list[int]:

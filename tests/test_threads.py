@@ -1,13 +1,19 @@
-"""Threads end before the call that started them does, also where a signal ends it."""
+"""Threads are done before the call that gave them work ends, also where a signal ends it."""
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
+import threading
 import time
+import weakref
 
+import numpy as np
 import pytest
 
-from conv3d_cli.engine.threads import share
+from conv3d_cli.engine.threads import Worker, share
 
 if not hasattr(signal, "setitimer"):
     pytest.skip("no timers on this system", allow_module_level=True)
@@ -36,3 +42,55 @@ def test_a_signal_waits_for_what_the_threads_are_in(threads):
         assert len(ended) == threads
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_threads_wait_for_the_next_work_instead_of_being_started_anew():
+    used = []
+    for _ in range(20):
+        gate = threading.Barrier(2)  # both threads at once, so that one cannot do the work of two
+        share(lambda gate=gate: (gate.wait(), used.append(threading.get_ident())), 2, stop=lambda: None)
+        while len(Worker.idle) < 2:
+            time.sleep(1e-3)
+    assert len(used) == 40
+    assert len(set(used)) <= 1 + len(Worker.idle)
+
+
+def test_a_thread_that_waits_holds_nothing_of_what_it_did():
+    held = np.zeros(3)
+    watch = weakref.ref(held)
+    share(lambda held=held: held.sum(), 2, stop=lambda: None)
+    del held
+    for _ in range(100):
+        if watch() is None:
+            break
+        time.sleep(1e-2)
+    assert watch() is None
+
+
+def test_an_error_does_not_end_the_thread_that_it_came_up_in():
+    def fail():
+        raise ValueError("spoiled")
+
+    for _ in range(3):
+        with pytest.raises(ValueError, match="spoiled"):
+            share(fail, 2, stop=lambda: None)
+    done = []
+    share(lambda: done.append(None), 2, stop=lambda: None)
+    assert len(done) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_process_has_threads_of_its_own():
+    code = (
+        "import os, sys\n"
+        "from conv3d_cli.engine.threads import share\n"
+        "share(lambda: None, 2, stop=lambda: None)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    done = []\n"
+        "    share(lambda: done.append(None), 2, stop=lambda: None)\n"
+        "    os._exit(len(done))\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=60, check=False)
+    assert ran.returncode == 2

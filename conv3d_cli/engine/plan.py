@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 
+from conv3d_cli.engine import isa
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import ACCURACIES, Candidate
 from conv3d_cli.engine.methods import METHODS, Method
@@ -74,22 +76,9 @@ def choose(
     >>> choose(large, Limits(threads=2, memory=2**32)).method
     'fft'
     """
-    known(accuracy, ACCURACIES, "accuracy")
-    forced = method != "auto"
-    if forced:
-        known(method, {"auto": None, **METHODS}, "method")
-    if not problem.multiply_adds:
-        nothing = Candidate(method if forced else "reference", detail="nothing to sum")
-        return Plan(
-            problem.in_memory_order(), problem, nothing, (nothing,), "the output is empty", limits, method, accuracy
-        )
-    turned = None if kernel is None else _turned(kernel, problem.order)
-    offered = [
-        candidate
-        for row in METHODS.values()
-        for candidate in _offers(row, problem, turned, limits, accuracy, method, without)
-    ]
-    return _fastest(problem, limits, method, accuracy, offered)
+    if kernel is None:
+        return _chosen(problem, limits, method, accuracy, without, isa.active())
+    return _choose(problem, limits, method, accuracy, without, kernel)
 
 
 def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
@@ -153,6 +142,35 @@ def known(name: str, table: Mapping[str, T], kind: str) -> T:
     if name not in table:
         raise UsageError(f"{kind}: unknown: got {name!r}, expected one of {', '.join(table)}{nearest(name, table)}")
     return table[name]
+
+
+@lru_cache(maxsize=256)
+def _chosen(
+    problem: Problem, limits: Limits, method: str, accuracy: str, without: tuple[str, ...], instructions: str
+) -> Plan:
+    """Return the plan for a problem whose kernel is not known: always the same with the same instruction set."""
+    return _choose(problem, limits, method, accuracy, without, None)
+
+
+def _choose(
+    problem: Problem, limits: Limits, method: str, accuracy: str, without: tuple[str, ...], kernel: Array | None
+) -> Plan:
+    known(accuracy, ACCURACIES, "accuracy")
+    forced = method != "auto"
+    if forced:
+        known(method, {"auto": None, **METHODS}, "method")
+    if not problem.multiply_adds:
+        nothing = Candidate(method if forced else "reference", detail="nothing to sum")
+        return Plan(
+            problem.in_memory_order(), problem, nothing, (nothing,), "the output is empty", limits, method, accuracy
+        )
+    turned = None if kernel is None else _turned(kernel, problem.order)
+    offered = [
+        candidate
+        for row in METHODS.values()
+        for candidate in _offers(row, problem, turned, limits, accuracy, method, without)
+    ]
+    return _fastest(problem, limits, method, accuracy, offered)
 
 
 def _offers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -43,6 +44,34 @@ class Pieces(Generic[T]):
             self._closed = True
 
 
+class Worker:
+    """A thread that does what it is given, and then waits for more: starting one costs as much as a small volume."""
+
+    idle: list[Worker] = []  # noqa: RUF012 - those of the whole process
+
+    def __init__(self) -> None:
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        threading.Thread(target=self._live, name="conv3d-worker", daemon=True).start()
+
+    @classmethod
+    def lend(cls, work: Callable[[], None]) -> None:
+        """Have a thread do some work, which must not raise: one that waits, or a new one."""
+        try:
+            worker = cls.idle.pop()
+        except IndexError:
+            worker = cls()
+        worker._inbox.put(work)
+
+    def _live(self) -> None:
+        while True:
+            self._inbox.get()()
+            self.idle.append(self)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=Worker.idle.clear)  # a child process has none of its parent's threads
+
+
 def share(
     work: Callable[[], None],
     threads: int,
@@ -54,7 +83,7 @@ def share(
 
     The calling thread only waits, so that a signal is handled at once even while compiled code runs. On the first
     error, or a signal's exception, ``stop`` is called, which must make ``work`` return soon; the error is raised again
-    once all threads have ended.
+    once all threads are done.
     """
     errors: list[BaseException] = []
     begun: list[None] = []
@@ -73,14 +102,13 @@ def share(
             woken.put(None)
 
     def wait() -> None:
-        # Not Thread.join: up to Python 3.12 one that a signal's exception has left takes the thread for ended.
         with suppress(Empty):
             woken.get(timeout=POLL_SECONDS)
 
     started = 0
     try:
-        for i in range(threads):
-            threading.Thread(target=guarded, name=f"conv3d-{i}", daemon=True).start()
+        for _ in range(threads):
+            Worker.lend(guarded)
             started += 1
         while len(ended) < started:
             wait()
@@ -90,12 +118,12 @@ def share(
             tick()
     finally:
         stop()
-        # A signal may have come while a thread was on its way: it is given a moment to appear.
+        # A signal may have come while work was on its way to a thread: it is given a moment to appear.
         for _ in range(LATE_POLLS):
             if started == threads or len(begun) > started:
                 break
             wait()
-        while len(ended) < len(begun):
+        while len(ended) < started or len(ended) < len(begun):
             wait()
     if errors:
         raise errors[0]

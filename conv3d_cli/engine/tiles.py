@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import ceil, log2
 
 from conv3d_cli.engine.blocks import Span
@@ -72,6 +73,7 @@ def tile_of(problem: Problem, length: int) -> Triple:
     return d, h, w
 
 
+@lru_cache(maxsize=1024)
 def fast_length(n: int) -> int:
     """Return the smallest length of at least ``n`` with no prime factor above 5, which transforms fast.
 
