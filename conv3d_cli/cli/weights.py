@@ -70,8 +70,8 @@ def init(
 ) -> None:
     """Draw weights from the initializers of SPEC.
 
-    OUT is .npz, .h5, .weights.h5 or .safetensors. The same --seed gives the same weights; where an initializer has a seed
-    of its own, they are those of Keras.
+    OUT is .npz, .h5, .weights.h5 or .safetensors. The same --seed gives the same weights; where an initializer has a
+    seed of its own, they are those of Keras.
 
     \b
     Example:

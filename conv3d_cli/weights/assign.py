@@ -49,8 +49,8 @@ def channels_of(network: Network, weights: Weights) -> int:
     shape = weights.headers[names[0]].shape if names else ()
     if first is None or len(shape) != 5:
         raise WeightsError(
-            f"{quoted(weights.path)}: has no kernel to read the number of channels off: expected --channels (input_shape, "
-            "from Python)"
+            f"{quoted(weights.path)}: has no kernel to read the number of channels off: expected --channels "
+            "(input_shape, from Python)"
         )
     return shape[3] * first.groups
 
