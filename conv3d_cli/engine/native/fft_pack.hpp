@@ -1,10 +1,6 @@
 // Between arrays of any strides and vectors whose lanes are tiles: squares of lanes x lanes values are transposed.
 #pragma once
 
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
-
 #include "fft_square.hpp"
 #include "fft_task.hpp"
 
@@ -34,7 +30,7 @@ inline Vector load_between(const float* from, Index step, Index low, Index high)
     if (step == 1 && low < high) {
 #if defined(__AVX512F__)
         return (Vector)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << high) - (1U << low)), from);
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) && CONV3D_VECTOR_BYTES == 32
         const __m256i at = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
         const __m256i mask = _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(low)), at),
                                                  _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(high)), at));

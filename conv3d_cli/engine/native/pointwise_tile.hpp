@@ -3,33 +3,8 @@
 
 #include "simd.hpp"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 namespace conv3d {
 namespace CONV3D_UNIT {
-
-// A store past the cache, of a whole vector to an aligned place: the line is not read before it is written.
-template <class T>
-inline void stream(T* to, typename Simd<T>::Vector value) {
-#if defined(__AVX512F__)
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)value);
-#elif defined(__AVX__)
-    _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)value);
-#elif defined(__SSE2__)
-    _mm_stream_si128(reinterpret_cast<__m128i*>(to), (__m128i)value);
-#else
-    store(to, value);
-#endif
-}
-
-// Streamed stores are seen by other threads only after this.
-inline void stream_end() {
-#if defined(__SSE2__)
-    _mm_sfence();
-#endif
-}
 
 template <class T>
 struct PointwiseTile {

@@ -3,7 +3,12 @@
 
 #include "task.hpp"
 
-#if defined(__AVX512F__)
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+// A build may put wide vectors together from narrow ones, so that their code can be tested where no AVX-512 is.
+#if defined(__AVX512F__) || defined(CONV3D_WIDE_VECTORS)
 #define CONV3D_VECTOR_BYTES 64
 #elif defined(__AVX__)
 #define CONV3D_VECTOR_BYTES 32
@@ -20,7 +25,7 @@
 namespace conv3d {
 namespace CONV3D_UNIT {
 
-#if defined(__AVX512F__) || defined(__aarch64__)
+#if CONV3D_VECTOR_BYTES == 64 || defined(__aarch64__)
 constexpr bool wide_file = true;  // 32 vector registers
 #else
 constexpr bool wide_file = false;  // 16
@@ -64,7 +69,7 @@ template <class V>
 inline void hold(V& value) {
 #if defined(__AVX512F__)
     asm("" : "+v"(value));
-#elif defined(__x86_64__)
+#elif defined(__x86_64__) && CONV3D_VECTOR_BYTES < 64
     asm("" : "+x"(value));
 #elif defined(__aarch64__)
     asm("" : "+w"(value));
@@ -84,6 +89,27 @@ inline typename Simd<T>::Vector load_some(const T* from, Index count) {
 template <class T>
 inline void store_some(T* to, typename Simd<T>::Vector value, Index count) {
     __builtin_memcpy(to, &value, static_cast<std::size_t>(count) * sizeof(T));
+}
+
+// A store past the cache, of a whole vector to an aligned place: the line is not read before it is written.
+template <class T>
+inline void stream(T* to, typename Simd<T>::Vector value) {
+#if defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)value);
+#elif defined(__AVX__) && CONV3D_VECTOR_BYTES == 32
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)value);
+#elif defined(__SSE2__) && CONV3D_VECTOR_BYTES == 16
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to), (__m128i)value);
+#else
+    store(to, value);
+#endif
+}
+
+// Streamed stores are seen by other threads only after this.
+inline void stream_end() {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
 }
 
 }  // namespace CONV3D_UNIT

@@ -44,6 +44,9 @@ bool has_v3() {
 }
 
 bool has_v4() {
+#if defined(CONV3D_WIDE_VECTORS)
+    return has_v3();
+#endif
     return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl");
