@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from conv3d_cli.errors import UsageError
 
 CGROUP = Path("/sys/fs/cgroup")
 CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
+PROCESSOR = Path("/proc/cpuinfo")
 MEMBERSHIP = Path("/proc/self/cgroup")
 STATUS = Path("/proc/self/status")
 USUAL_CACHE = 1 << 20
@@ -98,6 +100,13 @@ def second_level_cache() -> int:
         return parse_bytes(CACHE.read_text())
     except (OSError, UsageError):
         return USUAL_CACHE
+
+
+def processor() -> tuple[str, str]:
+    """Return the processor's model and the list of its abilities, as the system tells them."""
+    lines = [line.partition(":")[::2] for line in PROCESSOR.read_text().splitlines()] if PROCESSOR.exists() else []
+    facts = {name.strip(): value.strip() for name, value in reversed(lines)}
+    return facts.get("model name", platform.processor()), facts.get("flags") or facts.get("Features", "")
 
 
 def memory_bounds() -> dict[str, int]:

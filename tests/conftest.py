@@ -43,6 +43,12 @@ def no_keras_json(monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
+def no_calibration(monkeypatch, tmp_path_factory):
+    """Plan with the shipped costs, whatever was measured on this machine before."""
+    monkeypatch.setenv("CONV3D_CACHE", str(tmp_path_factory.getbasetemp() / "no-cache"))
+
+
+@pytest.fixture(autouse=True)
 def handlers_come_back():
     """Hear the signals even where whoever runs the tests ignores them, and undo what a command's end leaves."""
     before = {number: signal.getsignal(number) for number in SIGNALS}

@@ -18,12 +18,13 @@ ROWS = (
     {"models"},
     {"layers"},
     {"engine"},
+    {"userfiles"},
     {"outfile"},
     {"shapes", "errors", "limits", "heaps"},
 )
 HEIGHT = {name: -height for height, row in enumerate(ROWS) for name in row}
 
-CLICK, PATHS = {"cli"}, {"cli", "volumes", "weights", "spec", "outfile", "limits", "layers", "models"}
+CLICK, PATHS = {"cli"}, {"cli", "volumes", "weights", "spec", "outfile", "limits", "layers", "models", "userfiles"}
 
 MODULES = sorted(ROOT.rglob("*.py"))
 

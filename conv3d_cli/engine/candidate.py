@@ -59,6 +59,13 @@ class Candidate:
         tiles: dict[str, Triple | Real | float | bool | None] = {"tile": self.tile, "transform": self.transform}
         return {**tiles, "native": True} if self.native else tiles
 
+    @property
+    def way(self) -> str:
+        """The method, and which of its ways where it has several that differ in more than their tiles."""
+        if self.method != "fft":
+            return self.method
+        return "fft compiled" if self.native else "fft scipy"
+
     def keeps(self, accuracy: Accuracy) -> bool:
         """Return whether the error to expect is one that the user accepts."""
         return self.error <= accuracy.error and (self.local or not accuracy.local)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from conv3d_cli.engine import isa
+from conv3d_cli.engine import isa, pace
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import ACCURACIES, Candidate
 from conv3d_cli.engine.methods import METHODS, Method
@@ -77,7 +77,7 @@ def choose(
     'fft'
     """
     if kernel is None:
-        return _chosen(problem, limits, method, accuracy, without, isa.active())
+        return _chosen(problem, limits, method, accuracy, without, isa.active(), pace.active(limits.threads))
     return _choose(problem, limits, method, accuracy, without, kernel)
 
 
@@ -146,9 +146,15 @@ def known(name: str, table: Mapping[str, T], kind: str) -> T:
 
 @lru_cache(maxsize=256)
 def _chosen(
-    problem: Problem, limits: Limits, method: str, accuracy: str, without: tuple[str, ...], instructions: str
+    problem: Problem,
+    limits: Limits,
+    method: str,
+    accuracy: str,
+    without: tuple[str, ...],
+    instructions: str,
+    measured: pace.Pace,
 ) -> Plan:
-    """Return the plan for a problem whose kernel is not known: always the same with the same instruction set."""
+    """Return the plan for a problem whose kernel is not known: always the same with the same instructions and pace."""
     return _choose(problem, limits, method, accuracy, without, None)
 
 
@@ -189,9 +195,11 @@ def _offers(
         offered = row.candidates(inner, limits.threads, allowed, left)
     else:
         offered = row.offers(inner, turned, limits.threads, allowed, left)
+    measured = pace.active(limits.threads)
     for candidate in offered:
         if candidate.keeps(allowed):
-            yield _judged(candidate, left, method, without)
+            seconds = candidate.seconds * measured.of(pace.kind_of(candidate, inner))
+            yield _judged(replace(candidate, seconds=seconds), left, method, without)
         else:
             yield _refuse(candidate, "less accurate than asked")
 
