@@ -10,7 +10,7 @@ import pytest
 import yaml
 from support import ROOT
 
-from conv3d_cli.engine import METHODS, isa
+from conv3d_cli.engine import METHODS, isa, pace
 
 
 def test_this_machine_and_build(conv3d):
@@ -152,7 +152,8 @@ def test_the_affine_stands_row_below_row(conv3d):
     assert affine[3] == [0, 0, 0, 1]
 
 
-def test_the_machine_as_it_may_be_used(conv3d, monkeypatch):
+def test_the_machine_as_it_may_be_used(conv3d, monkeypatch, tmp_path):
+    monkeypatch.setenv("CONV3D_CACHE", str(tmp_path))
     monkeypatch.setenv("CONV3D_THREADS", "3")
     monkeypatch.setenv("CONV3D_MAX_MEMORY", "1G")
     told = conv3d("info", "--json").document
@@ -161,5 +162,8 @@ def test_the_machine_as_it_may_be_used(conv3d, monkeypatch):
     lines = conv3d("info").out.splitlines()
     assert "memory            1.0 GiB" in lines
     assert "memory source     CONV3D_MAX_MEMORY" in lines
+    assert told["costs"].startswith("as shipped")
+    pace.keep(pace.Pace((), "2026-01-31"), threads=3)
+    assert "costs             measured 2026-01-31" in conv3d("info").out.splitlines()
     assert told["engine"] == isa.active() or isa.native() is None
     assert set(told["versions"]) >= {"conv3d", "python", "numpy"}

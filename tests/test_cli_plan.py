@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jsonschema
 import numpy as np
 import pytest
@@ -47,6 +49,17 @@ def test_plan_shows_every_candidate_with_its_cost(conv3d, spec):
     assert layer["method"] == "fft"
     assert {c["method"] for c in layer["candidates"]} == set(METHODS)
     assert all(c["predicted_seconds"] > 0 for c in layer["candidates"] if c["refused"] is None)
+
+
+def test_the_table_of_a_plan_names_every_method_once(conv3d, spec):
+    text = "filters: 1\nkernel_size: 25\npadding: same\nname: blur\n"
+    lines = conv3d("plan", "--shape", "100x100x100", "--spec", spec(text)).out.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("blur: fft"))
+    others, closed = re.fullmatch(r" {4}others: (.*); closed: (.*)", lines[at + 1]).groups()
+    taken = re.findall(r"(\w+) [\d.]+ m?s", others)
+    assert sorted(["fft", *taken, *closed.split(", ")]) == sorted(METHODS)
+    seconds = [float(n) * {"ms": 1e-3, "s": 1}[unit] for n, unit in re.findall(r"([\d.]+) (m?s)", others)]
+    assert seconds == sorted(seconds)
 
 
 @pytest.mark.parametrize(

@@ -433,6 +433,15 @@ FIRST = {
     "receptive_field": [5, 6, 7],
     "method": "direct",
     "why": "faster by far",
+    "candidates": [
+        {"method": "direct", "predicted_seconds": 0.5, "refused": None},
+        {"method": "winograd", "predicted_seconds": 0.1, "refused": "strides other than 1"},
+        {"method": "reference", "predicted_seconds": 3.0, "refused": None},
+        {"method": "fft", "predicted_seconds": 2.0, "refused": None},
+        {"method": "fft", "predicted_seconds": 1.0, "refused": None},
+        {"method": "fft", "predicted_seconds": 0.2, "refused": "needs 3.0 GiB"},
+        {"method": "pointwise", "predicted_seconds": 0.0, "refused": "the kernel has more than one voxel"},
+    ],
     "predicted_seconds": 0.5,
     "seconds": 0.25,
     "losses": {"activity": None, "kernel": 0.125},
@@ -452,6 +461,7 @@ SECOND = {
     "activation": "linear",
     "method": "fft",
     "why": "it was asked for",
+    "candidates": [{"method": "fft", "predicted_seconds": 2.0, "refused": None}],
     "seconds": 0.0025,
     "losses": {},
     "constraints": {},
@@ -526,11 +536,12 @@ def test_the_table_of_a_plan():
     lines = rendered(PLAN)
     assert lines[0] == "input  in.nii: 8x9x10 zyx, int16, spacing 2x3x4.1235 um, origin (10, -20, 30.25)"
     assert [row[-1] for row in cells(lines)] == ["predicted", "500 ms", "500 ms"]
-    assert lines[-7:-4] + lines[-3:] == [
+    assert lines[-8:-5] + lines[-4:] == [
         "output (no file): 6x8x4x6 czyx, uint8",
         "first: direct, faster by far",
         "first: loss activity none, kernel 0.125",
         "first: bias constraint NonNeg satisfied",
+        "    others: fft 1.0 s, reference 3.0 s; closed: winograd, pointwise",
         "[red]second: fft, it was asked for",
         "predicted: compute 1.3 s, arrays 3.0 MiB; 2 threads, x86-64-v3, float64",
     ]

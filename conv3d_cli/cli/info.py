@@ -82,7 +82,7 @@ def _facts(path: str | None) -> dict[str, Any]:
 
 
 def _machine() -> dict[str, Any]:
-    from conv3d_cli.engine import METHODS, isa
+    from conv3d_cli.engine import METHODS, isa, pace
     from conv3d_cli.limits import Limits
     from conv3d_cli.report.document import versions
 
@@ -92,10 +92,17 @@ def _machine() -> dict[str, Any]:
         "instruction sets": list(isa.available()),
         "methods": [f"{method.name}: {method.summary}" for method in METHODS.values()],
         "threads": limits.threads,
+        "costs": _costs(pace.active(limits.threads).measured),
         "memory": limits.memory,
         "memory source": limits.memory_source,
         "versions": versions(),
     }
+
+
+def _costs(measured: str | None) -> str:
+    return (
+        "as shipped; 'conv3d bench --calibrate' measures this machine" if measured is None else f"measured {measured}"
+    )
 
 
 def _spec(path: str) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from conv3d_cli.errors import UsageError
 def plan(**words: Any) -> None:
     """Show what a run would do: shapes, methods, memory, time.
 
-    Nothing is computed and only headers are read.
+    Nothing is computed and only headers are read. Below the table stands what the other methods would take, and which
+    are closed; -vv says why, and --json has it all.
 
     \b
     Example:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.report import words
@@ -178,10 +179,27 @@ def _remarks(layer: Document) -> list[str]:
     return remarks
 
 
+def _others(layer: Document) -> list[str]:
+    """Return what the other methods would take for a layer, the fastest first, and which are closed to it."""
+    ways: dict[str, float] = {}
+    for candidate in layer["candidates"]:
+        seconds = float("inf") if candidate["refused"] else candidate["predicted_seconds"]
+        ways[candidate["method"]] = min(seconds, ways.get(candidate["method"], seconds))
+    ways.pop(layer["method"], None)
+    others = [
+        f"{name} {words.duration(ways[name])}" for name in sorted(ways, key=ways.__getitem__) if isfinite(ways[name])
+    ]
+    closed = [name for name, seconds in ways.items() if not isfinite(seconds)]
+    parts = {"others": others, "closed": closed}
+    told = "; ".join(f"{name}: {', '.join(names)}" for name, names in parts.items() if names)
+    return [f"    {told}"] if told else []
+
+
 def _footer(document: Document) -> list[str]:
     lines = [f"note: {note}" for note in document["output"].get("notes", ())]
     for layer in document["layers"]:
         lines += [f"{words.printable(layer['name'])}: {sentence}" for sentence in _remarks(layer)]
+        lines += _others(layer) if document["report"] == "conv3d-plan" else []
     machine = f"{document['threads']} threads, {document['instruction_set']}, {document['compute_dtype']}"
     seconds, memory = document["seconds"], document["memory"]
     if document["report"] == "conv3d-plan":
