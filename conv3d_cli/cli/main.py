@@ -59,6 +59,7 @@ def cli(debug: bool) -> None:
       CONV3D_MAX_MEMORY  memory that arrays may take, e.g. 4G
       CONV3D_SEED        seed of weights that no file gives
       CONV3D_ISA         instruction set of the kernels: x86-64-v4, x86-64-v3, x86-64-v2 or generic
+      CONV3D_CACHE       folder that keeps what was measured on this machine
 
     \b
     Exit codes: 0 done, 1 internal error, 2 usage, 3 a spec, weights or volume cannot be used,

@@ -91,6 +91,9 @@ def parse(data: bytes, problems: Problems) -> Node:
         problems.raise_any()
         root = yaml.compose(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
+        if "nesting depth" in str(error.problem):  # libyaml looks far ahead, and gives up before it tells of depth 17
+            _check_events(yaml.parse(text, Loader=yaml.SafeLoader), problems)
+            problems.raise_any()
         problems.fail(*_syntax(error, text))
     if root is None or (isinstance(root, yaml.ScalarNode) and not root.style and not root.value):
         problems.fail(Place(1, 1), "the spec is empty: expected `layers:`, or the keys of one Conv3D")
