@@ -64,6 +64,16 @@ def error(problem: Problem, points: Triple) -> float:
     return ROUNDING[problem.dtype] * lost
 
 
+def gaps(problem: Problem) -> Triple:
+    """Return the dilation of each axis; that of an axis with one tap means nothing.
+
+    >>> gaps(Problem((9, 9, 9), (3, 3, 1), dilation=(1, 2, 5)))
+    (1, 2, 1)
+    """
+    d, h, w = (gap if taps > 1 else 1 for gap, taps in zip(problem.dilation, problem.kernel, strict=True))
+    return d, h, w
+
+
 def is_local(problem: Problem, points: Triple) -> bool:
     """Return whether no output is computed from inputs outside of its window, as F(2, 3) does with 0, 1, -1, infinity.
 
@@ -80,14 +90,15 @@ def layout_of(problem: Problem, points: Triple, threads: int, isa: str) -> Layou
     step = _step(problem, points)
     room = ROOM * second_level_cache() // ITEMSIZE[problem.dtype]
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-    deep, high, wide = (_splits(-(-n // m)) for n, m in zip(problem.output_size, step, strict=True))
+    gap = gaps(problem)
+    deep, high, wide = (_splits(-(-n // (m * g)), g) for n, m, g in zip(problem.output_size, step, gap, strict=True))
     best: Layout | None = None
     for across in wide[-2:]:
         for depth in deep[:4]:
             fitting = [
                 (depth, down, across)
                 for down in high
-                if _elements(channels, filters, points, step, (depth, down, across), lanes) <= room
+                if _elements(channels, filters, points, step, gap, (depth, down, across), lanes) <= room
             ]
             for tiles in fitting[-2:] or [(depth, high[0], across)]:
                 made = _finish(problem, points, step, tiles, threads, lanes, isa)
@@ -102,9 +113,9 @@ def weight_elements(problem: Problem, points: Triple) -> int:
     return prod(points) * problem.channels // problem.groups * problem.filters
 
 
-def _splits(tiles: int) -> list[int]:
-    """Sizes of nearly equal blocks along an axis, smallest first."""
-    return sorted({-(-tiles // parts) for parts in PARTS})
+def _splits(runs: int, gap: int) -> list[int]:
+    """Tiles of nearly equal blocks along an axis that has so many runs of ``gap`` tiles, smallest first."""
+    return sorted({-(-runs // parts) * gap for parts in PARTS})
 
 
 def _step(problem: Problem, points: Triple) -> Triple:
@@ -112,9 +123,9 @@ def _step(problem: Problem, points: Triple) -> Triple:
     return d, h, w
 
 
-def _elements(channels: int, filters: int, points: Triple, step: Triple, tiles: Triple, lanes: int) -> int:
+def _elements(channels: int, filters: int, points: Triple, step: Triple, gap: Triple, tiles: Triple, lanes: int) -> int:
     """Return how many elements a thread needs for its block; a little more than the kernels take."""
-    reach = [(n - 1) // m for n, m in zip(points, step, strict=True)]
+    reach = [(n - 1) // m * g for n, m, g in zip(points, step, gap, strict=True)]
     plane = tiles[1] * tiles[2]
     most = (-(-tiles[0] * plane // lanes) + 1) * lanes
     phase = (tiles[0] + reach[0]) * plane + 2 * lanes
@@ -144,14 +155,14 @@ def _finish(
     lanes: int,
     isa: str,
 ) -> Layout:
-    costs = COSTS[isa]
+    costs, gap = COSTS[isa], gaps(problem)
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-    elements = _elements(channels, filters, points, step, tiles, lanes)
+    elements = _elements(channels, filters, points, step, gap, tiles, lanes)
     scale = ITEMSIZE[problem.dtype] / 4
     plane = -(-tiles[1] * tiles[2] // lanes)
     volume = -(-tiles[0] * tiles[1] * tiles[2] // lanes)
     row = -(-tiles[2] // lanes)
-    span = [(t - 1) * m + n for t, m, n in zip(tiles, step, points, strict=True)]
+    span = [t * m + (n - m) * g for t, m, n, g in zip(tiles, step, points, gap, strict=True)]
     planes = span[0] * channels
     gather = planes * (
         span[1] * (costs.call + row * costs.operation * _forward(points[2]) + span[2] * costs.element * scale)
@@ -173,7 +184,8 @@ def _finish(
     slot = points[1] * points[2] * plane * lanes
     beyond = max(1 - second_level_cache() / (max(held) * slot * ITEMSIZE[problem.dtype]), 0.0)
     far = 2 * sum(held) * slot * scale * costs.far * beyond
-    blocks = prod(ceil(ceil(n / m) / t) for n, m, t in zip(problem.output_size, step, tiles, strict=True))
+    by_axis = zip(problem.output_size, step, gap, tiles, strict=True)
+    blocks = prod(ceil(ceil(n / (m * g)) * g / t) for n, m, g, t in by_axis)
     items = problem.batch * problem.groups * blocks
     used = min(threads, items)
     rounds = -(-items // used)

@@ -17,8 +17,18 @@ namespace CONV3D_UNIT {
 namespace {
 
 inline Index up(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
-inline Index reach(const WinogradAxis& a) { return (a.points - 1) / a.step; }
-inline Index span(const WinogradAxis& a, Index tiles) { return (tiles - 1) * a.step + a.points; }
+inline Index reach(const WinogradAxis& a) { return (a.points - 1) / a.step * a.dilation; }
+inline Index span(const WinogradAxis& a, Index tiles) { return tiles * a.step + (a.points - a.step) * a.dilation; }
+
+// Where a voxel of an axis is kept: by the phase of its run, and there beside the runs of the same phase.
+struct Place {
+    Index phase, at;
+};
+
+inline Place place(const WinogradAxis& a, Index voxel) {
+    const Index run = voxel / a.dilation;
+    return {run % a.step, run / a.step * a.dilation + voxel % a.dilation};
+}
 
 // Neither a multiple of a page nor of what makes many rows share one set of the cache.
 inline Index uncrowded(Index n, Index lanes, Index item_bytes) { return n * item_bytes % 1024 ? n : n + lanes; }
@@ -68,7 +78,10 @@ inline bool stopped(const WinogradTask& task) { return __atomic_load_n(task.stop
 
 // Where the inputs of tile 0 stand, for entries that are kept by phase.
 inline void phases(const WinogradAxis& axis, Index phase, Index next, Index* offsets) {
-    for (Index i = 0; i < axis.points; ++i) offsets[i] = i % axis.step * phase + i / axis.step * next;
+    for (Index i = 0; i < axis.points; ++i) {
+        const Place entry = place(axis, i * axis.dilation);
+        offsets[i] = entry.phase * phase + entry.at * next;
+    }
 }
 
 // One plane of one channel: B along W row by row, then along H; `to` is its place in the slots.
@@ -89,8 +102,9 @@ void gather_plane(const Work<T>& w, const T* plane, T* to) {
             if (t.x_strides[4] == 1) prefetch_row(from + t.x_strides[1] + begin, count);  // the next channel's
             fetch_row(from, t.x_strides[4], width.size, begin, count, w.row);
         }
-        split(width.step, w.row, w.packed, t.row, count / width.step);
-        T* line = w.lines + y % height.step * width.points * t.line + y / height.step * w.tiles[2];
+        split(width.step, width.dilation, w.row, w.packed, t.row, count / width.step);
+        const Place kept = place(height, y);
+        T* line = w.lines + kept.phase * width.points * t.line + kept.at * w.tiles[2];
         forward(width, w.packed, offsets, line, t.line, w.vectors(w.tiles[2]));
     }
     phases(height, width.points * t.line, w.tiles[2], offsets);
@@ -105,8 +119,9 @@ void gather(const Work<T>& w, const T* x) {
     for (Index z = 0; z < span(depth, w.tiles[0]); ++z) {
         if (stopped(t)) return;
         const Index at = w.first[0] * depth.step + z - depth.before;
+        const Place kept = place(depth, z);
         for (Index c = 0; c < t.channels; ++c) {
-            T* to = w.slots + c * t.channel + z % depth.step * t.phase + z / depth.step * w.plane;
+            T* to = w.slots + c * t.channel + kept.phase * t.phase + kept.at * w.plane;
             if (at >= 0 && at < depth.size) {
                 gather_plane(w, x + c * t.x_strides[1] + at * t.x_strides[2], to);
             } else {
@@ -156,10 +171,11 @@ void scatter_plane(const Work<T>& w, const T* from, T bias, T* out) {
         inverse(width, w.lines + j * width.points * t.line, t.line, w.rows + j * width.step * t.line, t.line, vectors,
                 bias);
     for (Index y = 0; y < rows; ++y) {
-        const T* phase = w.rows + y % height.step * width.step * t.line + y / height.step * w.tiles[2];
+        const Place kept = place(height, y);
+        const T* phase = w.rows + kept.phase * width.step * t.line + kept.at * w.tiles[2];
         T* to = out + y * t.out_strides[3];
         const bool straight = t.out_strides[4] == 1 && count == w.tiles[2] * width.step;
-        join(width.step, phase, t.line, straight ? to : w.row, w.tiles[2]);
+        join(width.step, width.dilation, phase, t.line, straight ? to : w.row, w.tiles[2]);
         if (!straight) put_row(w.row, to, t.out_strides[4], count);
     }
 }
@@ -170,10 +186,12 @@ void scatter(const Work<T>& w, T* out) {
     const WinogradAxis& depth = t.axes[0];
     const T* bias = t.bias ? static_cast<const T*>(t.bias) + w.group * t.filters : nullptr;
     const Index planes = least(w.tiles[0] * depth.step, depth.outputs - w.first[0] * depth.step);
-    for (Index z = 0; z < planes && !stopped(t); ++z)
+    for (Index z = 0; z < planes && !stopped(t); ++z) {
+        const Place kept = place(depth, z);
         for (Index f = 0; f < t.filters; ++f)
-            scatter_plane(w, w.slots + (f * depth.step + z % depth.step) * t.most_tiles + z / depth.step * w.plane,
+            scatter_plane(w, w.slots + (f * depth.step + kept.phase) * t.most_tiles + kept.at * w.plane,
                           bias ? bias[f] : T(0), out + f * t.out_strides[1] + z * t.out_strides[2]);
+    }
 }
 
 // Item number -> batch entry, group, block: the last varies fastest.
@@ -185,7 +203,8 @@ void run(const WinogradTask& t, Index item, void* scratch) {
     for (int i = 2; i >= 0; --i) {
         const WinogradAxis& a = t.axes[i];
         w.first[i] = item % a.blocks * a.tiles;
-        w.tiles[i] = least(a.tiles, (a.outputs + a.step - 1) / a.step - w.first[i]);
+        const Index run = a.step * a.dilation;
+        w.tiles[i] = least(a.tiles, (a.outputs + run - 1) / run * a.dilation - w.first[i]);
         item /= a.blocks;
     }
     w.plane = w.tiles[1] * w.tiles[2];
