@@ -94,7 +94,7 @@ void WinogradJob::check(const std::vector<WinogradAxisLayout>& axes, const Array
         require(a.dilation >= 1 && a.tiles >= 1 && out.shape[i + 2] >= 1, "outputs and tiles must be positive");
         require(a.tiles % a.dilation == 0, "tiles must be a multiple of the dilation");
         const std::size_t n = static_cast<std::size_t>(points), pairs = n / 2 - (n > 1 ? 1 : 0);
-        require(a.inputs.size() >= (n > 1 ? n + pairs * (n - 2) : 0) &&
+        require(a.inputs.size() >= pairs * (pairs + 1) &&
                     a.outputs.size() >= pairs * static_cast<std::size_t>(step),
                 "a matrix does not fit its tile");
     }

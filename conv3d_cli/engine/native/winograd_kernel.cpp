@@ -149,8 +149,7 @@ void multiply(const Work<T>& w) {
         for (Index q = 0; q < depth.points; ++q, weights += t.channels * t.filters)
             product(weights, t.filters, t.channels, w.values + q * values, w.sums + q * sums, t.most_tiles, vectors);
         for (Index f = 0; f < t.filters; ++f)
-            inverse(depth, w.sums + f * t.most_tiles, sums, slot + f * depth.step * t.most_tiles, t.most_tiles, vectors,
-                    T(0));
+            inverse(depth, w.sums + f * t.most_tiles, sums, slot + f * depth.step * t.most_tiles, t.most_tiles, vectors);
     }
 }
 
@@ -165,8 +164,7 @@ void scatter_plane(const Work<T>& w, const T* from, T bias, T* out) {
     if (t.out_strides[4] == 1)
         for (Index y = 0; y < rows; ++y) expect_row(out + y * t.out_strides[3], count);
     for (Index p = 0; p < width.points; ++p)
-        inverse(height, from + p * t.slot, width.points * t.slot, w.lines + p * t.line, width.points * t.line, vectors,
-                T(0));
+        inverse(height, from + p * t.slot, width.points * t.slot, w.lines + p * t.line, width.points * t.line, vectors);
     for (Index j = 0; j < height.step; ++j)
         inverse(width, w.lines + j * width.points * t.line, t.line, w.rows + j * width.step * t.line, t.line, vectors,
                 bias);

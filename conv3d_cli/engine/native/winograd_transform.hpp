@@ -1,6 +1,7 @@
-// Transforms along one axis. The points are 0, pairs +a and -a, infinity, so that in B
-//     the row of 0 has entries for x0, x2, ..., the row of infinity for x1, x3, ...,
-//     the rows of a pair are E + O and E - O, with E a sum over x2, x4, ... and O one over x1, x3, ...;
+// Transforms along one axis. The points are 0, pairs +a and -a, infinity. With M(x) = x Q(x^2) the product over all points,
+// and R = Q / (x^2 - a^2), both without a factor before their highest power,
+//     the row of 0 in B is Q over x0, x2, ..., the row of infinity is Q over x1, x3, ...,
+//     the rows of a pair are E + a O and E - a O, with E = R over x2, x4, ... and O = R over x1, x3, ...;
 // and in A the columns of a pair are a^j and (-a)^j: even outputs take the sum of a pair, odd ones the difference.
 #pragma once
 
@@ -10,34 +11,32 @@
 namespace conv3d {
 namespace CONV3D_UNIT {
 
-// Factors: N/2 for point 0, N/2 for infinity, then for each pair N/2-1 of E and N/2-1 of O.
+// Factors: N/2-1 of Q, then for each pair N/2-2 of R, and a.
 template <int N>
-constexpr int forward_factors = N == 1 ? 1 : N + (N / 2 - 1) * (N - 2);
+constexpr int forward_factors = N == 1 ? 1 : (N / 2 - 1) * (N / 2);
+
+// The sum of `Terms` factors times every other input, and of the next as it is.
+template <int Terms, class V>
+inline V alternate(const V* factors, const V* x) {
+    V sum = x[2 * Terms];
+    CONV3D_UNROLL
+    for (int i = 0; i < Terms; ++i) sum += x[2 * i] * factors[i];
+    return sum;
+}
 
 template <class T, int N>
 inline void forward_points(const typename Simd<T>::Vector (&b)[forward_factors<N>],
                            const typename Simd<T>::Vector (&x)[N], T* to, Index pitch) {
     using V = typename Simd<T>::Vector;
-    constexpr int half = N / 2;
-    V zero = x[0] * b[0], infinity = x[1] * b[half];
+    constexpr int pairs = N / 2 - 1;
+    store(to, alternate<pairs>(b, x));
+    store(to + (N - 1) * pitch, alternate<pairs>(b, x + 1));
     CONV3D_UNROLL
-    for (int i = 1; i < half; ++i) {
-        zero += x[2 * i] * b[i];
-        infinity += x[2 * i + 1] * b[half + i];
-    }
-    store(to, zero);
-    store(to + (N - 1) * pitch, infinity);
-    CONV3D_UNROLL
-    for (int pair = 0; pair < half - 1; ++pair) {
-        const int f = N + pair * (N - 2);
-        V even = x[2] * b[f], odd = x[1] * b[f + half - 1];
-        CONV3D_UNROLL
-        for (int i = 1; i < half - 1; ++i) {
-            even += x[2 * i + 2] * b[f + i];
-            odd += x[2 * i + 1] * b[f + half - 1 + i];
-        }
-        store(to + (2 * pair + 1) * pitch, even + odd);
-        store(to + (2 * pair + 2) * pitch, even - odd);
+    for (int pair = 0; pair < pairs; ++pair) {
+        const V* r = b + pairs * (pair + 1);
+        const V even = alternate<pairs - 1>(r, x + 2), odd = alternate<pairs - 1>(r, x + 1);
+        store(to + (2 * pair + 1) * pitch, even + r[pairs - 1] * odd);
+        store(to + (2 * pair + 2) * pitch, even - r[pairs - 1] * odd);
     }
 }
 
@@ -63,7 +62,7 @@ void forward_of(const T* factors, const T* from, const Index* offsets, T* to, In
 }
 
 // from[point * pitch + tile] -> to[output * to_pitch + tile], plus a bias. Factors: for each output N/2-1 powers.
-template <class T, int N, int M>
+template <class T, int N, int M, bool Biased>
 void inverse_of(const T* factors, const T* from, Index pitch, T* to, Index to_pitch, Index vectors, T bias) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
@@ -80,9 +79,17 @@ void inverse_of(const T* factors, const T* from, Index pitch, T* to, Index to_pi
         }
         CONV3D_UNROLL
         for (int j = 0; j < M; ++j) {
-            V y = j == 0 ? start + load(from) : j == M - 1 ? start + load(from + (N - 1) * pitch) : start;
+            const V* terms = j % 2 ? difference : sum;
+            V y = j == 0 ? terms[0] : terms[0] * a[j * pairs];
+            if (j == 0) y += load(from);
+            if (j == M - 1) y += load(from + (N - 1) * pitch);
+            if (Biased) y += start;
             CONV3D_UNROLL
-            for (int i = 0; i < pairs; ++i) y += (j % 2 ? difference[i] : sum[i]) * a[j * pairs + i];
+            for (int i = 1; i < pairs; ++i)
+                if (j == 0)
+                    y += terms[i];
+                else
+                    y += terms[i] * a[j * pairs + i];
             store(to + j * to_pitch, y);
         }
     }
@@ -98,12 +105,13 @@ template <class T>
 using Inverse = void (*)(const T*, const T*, Index, T*, Index, Index, T);
 
 // By the outputs of a tile: those that kernels of 2 to 5 taps have.
-template <class T>
+template <class T, bool Biased>
 inline Inverse<T> inverse_for(Index points, Index step) {
-    constexpr Inverse<T> of_four[] = {inverse_of<T, 4, 2>, inverse_of<T, 4, 3>};
-    constexpr Inverse<T> of_six[] = {inverse_of<T, 6, 2>, inverse_of<T, 6, 3>, inverse_of<T, 6, 4>, inverse_of<T, 6, 5>};
-    constexpr Inverse<T> of_eight[] = {inverse_of<T, 8, 4>, inverse_of<T, 8, 5>, inverse_of<T, 8, 6>,
-                                       inverse_of<T, 8, 7>};
+    constexpr Inverse<T> of_four[] = {inverse_of<T, 4, 2, Biased>, inverse_of<T, 4, 3, Biased>};
+    constexpr Inverse<T> of_six[] = {inverse_of<T, 6, 2, Biased>, inverse_of<T, 6, 3, Biased>,
+                                     inverse_of<T, 6, 4, Biased>, inverse_of<T, 6, 5, Biased>};
+    constexpr Inverse<T> of_eight[] = {inverse_of<T, 8, 4, Biased>, inverse_of<T, 8, 5, Biased>,
+                                       inverse_of<T, 8, 6, Biased>, inverse_of<T, 8, 7, Biased>};
     return points == 1   ? copy_biased<T>
            : points == 4 ? of_four[step - 2]
            : points == 6 ? of_six[step - 2]
@@ -120,9 +128,16 @@ inline void forward(const WinogradAxis& axis, const T* from, const Index* offset
 }
 
 template <class T>
+inline void inverse(const WinogradAxis& axis, const T* from, Index pitch, T* to, Index to_pitch, Index vectors) {
+    inverse_for<T, false>(axis.points, axis.step)(static_cast<const T*>(axis.outputs_of), from, pitch, to, to_pitch,
+                                                  vectors, T(0));
+}
+
+// The last of the three, which adds the bias.
+template <class T>
 inline void inverse(const WinogradAxis& axis, const T* from, Index pitch, T* to, Index to_pitch, Index vectors, T bias) {
-    inverse_for<T>(axis.points, axis.step)(static_cast<const T*>(axis.outputs_of), from, pitch, to, to_pitch, vectors,
-                                           bias);
+    inverse_for<T, true>(axis.points, axis.step)(static_cast<const T*>(axis.outputs_of), from, pitch, to, to_pitch,
+                                                 vectors, bias);
 }
 
 }  // namespace CONV3D_UNIT
