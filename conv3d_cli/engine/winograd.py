@@ -126,6 +126,7 @@ def run(
 def transformed(problem: Problem, kernel: Array, tile: Triple, threads: int) -> Any:
     """Return a kernel as the products of a tile read it: an object of the native module, which jobs only read."""
     module = isas.native()
+    assert module is not None
     matrices = [
         module.WinogradMatrix(step=n - k + 1, kernel=cook_toom(n - k + 1, k).kernel_factors)
         for n, k in zip(tile, problem.kernel, strict=True)
@@ -155,12 +156,12 @@ def _most_accurate(problem: Problem) -> Triple:
 def _candidate(problem: Problem, points: Triple, threads: int) -> Candidate:
     layout = active_layout(problem, points, threads)
     kernel = 2 * problem.taps * problem.channels // problem.groups * problem.filters  # kept, and to be compared with it
-    elements = weight_elements(problem, points) + kernel + layout.elements * min(threads, layout.items)
+    elements = weight_elements(problem, points) + kernel
     outputs = "x".join(map(str, layout.step))
     return Candidate(
         "winograd",
         seconds=layout.seconds,
-        scratch_bytes=elements * ITEMSIZE[problem.dtype],
+        scratch_bytes=elements * ITEMSIZE[problem.dtype] + layout.scratch_bytes * min(threads, layout.items),
         error=error(problem, points),
         local=is_local(problem, points),
         detail=f"tiles of {outputs} outputs, {isas.active()}",

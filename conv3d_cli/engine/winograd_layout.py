@@ -22,9 +22,11 @@ from conv3d_cli.limits import second_level_cache
 from conv3d_cli.shapes import Triple
 
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-ROOM = 2.5
+ROOM = 6
 """Second-level caches that a block may take at most, if there are smaller ones."""
 
+PAGE = 1 << 21
+"""Bytes of a huge page: memory of more than a quarter of one is asked for in whole ones."""
 
 POINTS = {1: (1,), 2: (4, 6), 3: (4, 6), 4: (6, 8), 5: (6, 8)}
 """Points of a tile along an axis, by the taps of the kernel."""
@@ -38,7 +40,7 @@ class Layout:
     step: Triple
     tiles: Triple
     items: int
-    elements: int
+    scratch_bytes: int
     seconds: float
 
 
@@ -92,20 +94,14 @@ def layout_of(problem: Problem, points: Triple, threads: int, isa: str) -> Layou
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
     gap = gaps(problem)
     deep, high, wide = (_splits(-(-n // (m * g)), g) for n, m, g in zip(problem.output_size, step, gap, strict=True))
-    best: Layout | None = None
-    for across in wide[-2:]:
-        for depth in deep[:4]:
-            fitting = [
-                (depth, down, across)
-                for down in high
-                if _elements(channels, filters, points, step, gap, (depth, down, across), lanes) <= room
-            ]
-            for tiles in fitting[-2:] or [(depth, high[0], across)]:
-                made = _finish(problem, points, step, tiles, threads, lanes, isa)
-                if best is None or made.seconds < best.seconds:
-                    best = made
-    assert best is not None
-    return best
+    blocks: list[Triple] = []
+    for across, depth in product(wide[-2:], deep[:4]):
+        down = [n for n in high if _elements(channels, filters, points, step, gap, (depth, n, across), lanes) <= room]
+        blocks += [(depth, n, across) for n in down[-3:]]
+    made = [
+        _finish(problem, points, step, tiles, threads, lanes, isa) for tiles in blocks or [(deep[0], high[0], wide[0])]
+    ]
+    return min(made, key=lambda layout: layout.seconds)
 
 
 def weight_elements(problem: Problem, points: Triple) -> int:
@@ -133,17 +129,22 @@ def _elements(channels: int, filters: int, points: Triple, step: Triple, gap: Tr
     row = tiles[2] + reach[2] + 2 * lanes
     line = (tiles[1] + reach[1]) * tiles[2] + 3 * lanes
     between = points[0] * ((channels + filters) * most + 2 * lanes)
-    rows = 2 * step[2] * row + step[1] * (points[2] + step[2]) * line
+    packed = step[2] * row * (1 + step[1] * (tiles[1] + reach[1]))
+    rows = packed + step[1] * (points[2] + step[2]) * line
     return points[1] * points[2] * slot + between + rows
+
+
+def _in_pages(size: int) -> int:
+    return -(-size // PAGE) * PAGE if size > PAGE // 4 else size
 
 
 def _forward(points: int) -> int:
     """Operations, loads and stores of the transform of an input vector."""
-    return 2 if points == 1 else 3 * points + (points // 2 - 1) * (points - 2) + points - 2
+    return 2 if points == 1 else points * (points // 2 + 1)
 
 
 def _inverse(points: int, step: int) -> int:
-    return 3 if points == 1 else points + step + (points // 2 - 1) * (2 + step) + 2
+    return 3 if points == 1 else points + step + (points // 2 - 1) * (2 + step)
 
 
 def _finish(
@@ -192,7 +193,7 @@ def _finish(
     memory = (problem.input_bytes + problem.output_bytes) * DIRECT_COSTS[isa].byte / min(used, MEMORY_THREADS)
     prepare = weight_elements(problem, points) * costs.prepare / used
     seconds = rounds * (gather + multiply + scatter + far + costs.item) + memory + prepare + costs.threads * used
-    return Layout(points, step, tiles, items, elements, seconds)
+    return Layout(points, step, tiles, items, _in_pages(elements * ITEMSIZE[problem.dtype]), seconds)
 
 
 def active_layout(problem: Problem, points: Triple, threads: int) -> Layout:

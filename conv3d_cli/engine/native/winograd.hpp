@@ -53,6 +53,7 @@ struct WinogradTask {
     Index batch, groups, channels, filters;  // channels and filters of one group
     Index most_tiles;                        // of a block, a multiple of a vector
     Index plane, phase, channel, slot;       // tiles of a plane rounded up; pitches within the slots
+    Index rows;                              // of a phase of H in a plane
     Index row, line;                         // pitches of a phase of W in a packed row, and of one of H after it
     const bool* stop;
 };

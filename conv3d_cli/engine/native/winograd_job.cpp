@@ -50,7 +50,13 @@ WinogradJob::WinogradJob(const WinogradKernels& kernels, const std::vector<Winog
         set_axis(i, axes[at], x.shape[at + 2], out.shape[at + 2]);
         total_ *= task_.axes[i].blocks;
     }
-    unit_.measure(task_, is_double_ ? 8 : 4, scratch_);
+    const Index item = is_double_ ? 8 : 4;
+    Index scratch = 0;
+    unit_.measure(task_, item, scratch);
+    scratch_bytes_ = scratch * item;
+    // Slots lie so far apart that each is on pages of its own: small ones are too many for the processor to keep in mind.
+    const Index page = static_cast<Index>(huge);
+    if (scratch_bytes_ > page / 4) scratch_bytes_ = ceil_div(scratch_bytes_, page) * page;
     if (bias.data) copy_bias(bias);
 }
 

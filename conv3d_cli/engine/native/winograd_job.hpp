@@ -26,7 +26,7 @@ class WinogradJob {
     void cancel() { __atomic_store_n(&stop_, true, __ATOMIC_RELAXED); }
     Index finished() const { return finished_; }
     Index total() const { return total_; }
-    Index scratch_bytes() const { return scratch_ * (is_double_ ? 8 : 4); }
+    Index scratch_bytes() const { return scratch_bytes_; }
 
   private:
     void check(const std::vector<WinogradAxisLayout>& axes, const Array& x, const Array& bias, const Array& out) const;
@@ -38,7 +38,7 @@ class WinogradJob {
     const bool is_double_;
     WinogradTask task_{};
     std::vector<char> factors_[3][2], bias_;
-    Index total_ = 0, scratch_ = 0;
+    Index total_ = 0, scratch_bytes_ = 0;
     bool stop_ = false;
     std::atomic<Index> next_{0}, finished_{0};
 };

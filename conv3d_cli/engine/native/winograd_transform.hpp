@@ -11,6 +11,11 @@
 namespace conv3d {
 namespace CONV3D_UNIT {
 
+// Transforms that follow each other: how many, and how far apart what they read and what they write lie.
+struct Repeat {
+    Index count, from, to;
+};
+
 // Factors: N/2-1 of Q, then for each pair N/2-2 of R, and a.
 template <int N>
 constexpr int forward_factors = N == 1 ? 1 : (N / 2 - 1) * (N / 2);
@@ -42,67 +47,77 @@ inline void forward_points(const typename Simd<T>::Vector (&b)[forward_factors<N
 
 // from[offsets[i] + tile] -> to[point * pitch + tile]. Factors and places are kept apart from memory that is written.
 template <class T, int N>
-void forward_of(const T* factors, const T* from, const Index* offsets, T* to, Index pitch, Index vectors) {
+void forward_of(const T* factors, const T* from, const Index* offsets, T* to, Index pitch, Index vectors,
+                Repeat repeat) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
     V b[forward_factors<N>], x[N];
     const T* places[N];
     if constexpr (N > 1)
         for (int i = 0; i < forward_factors<N>; ++i) b[i] = spread(factors[i]);
-    CONV3D_UNROLL
-    for (int i = 0; i < N; ++i) places[i] = from + offsets[i];
-    for (Index v = 0; v < vectors * lanes; v += lanes) {
+    for (; repeat.count > 0; --repeat.count, from += repeat.from, to += repeat.to) {
         CONV3D_UNROLL
-        for (int i = 0; i < N; ++i) x[i] = load(places[i] + v);
-        if constexpr (N == 1)
-            store(to + v, x[0]);
-        else
-            forward_points<T, N>(b, x, to + v, pitch);
+        for (int i = 0; i < N; ++i) places[i] = from + offsets[i];
+        for (Index v = 0; v < vectors * lanes; v += lanes) {
+            CONV3D_UNROLL
+            for (int i = 0; i < N; ++i) x[i] = load(places[i] + v);
+            if constexpr (N == 1)
+                store(to + v, x[0]);
+            else
+                forward_points<T, N>(b, x, to + v, pitch);
+        }
     }
 }
 
 // from[point * pitch + tile] -> to[output * to_pitch + tile], plus a bias. Factors: for each output N/2-1 powers.
 template <class T, int N, int M, bool Biased>
-void inverse_of(const T* factors, const T* from, Index pitch, T* to, Index to_pitch, Index vectors, T bias) {
+void inverse_of(const T* factors, const T* first, Index pitch, T* first_to, Index to_pitch, Index vectors,
+                Repeat repeat, T bias) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
     constexpr int pairs = N / 2 - 1;
     V a[M * pairs], sum[pairs], difference[pairs];
     for (int i = 0; i < M * pairs; ++i) a[i] = spread(factors[i]);
     const V start = spread(bias);
-    for (Index v = 0; v < vectors; ++v, from += lanes, to += lanes) {
-        CONV3D_UNROLL
-        for (int i = 0; i < pairs; ++i) {
-            const V plus = load(from + (2 * i + 1) * pitch), minus = load(from + (2 * i + 2) * pitch);
-            sum[i] = plus + minus;
-            difference[i] = plus - minus;
-        }
-        CONV3D_UNROLL
-        for (int j = 0; j < M; ++j) {
-            const V* terms = j % 2 ? difference : sum;
-            V y = j == 0 ? terms[0] : terms[0] * a[j * pairs];
-            if (j == 0) y += load(from);
-            if (j == M - 1) y += load(from + (N - 1) * pitch);
-            if (Biased) y += start;
+    for (; repeat.count > 0; --repeat.count, first += repeat.from, first_to += repeat.to) {
+        for (Index v = 0; v < vectors; ++v) {
+            const T* from = first + v * lanes;
+            T* to = first_to + v * lanes;
             CONV3D_UNROLL
-            for (int i = 1; i < pairs; ++i)
-                if (j == 0)
-                    y += terms[i];
-                else
-                    y += terms[i] * a[j * pairs + i];
-            store(to + j * to_pitch, y);
+            for (int i = 0; i < pairs; ++i) {
+                const V plus = load(from + (2 * i + 1) * pitch), minus = load(from + (2 * i + 2) * pitch);
+                sum[i] = plus + minus;
+                difference[i] = plus - minus;
+            }
+            CONV3D_UNROLL
+            for (int j = 0; j < M; ++j) {
+                const V* terms = j % 2 ? difference : sum;
+                V y = j == 0 ? terms[0] : terms[0] * a[j * pairs];
+                if (j == 0) y += load(from);
+                if (j == M - 1) y += load(from + (N - 1) * pitch);
+                if (Biased) y += start;
+                CONV3D_UNROLL
+                for (int i = 1; i < pairs; ++i)
+                    if (j == 0)
+                        y += terms[i];
+                    else
+                        y += terms[i] * a[j * pairs + i];
+                store(to + j * to_pitch, y);
+            }
         }
     }
 }
 
+
 template <class T>
-void copy_biased(const T*, const T* from, Index, T* to, Index, Index vectors, T bias) {
+void copy_biased(const T*, const T* from, Index, T* to, Index, Index vectors, Repeat repeat, T bias) {
     const typename Simd<T>::Vector start = spread(bias);
-    for (Index v = 0; v < vectors * Simd<T>::lanes; v += Simd<T>::lanes) store(to + v, load(from + v) + start);
+    for (; repeat.count > 0; --repeat.count, from += repeat.from, to += repeat.to)
+        for (Index v = 0; v < vectors * Simd<T>::lanes; v += Simd<T>::lanes) store(to + v, load(from + v) + start);
 }
 
 template <class T>
-using Inverse = void (*)(const T*, const T*, Index, T*, Index, Index, T);
+using Inverse = void (*)(const T*, const T*, Index, T*, Index, Index, Repeat, T);
 
 // By the outputs of a tile: those that kernels of 2 to 5 taps have.
 template <class T, bool Biased>
@@ -119,25 +134,28 @@ inline Inverse<T> inverse_for(Index points, Index step) {
 }
 
 template <class T>
-inline void forward(const WinogradAxis& axis, const T* from, const Index* offsets, T* to, Index pitch, Index vectors) {
+inline void forward(const WinogradAxis& axis, const T* from, const Index* offsets, T* to, Index pitch, Index vectors,
+                    Repeat repeat) {
     const auto run = axis.points == 1   ? forward_of<T, 1>
                      : axis.points == 4 ? forward_of<T, 4>
                      : axis.points == 6 ? forward_of<T, 6>
                                         : forward_of<T, 8>;
-    run(static_cast<const T*>(axis.inputs), from, offsets, to, pitch, vectors);
+    run(static_cast<const T*>(axis.inputs), from, offsets, to, pitch, vectors, repeat);
 }
 
 template <class T>
-inline void inverse(const WinogradAxis& axis, const T* from, Index pitch, T* to, Index to_pitch, Index vectors) {
+inline void inverse(const WinogradAxis& axis, const T* from, Index pitch, T* to, Index to_pitch, Index vectors,
+                    Repeat repeat) {
     inverse_for<T, false>(axis.points, axis.step)(static_cast<const T*>(axis.outputs_of), from, pitch, to, to_pitch,
-                                                  vectors, T(0));
+                                                  vectors, repeat, T(0));
 }
 
 // The last of the three, which adds the bias.
 template <class T>
-inline void inverse(const WinogradAxis& axis, const T* from, Index pitch, T* to, Index to_pitch, Index vectors, T bias) {
+inline void inverse(const WinogradAxis& axis, const T* from, Index pitch, T* to, Index to_pitch, Index vectors,
+                    Repeat repeat, T bias) {
     inverse_for<T, true>(axis.points, axis.step)(static_cast<const T*>(axis.outputs_of), from, pitch, to, to_pitch,
-                                                 vectors, bias);
+                                                 vectors, repeat, bias);
 }
 
 }  // namespace CONV3D_UNIT
