@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from itertools import product
@@ -16,8 +18,9 @@ from tolerances import assert_close
 
 from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, isa, settle, winograd
 from conv3d_cli.engine.cook_toom import cook_toom
+from conv3d_cli.engine.kept import Kept
 from conv3d_cli.engine.winograd_costs import LOST
-from conv3d_cli.engine.winograd_layout import active_layout, error, is_local, tiles_for
+from conv3d_cli.engine.winograd_layout import active_layout, error, is_local, tiles_for, weight_elements
 from conv3d_cli.errors import MethodError, OverLimit
 
 ROOM = Limits(threads=2, memory=1 << 33)
@@ -50,7 +53,8 @@ def check(problem, tile, monkeypatch, storages=(planar, planar), with_bias=True,
     """Compare every instruction set with the oracle, and three threads with one."""
     x, kernel, bias = arrays(problem, storages[0], seed)
     bias = bias if with_bias else None
-    want, magnitude = oracle(x, kernel, bias, padding=problem.padding, groups=problem.groups)
+    geometry = {"dilation": problem.dilation, "padding": problem.padding, "groups": problem.groups}
+    want, magnitude = oracle(x, kernel, bias, **geometry)
     # A tile rounds by all that is in it, also where an output sees little of it.
     magnitude = np.maximum(magnitude, np.abs(x).max() * np.abs(kernel).sum(axis=(0, 1, 2, 3)).max())
     magnitude *= np.prod([GROWTH[n] for n in tile])
@@ -102,10 +106,12 @@ def problems(draw):
     groups = draw(st.sampled_from((1, 1, 2, 3)))
     kernel = draw(triples(1, 5).filter(lambda k: max(k) > 1))
     padding = draw(st.tuples(*[st.tuples(st.integers(0, 4), st.integers(0, 4))] * 3))
-    size = draw(triples(5, 20))
+    dilation = draw(st.one_of(st.just((1, 1, 1)), triples(1, 4)))
+    size = tuple(draw(st.integers(0, 15)) + 1 + (k - 1) * d for k, d in zip(kernel, dilation, strict=True))
     return Problem(
         size,
         kernel,
+        dilation=dilation,
         padding=padding,
         batch=draw(st.integers(1, 2)),
         channels=groups * draw(st.sampled_from((1, 4, 5, 8))),
@@ -197,7 +203,6 @@ def test_values_that_would_spread_take_another_method():
     ("changed", "reason"),
     [
         ({"strides": (1, 2, 1)}, "strides other than 1"),
-        ({"dilation": (1, 1, 2)}, "dilation other than 1"),
         ({"kernel": (1, 1, 1)}, "a kernel of 1x1x1, not of 2 to 5 taps"),
         ({"kernel": (3, 6, 3)}, "a kernel of 3x6x3, not of 2 to 5 taps"),
         ({"channels": 3}, "fewer than 4 channels in a group"),
@@ -226,16 +231,47 @@ def test_dilation_of_an_axis_of_one_tap_means_nothing(monkeypatch):
 
 
 @needs_kernels
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("dilation", [2, 3, 4, 7])
+def test_every_size_with_a_dilation(axis, dilation, monkeypatch):
+    kernel = tuple(3 if i == axis else 2 for i in range(3))
+    gaps = tuple(dilation if i == axis else 1 for i in range(3))
+    for size in range(1, 41, 3):
+        sizes = tuple(size if i == axis else 4 for i in range(3))
+        problem = Problem(sizes, kernel, dilation=gaps, padding=((dilation, dilation),) * 3, channels=4, filters=2)
+        check(problem, (6, 4, 6) if size % 2 else (4, 6, 4), monkeypatch, seed=size)
+
+
+@needs_kernels
+@pytest.mark.parametrize("dilation", [(2, 2, 2), (3, 1, 5), (1, 4, 2)])
+def test_many_blocks_with_a_dilation(dilation, monkeypatch):
+    problem = Problem((30, 33, 60), (3, 3, 3), dilation=dilation, padding=((2, 2),) * 3, channels=24, filters=9)
+    assert active_layout(problem, (6, 6, 6), 2).items > 1
+    check(problem, (6, 6, 6), monkeypatch)
+
+
+@needs_kernels
+def test_a_tile_of_a_dilation_costs_about_what_one_without_does():
+    problem = cube(48, 3, channels=16, filters=16)
+    spread = replace(problem, dilation=(2, 2, 2), padding=((2, 2),) * 3)
+    once, twice = (choose(p, ROOM, "winograd") for p in (problem, spread))
+    assert once.seconds <= twice.seconds < 1.5 * once.seconds
+
+
+@needs_kernels
 @pytest.mark.parametrize("tile", [(4, 4, 4), (6, 6, 6), (8, 6, 4)])
+@pytest.mark.parametrize("dilation", [1, 3])
 @pytest.mark.parametrize(("channels", "filters"), [(4, 64), (32, 32), (100, 5)])
-def test_the_memory_that_is_stated_bounds_what_is_taken(tile, channels, filters):
-    problem = cube(48, 3, channels=channels, filters=filters)
+def test_the_memory_that_is_stated_bounds_what_is_taken(tile, dilation, channels, filters):
+    problem = cube(48, 3, channels=channels, filters=filters, dilation=(1, dilation, dilation))
     layout = active_layout(problem, tile, 2)
     module = isa.native()
     x, kernel, _ = arrays(problem)
     out = planar(problem.output_shape, "f4")
-    job = module.WinogradJob(isa.active(), winograd._axes(module, problem, layout), 1, x, kernel, None, out)
-    assert 0.7 * 4 * layout.elements < job.scratch_bytes <= 4 * layout.elements
+    kernels = winograd.transformed(problem, kernel, tile, 1)
+    assert kernels.bytes == 4 * weight_elements(problem, tile)
+    job = module.WinogradJob(kernels, winograd._axes(module, problem, layout), x, None, out)
+    assert 0.7 * layout.scratch_bytes < job.scratch_bytes <= layout.scratch_bytes
 
 
 @needs_kernels
@@ -247,7 +283,7 @@ def test_the_leanest_tile_is_offered_where_memory_is_short():
     with pytest.raises(OverLimit) as told:
         choose(problem, Limits(2, 1000), "winograd")
     least = told.value.needed - problem.input_bytes - problem.output_bytes
-    assert 0 < least < 0.8 * roomy.scratch_bytes
+    assert 0 < least < roomy.scratch_bytes
 
 
 @needs_kernels
@@ -277,14 +313,126 @@ def test_progress_ends_at_the_whole():
     assert heard == [1]
 
 
+@pytest.fixture
+def prepared(monkeypatch):
+    """What was transformed, in a process that has kept nothing yet."""
+    made, transform = [], winograd.transformed
+
+    def counted(problem, kernel, tile, threads):
+        made.append(tile)
+        return transform(problem, kernel, tile, threads)
+
+    monkeypatch.setattr(winograd, "transformed", counted)
+    monkeypatch.setattr(winograd, "KERNELS", Kept(1 << 24))
+    return made
+
+
+@needs_kernels
+def test_a_kernel_is_transformed_once_for_all_volumes_of_a_layer(prepared):
+    problem = cube(12, 3, channels=8, filters=6)
+    x, kernel, bias = arrays(problem)
+    first = convolve(problem, (6, 6, 6), x, kernel, bias)
+    np.testing.assert_array_equal(convolve(problem, (6, 6, 6), x, kernel.copy(), bias, threads=3), first)
+    larger = replace(problem, size=(15, 12, 20), batch=2)
+    convolve(larger, (6, 6, 6), arrays(larger)[0], kernel)
+    dilated = replace(problem, dilation=(2, 1, 3))
+    convolve(dilated, (6, 6, 6), x, kernel)
+    assert prepared == [(6, 6, 6)]
+
+
+@needs_kernels
+def test_what_changes_the_transformed_kernel_makes_a_new_one(prepared, monkeypatch):
+    problem = cube(8, 3, channels=8, filters=6)
+    x, kernel, _ = arrays(problem)
+    convolve(problem, (4, 4, 4), x, kernel)
+    doubled = 2 * convolve(problem, (4, 4, 4), x, kernel)
+    kernel *= 2
+    np.testing.assert_array_equal(convolve(problem, (4, 4, 4), x, kernel), doubled)
+    convolve(problem, (4, 6, 4), x, kernel)
+    grouped = replace(problem, channels=16, groups=2)
+    convolve(grouped, (4, 4, 4), np.concatenate([x, x], axis=1), kernel)
+    convolve(replace(problem, dtype="float64"), (4, 4, 4), x.astype("f8"), kernel.astype("f8"))
+    assert len(prepared) == 5
+    for name in ISAS[1:]:
+        monkeypatch.setenv(isa.VARIABLE, name)
+        convolve(problem, (4, 4, 4), x, kernel)
+    assert len(prepared) == 4 + len(ISAS)
+
+
+@needs_kernels
+def test_threads_share_what_was_kept(prepared):
+    problem = cube(10, 3, channels=8, filters=8)
+    x, kernel, bias = arrays(problem)
+    want = convolve(problem, (6, 6, 6), x, kernel, bias)
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(lambda _: convolve(problem, (6, 6, 6), x, kernel, bias), range(40)):
+            np.testing.assert_array_equal(got, want)
+    assert len(prepared) == 1
+
+
+@needs_kernels
+def test_a_job_holds_the_kernels_that_it_reads():
+    module, problem = isa.native(), cube(9, 3, channels=4, filters=4)
+    x, kernel, _ = arrays(problem)
+    want = convolve(problem, (4, 4, 4), x, kernel)
+    out, layout = planar(problem.output_shape, "f4"), active_layout(problem, (4, 4, 4), 1)
+    kernels = winograd.transformed(problem, kernel, (4, 4, 4), 1)
+    job = module.WinogradJob(kernels, winograd._axes(module, problem, layout), x, None, out)
+    del kernels
+    gc.collect()
+    others = [winograd.transformed(problem, 2 * kernel, (4, 4, 4), 1) for _ in range(4)]
+    job.work()
+    np.testing.assert_array_equal(out, want)
+    assert len(others) == 4
+
+
 @needs_kernels
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"step": 3}, "a tile needs 4, 6 or 8 points"),
-        ({"tiles": 0}, "must be positive"),
-        ({"inputs": [1.0]}, "a matrix does not fit its tile"),
+        ({"step": -2}, "a tile needs 4, 6 or 8 points"),
         ({"kernel": [1.0]}, "a matrix does not fit its tile"),
+    ],
+)
+def test_a_wrong_matrix_is_refused(changed, message):
+    module, kernel = isa.native(), np.ones((3, 3, 3, 4, 4), "f4")
+    right = {"step": 2, "kernel": cook_toom(2, 3).kernel_factors}
+    axes = [module.WinogradMatrix(**row) for row in (right, {**right, **changed}, right)]
+    with pytest.raises(ValueError, match=message):
+        module.WinogradKernels(isa.active(), axes, 1, kernel)
+
+
+@needs_kernels
+def test_kernels_are_prepared_from_what_they_were_sized_for():
+    problem = cube(6, 3, channels=4, filters=4)
+    x, kernel, _ = arrays(problem)
+    kernels = winograd.transformed(problem, kernel, (4, 4, 4), 1)
+    for wrong, piece, kind, message in (
+        (kernel[..., :2], 0, ValueError, "the kernel has another shape"),
+        (kernel, kernels.pieces, ValueError, "no such kernels"),
+        (kernel.astype("f8"), 0, TypeError, "the kernel has another dtype"),
+        (kernel.astype("i4"), 0, TypeError, "values must be float32 or float64"),
+    ):
+        with pytest.raises(kind, match=message):
+            kernels.prepare(wrong, piece)
+    axes = winograd._axes(isa.native(), problem, active_layout(problem, (4, 4, 4), 1))
+    for source, kind, message in (
+        (x[:, :2], ValueError, "channels, filters and groups do not fit together"),
+        (x.astype("f8"), TypeError, "must have one dtype"),
+    ):
+        with pytest.raises(kind, match=message):
+            isa.native().WinogradJob(kernels, axes, source, None, planar(problem.output_shape, source.dtype))
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"tiles": 0}, "must be positive"),
+        ({"dilation": 0}, "must be positive"),
+        ({"dilation": 2}, "tiles must be a multiple of the dilation"),
+        ({"inputs": [1.0]}, "a matrix does not fit its tile"),
         ({"outputs": []}, "a matrix does not fit its tile"),
     ],
 )
@@ -293,9 +441,10 @@ def test_a_wrong_layout_is_refused(changed, message):
     x, kernel, _ = arrays(problem)
     right = cook_toom(2, 3)
     given = {
-        "before": 1, "step": 2, "tiles": 3,
-        "inputs": right.input_factors, "kernel": right.kernel_factors, "outputs": right.output_factors,
+        "before": 1, "dilation": 1, "tiles": 3,
+        "inputs": right.input_factors, "outputs": right.output_factors,
     }  # fmt: skip
-    axes = [module.WinogradAxis(**given), module.WinogradAxis(**{**given, **changed}), module.WinogradAxis(**given)]
+    axes = [module.WinogradAxis(**row) for row in (given, {**given, **changed}, given)]
+    kernels = winograd.transformed(problem, kernel, (4, 4, 4), 1)
     with pytest.raises(ValueError, match=message):
-        module.WinogradJob(isa.active(), axes, 1, x, kernel, None, planar(problem.output_shape, "f4"))
+        module.WinogradJob(kernels, axes, x, None, planar(problem.output_shape, "f4"))

@@ -43,14 +43,13 @@ class CookToom:
 
     @property
     def input_factors(self) -> list[float]:
-        """B without its zeros: rows of 0 and of infinity, then of each pair half the sum and half the difference."""
-        first, last = self.inputs[0], self.inputs[-1]
-        if len(self.inputs) == 1:
-            return []
-        factors = [*first[::2], *last[1::2]]
-        for plus, minus in zip(self.inputs[1:-1:2], self.inputs[2:-1:2], strict=True):
-            factors += [(p + m) / 2 for p, m in zip(plus[2::2], minus[2::2], strict=True)]
-            factors += [(p - m) / 2 for p, m in zip(plus[1:-1:2], minus[1:-1:2], strict=True)]
+        """B without zeros, leading ones and what repeats: of M(x) / x, then of each pair M(x) / x(x^2 - a^2), and a.
+
+        Both are even polynomials, of which every other coefficient is kept, from the constant on.
+        """
+        factors = list(self.inputs[0][:-2:2])
+        for row in self.inputs[1:-1:2]:
+            factors += [*row[2:-2:2], row[-3]]
         return [float(f) for f in factors]
 
     @property

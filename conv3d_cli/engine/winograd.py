@@ -16,9 +16,10 @@ from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.cook_toom import cook_toom
+from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
 from conv3d_cli.engine.threads import Pieces, share
-from conv3d_cli.engine.winograd_layout import Layout, active_layout, error, is_local, tiles_for, weight_elements
+from conv3d_cli.engine.winograd_layout import Layout, active_layout, error, gaps, is_local, tiles_for, weight_elements
 from conv3d_cli.errors import MethodError
 from conv3d_cli.shapes import Triple
 
@@ -50,8 +51,6 @@ def refusal(problem: Problem) -> str | None:
         return f"no compiled kernel: {isas.why_missing()}"
     if problem.strides != (1, 1, 1):
         return "strides other than 1"
-    if any(d > 1 and k > 1 for d, k in zip(problem.dilation, problem.kernel, strict=True)):
-        return "dilation other than 1"
     if not 1 < max(problem.kernel) <= MOST_TAPS:
         return f"a kernel of {'x'.join(map(str, problem.kernel))}, not of 2 to {MOST_TAPS} taps"
     if problem.channels // problem.groups < FEWEST_CHANNELS:
@@ -104,20 +103,16 @@ def run(
         raise MethodError(f"method: 'winograd' cannot run: {isas.why_missing()}")
     layout = active_layout(problem, tile, threads)
     whole = out if _regular(out) else np.empty(out.shape, out.dtype)
-    arrays = [array if array is None or _regular(array) else array.copy() for array in (x, kernel, bias)]
-    job = module.WinogradJob(isas.active(), _axes(module, problem, layout), problem.groups, *arrays, whole)
-    inline = layout.seconds < INLINE_SECONDS
-    pieces = Pieces(range(job.kernels))
-
-    def prepare() -> None:
-        for number in pieces:
-            job.prepare(number)
-
-    if inline or weight_elements(problem, tile) < INLINE_WEIGHTS:
-        prepare()
-    else:
-        share(prepare, min(threads, job.kernels), stop=pieces.close)
-    if inline:
+    x, kernel = (array if _regular(array) else array.copy() for array in (x, kernel))
+    bias = bias if bias is None or _regular(bias) else bias.copy()
+    kernels = KERNELS.get(
+        ("winograd", isas.active(), tile, problem.groups),
+        kernel,
+        lambda: transformed(problem, kernel, tile, threads),
+        size=lambda made: made.bytes,
+    )
+    job = module.WinogradJob(kernels, _axes(module, problem, layout), x, bias, whole)
+    if layout.seconds < INLINE_SECONDS:
         job.work()
     else:
         report = (lambda: tick(job.done / job.total)) if tick is not None else None
@@ -126,6 +121,28 @@ def run(
         out[...] = whole
     if tick is not None:
         tick(1.0)
+
+
+def transformed(problem: Problem, kernel: Array, tile: Triple, threads: int) -> Any:
+    """Return a kernel as the products of a tile read it: an object of the native module, which jobs only read."""
+    module = isas.native()
+    assert module is not None
+    matrices = [
+        module.WinogradMatrix(step=n - k + 1, kernel=cook_toom(n - k + 1, k).kernel_factors)
+        for n, k in zip(tile, problem.kernel, strict=True)
+    ]
+    made = module.WinogradKernels(isas.active(), matrices, problem.groups, kernel)
+    pieces = Pieces(range(made.pieces))
+
+    def prepare() -> None:
+        for piece in pieces:
+            made.prepare(kernel, piece)
+
+    if weight_elements(problem, tile) < INLINE_WEIGHTS:
+        prepare()
+    else:
+        share(prepare, min(threads, made.pieces), stop=pieces.close)
+    return made
 
 
 def _keeps(problem: Problem, points: Triple, accuracy: Accuracy) -> bool:
@@ -138,12 +155,13 @@ def _most_accurate(problem: Problem) -> Triple:
 
 def _candidate(problem: Problem, points: Triple, threads: int) -> Candidate:
     layout = active_layout(problem, points, threads)
-    elements = weight_elements(problem, points) + layout.elements * min(threads, layout.items)
+    kernel = 2 * problem.taps * problem.channels // problem.groups * problem.filters  # kept, and to be compared with it
+    elements = weight_elements(problem, points) + kernel
     outputs = "x".join(map(str, layout.step))
     return Candidate(
         "winograd",
         seconds=layout.seconds,
-        scratch_bytes=elements * ITEMSIZE[problem.dtype],
+        scratch_bytes=elements * ITEMSIZE[problem.dtype] + layout.scratch_bytes * min(threads, layout.items),
         error=error(problem, points),
         local=is_local(problem, points),
         detail=f"tiles of {outputs} outputs, {isas.active()}",
@@ -154,15 +172,15 @@ def _candidate(problem: Problem, points: Triple, threads: int) -> Candidate:
 
 def _axes(module: Any, problem: Problem, layout: Layout) -> list[Any]:
     made = []
-    for taps, step, tiles, pads in zip(problem.kernel, layout.step, layout.tiles, problem.padding, strict=True):
+    by_axis = zip(problem.kernel, layout.step, gaps(problem), layout.tiles, problem.padding, strict=True)
+    for taps, step, gap, tiles, (before, _) in by_axis:
         matrices = cook_toom(step, taps)
         made.append(
             module.WinogradAxis(
-                before=pads[0],
-                step=step,
+                before=before,
+                dilation=gap,
                 tiles=tiles,
                 inputs=matrices.input_factors,
-                kernel=matrices.kernel_factors,
                 outputs=matrices.output_factors,
             )
         )

@@ -22,9 +22,11 @@ from conv3d_cli.limits import second_level_cache
 from conv3d_cli.shapes import Triple
 
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-ROOM = 2.5
+ROOM = 6
 """Second-level caches that a block may take at most, if there are smaller ones."""
 
+PAGE = 1 << 21
+"""Bytes of a huge page: memory of more than a quarter of one is asked for in whole ones."""
 
 POINTS = {1: (1,), 2: (4, 6), 3: (4, 6), 4: (6, 8), 5: (6, 8)}
 """Points of a tile along an axis, by the taps of the kernel."""
@@ -38,7 +40,7 @@ class Layout:
     step: Triple
     tiles: Triple
     items: int
-    elements: int
+    scratch_bytes: int
     seconds: float
 
 
@@ -64,6 +66,16 @@ def error(problem: Problem, points: Triple) -> float:
     return ROUNDING[problem.dtype] * lost
 
 
+def gaps(problem: Problem) -> Triple:
+    """Return the dilation of each axis; that of an axis with one tap means nothing.
+
+    >>> gaps(Problem((9, 9, 9), (3, 3, 1), dilation=(1, 2, 5)))
+    (1, 2, 1)
+    """
+    d, h, w = (gap if taps > 1 else 1 for gap, taps in zip(problem.dilation, problem.kernel, strict=True))
+    return d, h, w
+
+
 def is_local(problem: Problem, points: Triple) -> bool:
     """Return whether no output is computed from inputs outside of its window, as F(2, 3) does with 0, 1, -1, infinity.
 
@@ -80,21 +92,16 @@ def layout_of(problem: Problem, points: Triple, threads: int, isa: str) -> Layou
     step = _step(problem, points)
     room = ROOM * second_level_cache() // ITEMSIZE[problem.dtype]
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-    deep, high, wide = (_splits(-(-n // m)) for n, m in zip(problem.output_size, step, strict=True))
-    best: Layout | None = None
-    for across in wide[-2:]:
-        for depth in deep[:4]:
-            fitting = [
-                (depth, down, across)
-                for down in high
-                if _elements(channels, filters, points, step, (depth, down, across), lanes) <= room
-            ]
-            for tiles in fitting[-2:] or [(depth, high[0], across)]:
-                made = _finish(problem, points, step, tiles, threads, lanes, isa)
-                if best is None or made.seconds < best.seconds:
-                    best = made
-    assert best is not None
-    return best
+    gap = gaps(problem)
+    deep, high, wide = (_splits(-(-n // (m * g)), g) for n, m, g in zip(problem.output_size, step, gap, strict=True))
+    blocks: list[Triple] = []
+    for across, depth in product(wide[-2:], deep[:4]):
+        down = [n for n in high if _elements(channels, filters, points, step, gap, (depth, n, across), lanes) <= room]
+        blocks += [(depth, n, across) for n in down[-3:]]
+    made = [
+        _finish(problem, points, step, tiles, threads, lanes, isa) for tiles in blocks or [(deep[0], high[0], wide[0])]
+    ]
+    return min(made, key=lambda layout: layout.seconds)
 
 
 def weight_elements(problem: Problem, points: Triple) -> int:
@@ -102,9 +109,9 @@ def weight_elements(problem: Problem, points: Triple) -> int:
     return prod(points) * problem.channels // problem.groups * problem.filters
 
 
-def _splits(tiles: int) -> list[int]:
-    """Sizes of nearly equal blocks along an axis, smallest first."""
-    return sorted({-(-tiles // parts) for parts in PARTS})
+def _splits(runs: int, gap: int) -> list[int]:
+    """Tiles of nearly equal blocks along an axis that has so many runs of ``gap`` tiles, smallest first."""
+    return sorted({-(-runs // parts) * gap for parts in PARTS})
 
 
 def _step(problem: Problem, points: Triple) -> Triple:
@@ -112,9 +119,9 @@ def _step(problem: Problem, points: Triple) -> Triple:
     return d, h, w
 
 
-def _elements(channels: int, filters: int, points: Triple, step: Triple, tiles: Triple, lanes: int) -> int:
+def _elements(channels: int, filters: int, points: Triple, step: Triple, gap: Triple, tiles: Triple, lanes: int) -> int:
     """Return how many elements a thread needs for its block; a little more than the kernels take."""
-    reach = [(n - 1) // m for n, m in zip(points, step, strict=True)]
+    reach = [(n - 1) // m * g for n, m, g in zip(points, step, gap, strict=True)]
     plane = tiles[1] * tiles[2]
     most = (-(-tiles[0] * plane // lanes) + 1) * lanes
     phase = (tiles[0] + reach[0]) * plane + 2 * lanes
@@ -122,17 +129,22 @@ def _elements(channels: int, filters: int, points: Triple, step: Triple, tiles: 
     row = tiles[2] + reach[2] + 2 * lanes
     line = (tiles[1] + reach[1]) * tiles[2] + 3 * lanes
     between = points[0] * ((channels + filters) * most + 2 * lanes)
-    rows = 2 * step[2] * row + step[1] * (points[2] + step[2]) * line
+    packed = step[2] * row * (1 + step[1] * (tiles[1] + reach[1]))
+    rows = packed + step[1] * (points[2] + step[2]) * line
     return points[1] * points[2] * slot + between + rows
+
+
+def _in_pages(size: int) -> int:
+    return -(-size // PAGE) * PAGE if size > PAGE // 4 else size
 
 
 def _forward(points: int) -> int:
     """Operations, loads and stores of the transform of an input vector."""
-    return 2 if points == 1 else 3 * points + (points // 2 - 1) * (points - 2) + points - 2
+    return 2 if points == 1 else points * (points // 2 + 1)
 
 
 def _inverse(points: int, step: int) -> int:
-    return 3 if points == 1 else points + step + (points // 2 - 1) * (2 + step) + 2
+    return 3 if points == 1 else points + step + (points // 2 - 1) * (2 + step)
 
 
 def _finish(
@@ -144,14 +156,14 @@ def _finish(
     lanes: int,
     isa: str,
 ) -> Layout:
-    costs = COSTS[isa]
+    costs, gap = COSTS[isa], gaps(problem)
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-    elements = _elements(channels, filters, points, step, tiles, lanes)
+    elements = _elements(channels, filters, points, step, gap, tiles, lanes)
     scale = ITEMSIZE[problem.dtype] / 4
     plane = -(-tiles[1] * tiles[2] // lanes)
     volume = -(-tiles[0] * tiles[1] * tiles[2] // lanes)
     row = -(-tiles[2] // lanes)
-    span = [(t - 1) * m + n for t, m, n in zip(tiles, step, points, strict=True)]
+    span = [t * m + (n - m) * g for t, m, n, g in zip(tiles, step, points, gap, strict=True)]
     planes = span[0] * channels
     gather = planes * (
         span[1] * (costs.call + row * costs.operation * _forward(points[2]) + span[2] * costs.element * scale)
@@ -173,14 +185,15 @@ def _finish(
     slot = points[1] * points[2] * plane * lanes
     beyond = max(1 - second_level_cache() / (max(held) * slot * ITEMSIZE[problem.dtype]), 0.0)
     far = 2 * sum(held) * slot * scale * costs.far * beyond
-    blocks = prod(ceil(ceil(n / m) / t) for n, m, t in zip(problem.output_size, step, tiles, strict=True))
+    by_axis = zip(problem.output_size, step, gap, tiles, strict=True)
+    blocks = prod(ceil(ceil(n / (m * g)) * g / t) for n, m, g, t in by_axis)
     items = problem.batch * problem.groups * blocks
     used = min(threads, items)
     rounds = -(-items // used)
     memory = (problem.input_bytes + problem.output_bytes) * DIRECT_COSTS[isa].byte / min(used, MEMORY_THREADS)
     prepare = weight_elements(problem, points) * costs.prepare / used
     seconds = rounds * (gather + multiply + scatter + far + costs.item) + memory + prepare + costs.threads * used
-    return Layout(points, step, tiles, items, elements, seconds)
+    return Layout(points, step, tiles, items, _in_pages(elements * ITEMSIZE[problem.dtype]), seconds)
 
 
 def active_layout(problem: Problem, points: Triple, threads: int) -> Layout:

@@ -7,6 +7,10 @@
 // Vectors hold neighbouring tiles. Tile t of an axis reads the entries t * m + i: kept apart by their phase i % m, they
 // stand next to each other at t + i / m, so that every vector of every axis is one load, and tiles of several rows or
 // planes fill it together.
+//
+// With dilation d the voxels v of one remainder v % d are a convolution of their own. A run of d neighbouring voxels
+// takes the place of a voxel then: tile T = t * d + p reads the voxels (t * m + i) * d + p, and the entries i of
+// neighbouring tiles are neighbours again.
 #pragma once
 
 #include "task.hpp"
@@ -19,14 +23,21 @@ constexpr Index kernel_channels = 2;  // whose kernels are transformed together
 struct WinogradAxis {
     Index size, outputs;     // voxels of the input and of the output
     Index before;            // zeros before the input
-    Index taps;              // of the kernel, r
     Index step;              // outputs of a tile, m
     Index points;            // n; 1 where the kernel has one tap, which leaves the axis alone
-    Index tiles;             // tiles of a block; the last block may have fewer
+    Index dilation;          // d
+    Index tiles;             // tiles of a block, a multiple of the dilation; the last block may have fewer
     Index blocks;            // blocks along the axis
     const void* inputs;      // B: the factors of `forward`, winograd_transform.hpp
     const void* outputs_of;  // A: the factors of `inverse`
-    const double* kernel;    // G, a row a point
+};
+
+// Transformed kernels, [group][point][block of filters][channel][filter], and what is needed to make them.
+struct WinogradFilters {
+    Index groups, channels, filters;  // channels and filters of one group
+    Index taps[3], points[3];
+    const double* factors[3];  // G, a row a point
+    void* weights;
 };
 
 // Sizes are in elements; a slot is what one point of H x W holds: first [channel][phase][plane of tiles], then
@@ -35,13 +46,14 @@ struct WinogradTask {
     const void* x;
     void* out;
     const void* bias;  // one for each filter, contiguous, or null
-    void* weights;     // [group][point][block of filters][channel][filter]
+    const void* weights;  // as those of WinogradFilters
     Index x_strides[5];
     Index out_strides[5];
     WinogradAxis axes[3];
     Index batch, groups, channels, filters;  // channels and filters of one group
     Index most_tiles;                        // of a block, a multiple of a vector
     Index plane, phase, channel, slot;       // tiles of a plane rounded up; pitches within the slots
+    Index rows;                              // of a phase of H in a plane
     Index row, line;                         // pitches of a phase of W in a packed row, and of one of H after it
     const bool* stop;
 };
@@ -50,8 +62,8 @@ struct WinogradTask {
 struct WinogradUnit {
     const char* name;
     void (*measure)(WinogradTask&, Index item_bytes, Index& scratch);
-    void (*weights_float)(const WinogradTask&, const float* kernel, const Index* strides, Index group, Index channel);
-    void (*weights_double)(const WinogradTask&, const double* kernel, const Index* strides, Index group, Index channel);
+    void (*weights_float)(const WinogradFilters&, const float* kernel, const Index* strides, Index group, Index channel);
+    void (*weights_double)(const WinogradFilters&, const double* kernel, const Index* strides, Index group, Index channel);
     void (*run_float)(const WinogradTask&, Index item, void* scratch);
     void (*run_double)(const WinogradTask&, Index item, void* scratch);
     double (*largest_float)(const void* values, Index count);

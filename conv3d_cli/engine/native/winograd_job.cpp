@@ -1,34 +1,14 @@
 #include "winograd_job.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <new>
 #include <stdexcept>
 
-#include "units.hpp"
+#include "memory.hpp"
 
 namespace conv3d {
 
-namespace generic {
-extern const WinogradUnit winograd;
-}
-#if defined(CONV3D_X86_UNITS)
-namespace v4 {
-extern const WinogradUnit winograd;
-}
-namespace v3 {
-extern const WinogradUnit winograd;
-}
-namespace v2 {
-extern const WinogradUnit winograd;
-}
-#endif
-
 namespace {
-
-constexpr std::size_t line = 64;
 
 void require(bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(what);
@@ -50,40 +30,33 @@ std::vector<char> as_bytes(const std::vector<double>& values, bool is_double) {
 
 }  // namespace
 
-const WinogradUnit& find_winograd(const std::string& isa) {
-    const std::string name = find_unit(isa).name;
-#if defined(CONV3D_X86_UNITS)
-    for (const WinogradUnit* unit : {&v4::winograd, &v3::winograd, &v2::winograd})
-        if (unit->name == name) return *unit;
-#endif
-    return generic::winograd;
-}
-
-WinogradJob::WinogradJob(const std::string& isa, bool is_double, const std::vector<WinogradAxisLayout>& axes,
-                         Index groups, const Array& x, const Array& kernel, const Array& bias, const Array& out)
-    : unit_(find_winograd(isa)), is_double_(is_double), kernel_(kernel) {
-    check(axes, groups, x, kernel, bias, out);
+WinogradJob::WinogradJob(const WinogradKernels& kernels, const std::vector<WinogradAxisLayout>& axes, const Array& x,
+                         const Array& bias, const Array& out)
+    : filters_(kernels.filters()), unit_(kernels.unit()), is_double_(kernels.is_double()) {
+    check(axes, x, bias, out);
     task_.x = x.data;
     task_.out = out.data;
+    task_.weights = filters_.weights;
     std::copy(x.strides.begin(), x.strides.end(), task_.x_strides);
     std::copy(out.strides.begin(), out.strides.end(), task_.out_strides);
     task_.batch = x.shape[0];
-    task_.groups = groups;
-    task_.channels = kernel.shape[3];
-    task_.filters = kernel.shape[4] / groups;
+    task_.groups = filters_.groups;
+    task_.channels = filters_.channels;
+    task_.filters = filters_.filters;
     task_.stop = &stop_;
-    total_ = task_.batch * groups;
-    Index points = 1;
+    total_ = task_.batch * task_.groups;
     for (int i = 0; i < 3; ++i) {
         const std::size_t at = static_cast<std::size_t>(i);
-        set_axis(i, axes[at], x.shape[at + 2], out.shape[at + 2], kernel.shape[at]);
+        set_axis(i, axes[at], x.shape[at + 2], out.shape[at + 2]);
         total_ *= task_.axes[i].blocks;
-        points *= task_.axes[i].points;
     }
     const Index item = is_double_ ? 8 : 4;
-    unit_.measure(task_, item, scratch_);
-    weights_.resize(static_cast<std::size_t>(points * task_.channels * task_.filters * groups * item));
-    task_.weights = weights_.data();
+    Index scratch = 0;
+    unit_.measure(task_, item, scratch);
+    scratch_bytes_ = scratch * item;
+    // Slots lie so far apart that each is on pages of its own: small ones are too many for the processor to keep in mind.
+    const Index page = static_cast<Index>(huge);
+    if (scratch_bytes_ > page / 4) scratch_bytes_ = ceil_div(scratch_bytes_, page) * page;
     if (bias.data) copy_bias(bias);
 }
 
@@ -96,71 +69,51 @@ void WinogradJob::copy_bias(const Array& bias) {
     task_.bias = bias_.data();
 }
 
-void WinogradJob::set_axis(int i, const WinogradAxisLayout& layout, Index size, Index outputs, Index taps) {
-    kernel_factors_[i] = layout.kernel;
+void WinogradJob::set_axis(int i, const WinogradAxisLayout& layout, Index size, Index outputs) {
     factors_[i][0] = as_bytes(layout.inputs, is_double_);
     factors_[i][1] = as_bytes(layout.outputs, is_double_);
-    WinogradAxis& axis = task_.axes[i];
-    axis = {size,
-            outputs,
-            layout.before,
-            taps,
-            layout.step,
-            layout.step + taps - 1,
-            layout.tiles,
-            ceil_div(ceil_div(outputs, layout.step), layout.tiles),
-            factors_[i][0].data(),
-            factors_[i][1].data(),
-            kernel_factors_[i].data()};
+    const Index points = filters_.points[i], step = points - filters_.taps[i] + 1;
+    const Index tiles = ceil_div(outputs, step * layout.dilation) * layout.dilation;
+    task_.axes[i] = {size,
+                     outputs,
+                     layout.before,
+                     step,
+                     points,
+                     layout.dilation,
+                     layout.tiles,
+                     ceil_div(tiles, layout.tiles),
+                     factors_[i][0].data(),
+                     factors_[i][1].data()};
 }
 
 // The layout comes from Python, and a wrong one would write anywhere: what keeps memory safe is checked here.
-void WinogradJob::check(const std::vector<WinogradAxisLayout>& axes, Index groups, const Array& x, const Array& kernel,
-                        const Array& bias, const Array& out) const {
-    require(x.shape.size() == 5 && kernel.shape.size() == 5 && out.shape.size() == 5 && axes.size() == 3,
-            "x, kernel and out need 5 axes, the layout 3");
-    require(groups > 0 && x.shape[1] == kernel.shape[3] * groups && kernel.shape[4] % groups == 0 &&
-                out.shape[1] == kernel.shape[4] && out.shape[0] == x.shape[0],
+void WinogradJob::check(const std::vector<WinogradAxisLayout>& axes, const Array& x, const Array& bias,
+                        const Array& out) const {
+    require(x.shape.size() == 5 && out.shape.size() == 5 && axes.size() == 3, "x and out need 5 axes, the layout 3");
+    require(x.shape[1] == filters_.channels * filters_.groups && out.shape[1] == filters_.filters * filters_.groups &&
+                out.shape[0] == x.shape[0],
             "channels, filters and groups do not fit together");
-    require(!bias.data || (bias.shape.size() == 1 && bias.shape[0] == kernel.shape[4]), "bias needs one value a filter");
+    require(!bias.data || (bias.shape.size() == 1 && bias.shape[0] == out.shape[1]), "bias needs one value a filter");
     for (std::size_t i = 0; i < 3; ++i) {
         const WinogradAxisLayout& a = axes[i];
-        const Index taps = kernel.shape[i], points = a.step + taps - 1;
-        require(taps >= 1 && taps <= most_taps &&
-                    (points == 4 || points == 6 || points == 8 || (taps == 1 && points == 1)),
-                "a tile needs 4, 6 or 8 points, or 1 where the kernel has one tap");
-        require((points == 1 || (taps >= 2 && a.step >= 2)) && a.tiles >= 1 && out.shape[i + 2] >= 1,
-                "outputs and tiles must be positive");
+        const Index points = filters_.points[i], step = points - filters_.taps[i] + 1;
+        require(a.dilation >= 1 && a.tiles >= 1 && out.shape[i + 2] >= 1, "outputs and tiles must be positive");
+        require(a.tiles % a.dilation == 0, "tiles must be a multiple of the dilation");
         const std::size_t n = static_cast<std::size_t>(points), pairs = n / 2 - (n > 1 ? 1 : 0);
-        require(a.inputs.size() >= (n > 1 ? n + pairs * (n - 2) : 0) &&
-                    a.kernel.size() == n * static_cast<std::size_t>(taps) &&
-                    a.outputs.size() >= pairs * static_cast<std::size_t>(a.step),
+        require(a.inputs.size() >= pairs * (pairs + 1) &&
+                    a.outputs.size() >= pairs * static_cast<std::size_t>(step),
                 "a matrix does not fit its tile");
     }
 }
 
-Index WinogradJob::kernels() const { return task_.groups * ceil_div(task_.channels, kernel_channels); }
-
-void WinogradJob::prepare(Index kernel) {
-    require(kernel >= 0 && kernel < kernels(), "no such kernels");
-    const Index each = ceil_div(task_.channels, kernel_channels);
-    const Index group = kernel / each, channel = kernel % each * kernel_channels;
-    if (is_double_)
-        unit_.weights_double(task_, static_cast<const double*>(kernel_.data), kernel_.strides.data(), group, channel);
-    else
-        unit_.weights_float(task_, static_cast<const float*>(kernel_.data), kernel_.strides.data(), group, channel);
-}
-
 void WinogradJob::work() {
-    const std::size_t bytes = static_cast<std::size_t>(scratch_) * (is_double_ ? 8 : 4);
-    void* memory = nullptr;
-    if (posix_memalign(&memory, line, bytes) != 0) throw std::bad_alloc();
-    const std::unique_ptr<void, decltype(&std::free)> scratch(memory, &std::free);
-    std::memset(memory, 0, bytes);  // lanes without a tile compute too, and subnormal numbers would slow them down
+    const std::size_t bytes = static_cast<std::size_t>(scratch_bytes());
+    const auto scratch = allocate(bytes);
+    std::memset(scratch.get(), 0, bytes);  // lanes without a tile compute too, and subnormal numbers would slow them
     const auto run = is_double_ ? unit_.run_double : unit_.run_float;
     for (Index item = next_++; item < total_; item = next_++) {
         if (__atomic_load_n(&stop_, __ATOMIC_RELAXED)) return;
-        run(task_, item, memory);
+        run(task_, item, scratch.get());
         ++finished_;
     }
 }

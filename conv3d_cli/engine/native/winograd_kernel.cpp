@@ -17,8 +17,23 @@ namespace CONV3D_UNIT {
 namespace {
 
 inline Index up(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
-inline Index reach(const WinogradAxis& a) { return (a.points - 1) / a.step; }
-inline Index span(const WinogradAxis& a, Index tiles) { return (tiles - 1) * a.step + a.points; }
+inline Index reach(const WinogradAxis& a) { return (a.points - 1) / a.step * a.dilation; }
+inline Index span(const WinogradAxis& a, Index tiles) { return tiles * a.step + (a.points - a.step) * a.dilation; }
+
+// Where the voxels of an axis are kept, one after the other: by the phase of their run, beside the runs of that phase.
+struct Place {
+    Index phase = 0, at = 0, of_run = 0;
+
+    void advance(const WinogradAxis& a) {
+        ++at;
+        if (++of_run < a.dilation) return;
+        of_run = 0;
+        if (++phase < a.step)
+            at -= a.dilation;
+        else
+            phase = 0;
+    }
+};
 
 // Neither a multiple of a page nor of what makes many rows share one set of the cache.
 inline Index uncrowded(Index n, Index lanes, Index item_bytes) { return n * item_bytes % 1024 ? n : n + lanes; }
@@ -43,7 +58,7 @@ Parts parts_of(const WinogradTask& t, Index lanes) {
     p.values = a[1].points * a[2].points * t.slot;
     p.sums = p.values + a[0].points * (t.channels * t.most_tiles + lanes);
     p.packed = p.sums + a[0].points * (t.filters * t.most_tiles + lanes);
-    p.lines = p.packed + a[2].step * t.row;
+    p.lines = p.packed + a[1].step * t.rows * a[2].step * t.row;
     p.rows = p.lines + a[1].step * a[2].points * t.line;
     p.row = p.rows + a[1].step * a[2].step * t.line;
     p.end = p.row + a[2].step * t.row;
@@ -59,6 +74,7 @@ void measure(WinogradTask& t, Index item_bytes, Index& scratch) {
     t.channel = a[0].step * t.phase;
     const Index slot = up(most(t.channels * t.channel, t.filters * a[0].step * t.most_tiles) + lanes, lanes);
     t.slot = uncrowded(slot, lanes, item_bytes);
+    t.rows = a[1].tiles + reach(a[1]);
     t.row = up(a[2].tiles + reach(a[2]) + lanes, lanes);
     t.line = uncrowded(up((a[1].tiles + reach(a[1])) * a[2].tiles + lanes, lanes), lanes, item_bytes);
     scratch = parts_of(t, lanes).end;
@@ -68,7 +84,8 @@ inline bool stopped(const WinogradTask& task) { return __atomic_load_n(task.stop
 
 // Where the inputs of tile 0 stand, for entries that are kept by phase.
 inline void phases(const WinogradAxis& axis, Index phase, Index next, Index* offsets) {
-    for (Index i = 0; i < axis.points; ++i) offsets[i] = i % axis.step * phase + i / axis.step * next;
+    for (Index i = 0; i < axis.points; ++i)
+        offsets[i] = i % axis.step * phase + i / axis.step * axis.dilation * next;
 }
 
 // One plane of one channel: B along W row by row, then along H; `to` is its place in the slots.
@@ -79,7 +96,9 @@ void gather_plane(const Work<T>& w, const T* plane, T* to) {
     Index offsets[most_points];
     phases(width, t.row, 1, offsets);
     const Index count = (w.tiles[2] + reach(width)) * width.step;
-    for (Index y = 0; y < span(height, w.tiles[1]); ++y) {
+    const Index rows = span(height, w.tiles[1]), packed_row = width.step * t.row, packed_phase = t.rows * packed_row;
+    Place kept;
+    for (Index y = 0; y < rows; ++y, kept.advance(height)) {
         const Index at = w.first[1] * height.step + y - height.before;
         if (at < 0 || at >= height.size) {
             clear(w.row, count);
@@ -89,24 +108,28 @@ void gather_plane(const Work<T>& w, const T* plane, T* to) {
             if (t.x_strides[4] == 1) prefetch_row(from + t.x_strides[1] + begin, count);  // the next channel's
             fetch_row(from, t.x_strides[4], width.size, begin, count, w.row);
         }
-        split(width.step, w.row, w.packed, t.row, count / width.step);
-        T* line = w.lines + y % height.step * width.points * t.line + y / height.step * w.tiles[2];
-        forward(width, w.packed, offsets, line, t.line, w.vectors(w.tiles[2]));
+        split(width.step, width.dilation, w.row, w.packed + kept.phase * packed_phase + kept.at * packed_row, t.row,
+              count / width.step);
+    }
+    for (Index r = 0; r < height.step; ++r) {
+        const Index runs = (rows / height.dilation - r + height.step - 1) / height.step;
+        forward(width, w.packed + r * packed_phase, offsets, w.lines + r * width.points * t.line, t.line,
+                w.vectors(w.tiles[2]), {runs * height.dilation, packed_row, w.tiles[2]});
     }
     phases(height, width.points * t.line, w.tiles[2], offsets);
-    for (Index p = 0; p < width.points; ++p)
-        forward(height, w.lines + p * t.line, offsets, to + p * t.slot, width.points * t.slot, w.vectors(w.plane));
+    forward(height, w.lines, offsets, to, width.points * t.slot, w.vectors(w.plane), {width.points, t.line, t.slot});
 }
 
 template <class T>
 void gather(const Work<T>& w, const T* x) {
     const WinogradTask& t = w.task;
     const WinogradAxis& depth = t.axes[0];
-    for (Index z = 0; z < span(depth, w.tiles[0]); ++z) {
+    Place kept;
+    for (Index z = 0; z < span(depth, w.tiles[0]); ++z, kept.advance(depth)) {
         if (stopped(t)) return;
         const Index at = w.first[0] * depth.step + z - depth.before;
         for (Index c = 0; c < t.channels; ++c) {
-            T* to = w.slots + c * t.channel + z % depth.step * t.phase + z / depth.step * w.plane;
+            T* to = w.slots + c * t.channel + kept.phase * t.phase + kept.at * w.plane;
             if (at >= 0 && at < depth.size) {
                 gather_plane(w, x + c * t.x_strides[1] + at * t.x_strides[2], to);
             } else {
@@ -129,13 +152,11 @@ void multiply(const Work<T>& w) {
     for (Index p = 0; p < points; ++p) {
         if (stopped(t)) return;
         T* slot = w.slots + p * t.slot;
-        for (Index c = 0; c < t.channels; ++c)
-            forward(depth, slot + c * t.channel, offsets, w.values + c * t.most_tiles, values, vectors);
+        forward(depth, slot, offsets, w.values, values, vectors, {t.channels, t.channel, t.most_tiles});
         for (Index q = 0; q < depth.points; ++q, weights += t.channels * t.filters)
             product(weights, t.filters, t.channels, w.values + q * values, w.sums + q * sums, t.most_tiles, vectors);
-        for (Index f = 0; f < t.filters; ++f)
-            inverse(depth, w.sums + f * t.most_tiles, sums, slot + f * depth.step * t.most_tiles, t.most_tiles, vectors,
-                    T(0));
+        inverse(depth, w.sums, sums, slot, t.most_tiles, vectors,
+                {t.filters, t.most_tiles, depth.step * t.most_tiles});
     }
 }
 
@@ -149,17 +170,16 @@ void scatter_plane(const Work<T>& w, const T* from, T bias, T* out) {
     const Index count = least(w.tiles[2] * width.step, width.outputs - w.first[2] * width.step);
     if (t.out_strides[4] == 1)
         for (Index y = 0; y < rows; ++y) expect_row(out + y * t.out_strides[3], count);
-    for (Index p = 0; p < width.points; ++p)
-        inverse(height, from + p * t.slot, width.points * t.slot, w.lines + p * t.line, width.points * t.line, vectors,
-                T(0));
-    for (Index j = 0; j < height.step; ++j)
-        inverse(width, w.lines + j * width.points * t.line, t.line, w.rows + j * width.step * t.line, t.line, vectors,
-                bias);
-    for (Index y = 0; y < rows; ++y) {
-        const T* phase = w.rows + y % height.step * width.step * t.line + y / height.step * w.tiles[2];
+    inverse(height, from, width.points * t.slot, w.lines, width.points * t.line, vectors,
+            {width.points, t.slot, t.line});
+    inverse(width, w.lines, t.line, w.rows, t.line, vectors,
+            {height.step, width.points * t.line, width.step * t.line}, bias);
+    Place kept;
+    for (Index y = 0; y < rows; ++y, kept.advance(height)) {
+        const T* phase = w.rows + kept.phase * width.step * t.line + kept.at * w.tiles[2];
         T* to = out + y * t.out_strides[3];
         const bool straight = t.out_strides[4] == 1 && count == w.tiles[2] * width.step;
-        join(width.step, phase, t.line, straight ? to : w.row, w.tiles[2]);
+        join(width.step, width.dilation, phase, t.line, straight ? to : w.row, w.tiles[2]);
         if (!straight) put_row(w.row, to, t.out_strides[4], count);
     }
 }
@@ -170,10 +190,12 @@ void scatter(const Work<T>& w, T* out) {
     const WinogradAxis& depth = t.axes[0];
     const T* bias = t.bias ? static_cast<const T*>(t.bias) + w.group * t.filters : nullptr;
     const Index planes = least(w.tiles[0] * depth.step, depth.outputs - w.first[0] * depth.step);
-    for (Index z = 0; z < planes && !stopped(t); ++z)
+    Place kept;
+    for (Index z = 0; z < planes && !stopped(t); ++z, kept.advance(depth)) {
         for (Index f = 0; f < t.filters; ++f)
-            scatter_plane(w, w.slots + (f * depth.step + z % depth.step) * t.most_tiles + z / depth.step * w.plane,
+            scatter_plane(w, w.slots + (f * depth.step + kept.phase) * t.most_tiles + kept.at * w.plane,
                           bias ? bias[f] : T(0), out + f * t.out_strides[1] + z * t.out_strides[2]);
+    }
 }
 
 // Item number -> batch entry, group, block: the last varies fastest.
@@ -185,7 +207,8 @@ void run(const WinogradTask& t, Index item, void* scratch) {
     for (int i = 2; i >= 0; --i) {
         const WinogradAxis& a = t.axes[i];
         w.first[i] = item % a.blocks * a.tiles;
-        w.tiles[i] = least(a.tiles, (a.outputs + a.step - 1) / a.step - w.first[i]);
+        const Index run = a.step * a.dilation;
+        w.tiles[i] = least(a.tiles, (a.outputs + run - 1) / run * a.dilation - w.first[i]);
         item /= a.blocks;
     }
     w.plane = w.tiles[1] * w.tiles[2];

@@ -20,27 +20,42 @@ namespace {
 
 // One convolution's job, together with the arrays that it points into.
 struct HeldWinograd {
-    Readable x, kernel;
+    Readable x;
     std::optional<Readable> bias;
     Writable out;
     WinogradJob job;
 };
 
-void construct(HeldWinograd* at, const std::string& isa, const std::vector<WinogradAxisLayout>& axes, Index groups,
-               Readable x, Readable kernel, std::optional<Readable> bias, Writable out) {
-    const bool wide = is_double(x, kernel, bias, out);
+void construct(HeldWinograd* at, const WinogradKernels& kernels, const std::vector<WinogradAxisLayout>& axes,
+               Readable x, std::optional<Readable> bias, Writable out) {
+    if (is_double(x, bias ? *bias : x, {}, out) != kernels.is_double())
+        throw nb::type_error("x and the kernels must have one dtype");
     const Array described_bias = bias ? describe(*bias) : Array{};
-    const Array arrays[3] = {describe(x), describe(kernel), describe(out)};
-    new (at) HeldWinograd{std::move(x),
-                          std::move(kernel),
-                          std::move(bias),
-                          std::move(out),
-                          {isa, wide, axes, groups, arrays[0], arrays[1], described_bias, arrays[2]}};
+    const Array arrays[2] = {describe(x), describe(out)};
+    new (at) HeldWinograd{std::move(x), std::move(bias), std::move(out),
+                          {kernels, axes, arrays[0], described_bias, arrays[1]}};
+}
+
+bool of_doubles(const Readable& values) {
+    const bool wide = values.dtype() == nb::dtype<double>();
+    if (!wide && values.dtype() != nb::dtype<float>()) throw nb::type_error("values must be float32 or float64");
+    return wide;
+}
+
+void construct_kernels(WinogradKernels* at, const std::string& isa, const std::vector<WinogradMatrix>& axes,
+                       Index groups, const Readable& kernel) {
+    new (at) WinogradKernels(isa, of_doubles(kernel), axes, groups, describe(kernel).shape);
+}
+
+void prepare(WinogradKernels& kernels, const Readable& kernel, Index piece) {
+    if (of_doubles(kernel) != kernels.is_double()) throw nb::type_error("the kernel has another dtype");
+    const Array described = describe(kernel);
+    const nb::gil_scoped_release released;
+    kernels.prepare(described, piece);
 }
 
 double largest(const std::string& isa, const Readable& values) {
-    const bool wide = values.dtype() == nb::dtype<double>();
-    if (!wide && values.dtype() != nb::dtype<float>()) throw nb::type_error("values must be float32 or float64");
+    const bool wide = of_doubles(values);
     if (values.ndim() != 1 || (values.shape(0) > 1 && values.stride(0) != 1))
         throw nb::value_error("values must lie side by side");
     const WinogradUnit& unit = find_winograd(isa);
@@ -54,26 +69,34 @@ void bind_winograd(nb::module_& m) {
     m.def("largest", &largest, nb::arg("isa"), nb::arg("values"),
           "The largest magnitude of contiguous values; infinite or NaN if any of them is.");
 
+    nb::class_<WinogradMatrix>(m, "WinogradMatrix", "Outputs of a tile along one axis, and what transforms a kernel.")
+        .def(
+            "__init__",
+            [](WinogradMatrix* at, Index step, std::vector<double> kernel) {
+                new (at) WinogradMatrix{step, std::move(kernel)};
+            },
+            nb::kw_only(), nb::arg("step"), nb::arg("kernel"));
+
+    nb::class_<WinogradKernels>(m, "WinogradKernels", "Transformed kernels; any number of jobs may read them.")
+        .def("__init__", &construct_kernels, nb::arg("isa"), nb::arg("axes"), nb::arg("groups"), nb::arg("kernel"))
+        .def("prepare", &prepare, nb::arg("kernel"), nb::arg("piece"), "Transform the kernels of a few channels.")
+        .def_prop_ro("pieces", &WinogradKernels::pieces,
+                     "How many times to prepare, each once, before any job works with them.")
+        .def_prop_ro("bytes", &WinogradKernels::bytes, "Memory that they take.");
+
     nb::class_<WinogradAxisLayout>(m, "WinogradAxis", "How one axis is cut into tiles, and the matrices of a tile.")
         .def(
             "__init__",
-            [](WinogradAxisLayout* at, Index before, Index step, Index tiles, std::vector<double> inputs,
-               std::vector<double> kernel, std::vector<double> outputs) {
-                new (at) WinogradAxisLayout{before,           step, tiles, std::move(inputs), std::move(kernel),
-                                            std::move(outputs)};
+            [](WinogradAxisLayout* at, Index before, Index dilation, Index tiles, std::vector<double> inputs,
+               std::vector<double> outputs) {
+                new (at) WinogradAxisLayout{before, dilation, tiles, std::move(inputs), std::move(outputs)};
             },
-            nb::kw_only(), nb::arg("before"), nb::arg("step"), nb::arg("tiles"), nb::arg("inputs"), nb::arg("kernel"),
+            nb::kw_only(), nb::arg("before"), nb::arg("dilation"), nb::arg("tiles"), nb::arg("inputs"),
             nb::arg("outputs"));
 
     nb::class_<HeldWinograd>(m, "WinogradJob", "One convolution; any number of threads may work on it.")
-        .def("__init__", &construct, nb::arg("isa"), nb::arg("axes"), nb::arg("groups"), nb::arg("x"),
-             nb::arg("kernel"), nb::arg("bias").none(), nb::arg("out"))
-        .def(
-            "prepare", [](HeldWinograd& held, Index kernel) { held.job.prepare(kernel); }, nb::arg("kernel"),
-            nb::call_guard<nb::gil_scoped_release>(), "Transform the kernels of a few channels.")
-        .def_prop_ro(
-            "kernels", [](const HeldWinograd& held) { return held.job.kernels(); },
-            "How many times to prepare, each once, before any thread calls work().")
+        .def("__init__", &construct, nb::keep_alive<1, 2>(), nb::arg("kernels"), nb::arg("axes"), nb::arg("x"),
+             nb::arg("bias").none(), nb::arg("out"))
         .def(
             "work", [](HeldWinograd& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
             "Compute blocks until none is left.")

@@ -1,4 +1,5 @@
-// Rows between arrays of any strides and the phases of winograd.hpp: entry t * step + r of a row is entry t of phase r.
+// Rows between arrays of any strides and the phases of winograd.hpp: run t * step + r of a row is run t of phase r. A run
+// holds as many voxels as the dilation; `Run` is 0 where it is none of those compiled for.
 #pragma once
 
 #include "pack.hpp"
@@ -6,34 +7,51 @@
 namespace conv3d {
 namespace CONV3D_UNIT {
 
-template <class T, int Step>
-void split_row(const T* __restrict from, T* __restrict to, Index pitch, Index count) {
-    for (Index t = 0; t < count; ++t) {
+template <class T, int Step, int Run>
+void split_row(const T* __restrict from, T* __restrict to, Index pitch, Index run, Index count) {
+    const Index length = Run ? Run : run;
+    for (Index t = 0; t < count; t += length) {
         CONV3D_UNROLL
-        for (int r = 0; r < Step; ++r) to[r * pitch + t] = from[t * Step + r];
+        for (int r = 0; r < Step; ++r)
+            for (Index i = 0; i < length; ++i) to[r * pitch + t + i] = from[t * Step + r * length + i];
     }
 }
 
-template <class T, int Step>
-void join_row(const T* __restrict from, Index pitch, T* __restrict to, Index count) {
-    for (Index t = 0; t < count; ++t) {
+template <class T, int Step, int Run>
+void join_row(const T* __restrict from, Index pitch, T* __restrict to, Index run, Index count) {
+    const Index length = Run ? Run : run;
+    for (Index t = 0; t < count; t += length) {
         CONV3D_UNROLL
-        for (int r = 0; r < Step; ++r) to[t * Step + r] = from[r * pitch + t];
+        for (int r = 0; r < Step; ++r)
+            for (Index i = 0; i < length; ++i) to[t * Step + r * length + i] = from[r * pitch + t + i];
     }
 }
 
+template <class T, int Run>
+inline void split_runs(Index step, const T* from, T* to, Index pitch, Index run, Index count) {
+    constexpr decltype(&split_row<T, 1, Run>) steps[] = {
+        split_row<T, 1, Run>, split_row<T, 2, Run>, split_row<T, 3, Run>, split_row<T, 4, Run>,
+        split_row<T, 5, Run>, split_row<T, 6, Run>, split_row<T, 7, Run>};
+    steps[step - 1](from, to, pitch, run, count);
+}
+
+template <class T, int Run>
+inline void join_runs(Index step, const T* from, Index pitch, T* to, Index run, Index count) {
+    constexpr decltype(&join_row<T, 1, Run>) steps[] = {
+        join_row<T, 1, Run>, join_row<T, 2, Run>, join_row<T, 3, Run>, join_row<T, 4, Run>,
+        join_row<T, 5, Run>, join_row<T, 6, Run>, join_row<T, 7, Run>};
+    steps[step - 1](from, pitch, to, run, count);
+}
+
+// `count` tiles, a multiple of `run`.
 template <class T>
-inline void split(Index step, const T* from, T* to, Index pitch, Index count) {
-    constexpr decltype(&split_row<T, 1>) steps[] = {split_row<T, 1>, split_row<T, 2>, split_row<T, 3>, split_row<T, 4>,
-                                                    split_row<T, 5>, split_row<T, 6>, split_row<T, 7>};
-    steps[step - 1](from, to, pitch, count);
+inline void split(Index step, Index run, const T* from, T* to, Index pitch, Index count) {
+    (run == 1 ? split_runs<T, 1> : run == 2 ? split_runs<T, 2> : split_runs<T, 0>)(step, from, to, pitch, run, count);
 }
 
 template <class T>
-inline void join(Index step, const T* from, Index pitch, T* to, Index count) {
-    constexpr decltype(&join_row<T, 1>) steps[] = {join_row<T, 1>, join_row<T, 2>, join_row<T, 3>, join_row<T, 4>,
-                                                   join_row<T, 5>, join_row<T, 6>, join_row<T, 7>};
-    steps[step - 1](from, pitch, to, count);
+inline void join(Index step, Index run, const T* from, Index pitch, T* to, Index count) {
+    (run == 1 ? join_runs<T, 1> : run == 2 ? join_runs<T, 2> : join_runs<T, 0>)(step, from, pitch, to, run, count);
 }
 
 // The entries of one row from `begin`, which may lie before the row or end beyond it: zeros there.

@@ -9,12 +9,12 @@ namespace conv3d {
 namespace CONV3D_UNIT {
 
 // to[a][point][b] = sum over taps of G[point][tap] * from[a][tap][b], for `before` x `after` values of a and b.
-inline void apply_kernel(const WinogradAxis& axis, const double* from, Index before, Index after, double* to) {
-    for (Index a = 0; a < before; ++a, from += axis.taps * after)
-        for (Index p = 0; p < axis.points; ++p, to += after) {
-            const double* g = axis.kernel + p * axis.taps;
+inline void apply_kernel(const WinogradFilters& t, int axis, const double* from, Index before, Index after, double* to) {
+    for (Index a = 0; a < before; ++a, from += t.taps[axis] * after)
+        for (Index p = 0; p < t.points[axis]; ++p, to += after) {
+            const double* g = t.factors[axis] + p * t.taps[axis];
             for (Index b = 0; b < after; ++b) to[b] = g[0] * from[b];
-            for (Index k = 1; k < axis.taps; ++k)
+            for (Index k = 1; k < t.taps[axis]; ++k)
                 for (Index b = 0; b < after; ++b) to[b] += g[k] * from[k * after + b];
         }
 }
@@ -22,30 +22,29 @@ inline void apply_kernel(const WinogradAxis& axis, const double* from, Index bef
 // The kernels of some channels of one group: G along W, H and D in float64, filed by point. Those of two channels fill a
 // line of the cache.
 template <class T>
-void weights(const WinogradTask& t, const T* kernel, const Index* s, Index group, Index channel) {
-    const WinogradAxis* a = t.axes;
+void weights(const WinogradFilters& t, const T* kernel, const Index* s, Index group, Index channel) {
     constexpr Index widest = kernel_channels * most_product_filters, cube = most_points * most_points * most_points;
     double taps[most_taps * most_taps * most_taps * widest], one[cube * widest], two[cube * widest];
-    const Index points = a[1].points * a[2].points, pairs = t.channels * t.filters;
+    const Index points = t.points[1] * t.points[2], pairs = t.channels * t.filters;
     const Index channels = least(kernel_channels, t.channels - channel);
-    T* to = static_cast<T*>(t.weights) + group * points * a[0].points * pairs;
+    T* to = static_cast<T*>(t.weights) + group * points * t.points[0] * pairs;
     for (Index f = 0, width; f < t.filters; f += width) {
         width = block_of_filters(t.filters - f, most_product_filters);
         const Index count = channels * width;
         double* tap = taps;
-        for (Index z = 0; z < a[0].taps; ++z)
-            for (Index y = 0; y < a[1].taps; ++y)
-                for (Index x = 0; x < a[2].taps; ++x)
+        for (Index z = 0; z < t.taps[0]; ++z)
+            for (Index y = 0; y < t.taps[1]; ++y)
+                for (Index x = 0; x < t.taps[2]; ++x)
                     for (Index c = channel; c < channel + channels; ++c)
                         for (Index i = 0; i < width; ++i)
                             *tap++ = kernel[z * s[0] + y * s[1] + x * s[2] + c * s[3] +
                                             (group * t.filters + f + i) * s[4]];
-        apply_kernel(a[2], taps, a[0].taps * a[1].taps, count, one);
-        apply_kernel(a[1], one, a[0].taps, a[2].points * count, two);
-        apply_kernel(a[0], two, 1, points * count, one);
-        for (Index q = 0; q < a[0].points; ++q)
+        apply_kernel(t, 2, taps, t.taps[0] * t.taps[1], count, one);
+        apply_kernel(t, 1, one, t.taps[0], t.points[2] * count, two);
+        apply_kernel(t, 0, two, 1, points * count, one);
+        for (Index q = 0; q < t.points[0]; ++q)
             for (Index p = 0; p < points; ++p) {
-                T* place = to + (p * a[0].points + q) * pairs + f * t.channels + channel * width;
+                T* place = to + (p * t.points[0] + q) * pairs + f * t.channels + channel * width;
                 for (Index i = 0; i < count; ++i) place[i] = static_cast<T>(one[(q * points + p) * count + i]);
             }
     }

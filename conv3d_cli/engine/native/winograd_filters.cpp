@@ -1,0 +1,83 @@
+#include "winograd_filters.hpp"
+
+#include <stdexcept>
+
+#include "units.hpp"
+
+namespace conv3d {
+
+namespace generic {
+extern const WinogradUnit winograd;
+}
+#if defined(CONV3D_X86_UNITS)
+namespace v4 {
+extern const WinogradUnit winograd;
+}
+namespace v3 {
+extern const WinogradUnit winograd;
+}
+namespace v2 {
+extern const WinogradUnit winograd;
+}
+#endif
+
+namespace {
+
+void require(bool holds, const char* what) {
+    if (!holds) throw std::invalid_argument(what);
+}
+
+}  // namespace
+
+const WinogradUnit& find_winograd(const std::string& isa) {
+    const std::string name = find_unit(isa).name;
+#if defined(CONV3D_X86_UNITS)
+    for (const WinogradUnit* unit : {&v4::winograd, &v3::winograd, &v2::winograd})
+        if (unit->name == name) return *unit;
+#endif
+    return generic::winograd;
+}
+
+// The matrices come from Python, and wrong ones would read or write anywhere: they are checked here.
+WinogradKernels::WinogradKernels(const std::string& isa, bool is_double, const std::vector<WinogradMatrix>& axes,
+                                 Index groups, const std::vector<Index>& shape)
+    : unit_(find_winograd(isa)), is_double_(is_double), shape_(shape) {
+    require(shape.size() == 5 && axes.size() == 3, "a kernel needs 5 axes, its matrices are 3");
+    require(groups > 0 && shape[3] > 0 && shape[4] > 0 && shape[4] % groups == 0,
+            "channels, filters and groups do not fit together");
+    filters_ = {groups, shape[3], shape[4] / groups, {}, {}, {}, nullptr};
+    Index count = shape[3] * shape[4];
+    for (int i = 0; i < 3; ++i) {
+        const WinogradMatrix& a = axes[static_cast<std::size_t>(i)];
+        const Index taps = shape[static_cast<std::size_t>(i)], points = a.step + taps - 1;
+        require(taps >= 1 && taps <= most_taps &&
+                    (taps == 1 ? points == 1 : a.step >= 2 && (points == 4 || points == 6 || points == 8)),
+                "a tile needs 4, 6 or 8 points and two outputs, or 1 where the kernel has one tap");
+        require(static_cast<Index>(a.kernel.size()) == points * taps, "a matrix does not fit its tile");
+        factors_[i] = a.kernel;
+        filters_.taps[i] = taps;
+        filters_.points[i] = points;
+        filters_.factors[i] = factors_[i].data();
+        count *= points;
+    }
+    bytes_ = count * (is_double ? 8 : 4);
+    weights_ = allocate(static_cast<std::size_t>(bytes_));
+    filters_.weights = weights_.get();
+}
+
+Index WinogradKernels::pieces() const {
+    return filters_.groups * ((filters_.channels + kernel_channels - 1) / kernel_channels);
+}
+
+void WinogradKernels::prepare(const Array& kernel, Index piece) {
+    require(kernel.shape == shape_, "the kernel has another shape");
+    require(piece >= 0 && piece < pieces(), "no such kernels");
+    const Index each = pieces() / filters_.groups;
+    const Index group = piece / each, channel = piece % each * kernel_channels;
+    if (is_double_)
+        unit_.weights_double(filters_, static_cast<const double*>(kernel.data), kernel.strides.data(), group, channel);
+    else
+        unit_.weights_float(filters_, static_cast<const float*>(kernel.data), kernel.strides.data(), group, channel);
+}
+
+}  // namespace conv3d
