@@ -96,7 +96,7 @@ def cases(count, seed):
         problem = Problem(
             size=tuple(int(n) for n in rng.integers(1, 41 if count % 8 == 0 else 20, 3)),
             kernel=kernel,
-            strides=(int(rng.integers(1, 4)), int(rng.integers(1, 4)), 1),
+            strides=tuple(int(n) for n in rng.integers(1, 4, 3)),
             dilation=dilation,
             padding=tuple((int(a), int(b)) for a, b in rng.integers(0, 6, (3, 2))),
             batch=int(rng.integers(1, 3)),
@@ -134,6 +134,102 @@ def test_every_shape_agrees_with_the_oracle_in_one_thread_and_in_two(name, monke
         want, magnitude = oracle(x, kernel, bias, problem.strides, problem.padding, problem.dilation, problem.groups)
         terms = problem.taps * problem.channels // problem.groups
         assert_close("separable", problem.dtype, outs[0], want, magnitude, terms)
+
+
+def boxes(count, seed):
+    rng = np.random.default_rng(seed)
+    while count:
+        kernel = tuple(int(n) for n in rng.choice([1, 3, 9, 10, 12, 15, 17, 24], 3))
+        dilation = tuple(int(n) for n in rng.integers(1, 3, 3))
+        problem = Problem(
+            size=tuple(int(n) for n in rng.integers(1, 41, 3)),
+            kernel=kernel,
+            strides=(dilation[0], int(rng.integers(1, 3)), int(rng.integers(1, 3))),
+            dilation=dilation,
+            padding=tuple((int(a), int(b)) for a, b in rng.integers(0, 25, (3, 2))),
+            channels=2,
+            dtype=str(rng.choice(["float32", "float64"])),
+        )
+        if 0 in problem.output_size:
+            continue
+        count -= 1
+        lines = [np.ones(n) if rng.random() < 0.8 else rng.standard_normal(n) for n in kernel]
+        weights = np.stack([outer(*lines) / 7, -outer(*lines)], -1)[..., None].astype(problem.dtype)
+        x = rng.standard_normal(problem.input_shape).astype(problem.dtype)
+        x[0, 1, tuple(rng.integers(problem.size))[0]] = np.nan if rng.random() < 0.3 else 1.0
+        yield problem, x, weights, tuple(int(n) for n in rng.integers(1, 30, 3))
+
+
+@pytest.mark.parametrize("name", isa.available())
+def test_boxes_of_any_length_agree_with_the_oracle_however_they_are_cut(name, monkeypatch):
+    monkeypatch.setattr(separable, "INLINE_SECONDS", 0)
+    for number, (problem, x, kernel, tile) in enumerate(boxes(25, 4)):
+        monkeypatch.setattr(separable, "STREAM_BYTES", 0 if number % 2 else 1 << 40)
+        outs = []
+        for cut in (tile, problem.output_size):
+            layout = separable_layout.Layout(cut, 0, 1.0)
+            monkeypatch.setattr(separable, "layout_of", lambda *a, layout=layout: layout)
+            outs.append(np.full(problem.output_shape, np.nan, problem.dtype))
+            separable.run(problem, x, kernel, None, outs[-1], residual=1e-7, threads=2, isa=name)
+        np.testing.assert_array_equal(*outs)
+        want, magnitude = oracle(x, kernel, None, problem.strides, problem.padding, problem.dilation)
+        assert_close("separable", problem.dtype, outs[0], want, magnitude, 2 * problem.taps)
+
+
+@pytest.mark.parametrize("past", [0, 1 << 40])
+@pytest.mark.parametrize("columns", [3, 15, 16, 17, 47, 200])
+def test_outputs_may_go_past_the_cache_from_any_address(columns, past, monkeypatch):
+    monkeypatch.setattr(separable, "STREAM_BYTES", past)
+    problem, x, kernel = blurred(11, 5)
+    problem = Problem((11, 11, columns), (5, 5, 5), padding=problem.padding)
+    x = np.random.default_rng(0).standard_normal(problem.input_shape).astype("f4")
+    want, magnitude = oracle(x, kernel, None, padding=problem.padding)
+    whole = np.zeros(problem.output_shape[2] * 11 * columns + 32, "f4")
+    for begin in range(16):
+        whole[:] = 7
+        out = whole[begin : begin + 121 * columns].reshape(problem.output_shape)
+        execute(choose(problem, ROOM, "separable", kernel=kernel), x, kernel, None, out)
+        assert_close("separable", "float32", out, want, magnitude, 125)
+        assert (whole[:begin] == 7).all()
+        assert (whole[begin + 121 * columns :] == 7).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_non_finite_voxel_reaches_exactly_the_windows_of_a_box(value):
+    problem = Problem((40, 41, 70), (17, 12, 31), padding=((8, 8), (6, 5), (15, 15)))
+    kernel = np.full((*problem.kernel, 1, 1), 1e-3, "f4")
+    x = np.random.default_rng(0).standard_normal(problem.input_shape).astype("f4")
+    x[0, 0, 20, 19, 33] = value
+    plan = choose(problem, ROOM, "separable", kernel=kernel)
+    assert plan.candidate.detail.startswith("one outer product a filter (a box along D, a box along H, a box along W)")
+    y = execute(plan, x, kernel, None)
+    reached = np.zeros(problem.output_shape, bool)
+    reached[:, :, 12:29, 14:26, 18:49] = True
+    np.testing.assert_array_equal(~np.isfinite(y), reached)
+
+
+def test_a_box_leaves_nothing_of_a_bright_voxel_behind():
+    problem = Problem((1, 1, 200), (1, 1, 31), padding=((0, 0), (0, 0), (15, 15)))
+    for axis in range(3):
+        size, kernel, padding = (t[axis:] + t[:axis] for t in (problem.size, problem.kernel, problem.padding))
+        turned = Problem(size, kernel, padding=padding)
+        x = np.full(turned.input_shape, 1e-3, "f4")
+        x.flat[100] = 1e30
+        kernel = np.ones(turned.kernel_shape, "f4")
+        y = execute(choose(turned, ROOM, "separable", kernel=kernel), x, kernel, None).ravel()
+        np.testing.assert_allclose(y[15:85], 31e-3, rtol=1e-5)
+        np.testing.assert_allclose(y[116:185], 31e-3, rtol=1e-5)
+
+
+def test_a_kernel_is_taken_apart_once(monkeypatch):
+    counts = []
+    real = separable.factors
+    monkeypatch.setattr(separable, "factors", lambda *a: counts.append(a) or real(*a))
+    problem, x, kernel = blurred(16, 7)
+    kernel = kernel * np.float32(1.25)
+    for _ in range(3):
+        execute(choose(problem, ROOM, "separable"), x, kernel, None)
+    assert len(counts) == 2  # once as it is, and once to see whether infinities may cancel
 
 
 @pytest.mark.parametrize("accuracy", ["strict", "default", "fast"])
@@ -200,8 +296,7 @@ def test_a_forced_method_is_held_to_the_values():
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ({"kernel": (1, 1, 5)}, "the kernel extends along one axis at most"),
-        ({"strides": (1, 1, 2)}, "a stride along the axis that is fastest in memory"),
+        ({"kernel": (1, 1, 1)}, "the kernel is one voxel"),
         ({"channels": 5}, "more than 4 channels in a group"),
         ({"channels": 3, "filters": 90}, "more than 256 pairs of a channel and a filter"),
     ],
@@ -215,11 +310,9 @@ def test_what_its_shape_rules_out(more, reason):
 
 
 def test_axes_are_taken_in_memory_order():
-    problem = Problem((12, 13, 14), (2, 3, 5), (2, 1, 1), order=(2, 1, 0))
     kernel = outer([1, 2], [1, 0, -1], gaussian(1, 2))[..., None, None].astype("f4")
-    x = np.random.default_rng(0).standard_normal(problem.input_shape).astype("f4")
-    assert "a stride along the axis that is fastest in memory" in [c.refused for c in choose(problem, ROOM).candidates]
     turned = Problem((12, 13, 14), (2, 3, 5), (1, 1, 2), order=(2, 1, 0))
+    x = np.random.default_rng(0).standard_normal(turned.input_shape).astype("f4")
     y = execute(choose(turned, ROOM, "separable"), np.asfortranarray(x), kernel, None)
     want, magnitude = oracle(x, kernel, None, strides=(1, 1, 2))
     assert_close("separable", "float32", y, want, magnitude, 30)
@@ -262,7 +355,8 @@ def test_predicted_scratch_is_what_is_taken():
     out = np.empty(problem.output_shape, "f4")
     job = isa.native().Separable(
         isa.active(), x, lines, [0, 0], None, out,
-        groups=2, strides=(1, 1, 1), dilation=(1, 1, 1), before=(3, 3, 3), tile=layout.tile,
+        groups=2, strides=(1, 1, 1), dilation=(1, 1, 1), before=(3, 3, 3), box=(False,) * 3, tile=layout.tile,
+        stream=False,
     )  # fmt: skip
     assert 0.7 * layout.scratch_bytes < job.scratch <= layout.scratch_bytes
 
@@ -282,13 +376,15 @@ def test_progress_ends_at_the_whole_and_all_threads_are_used(monkeypatch):
 def test_wrong_arrays_are_refused_before_any_memory_is_touched():
     x, out = np.ones((1, 2, 8, 8, 8), "f4"), np.empty((1, 2, 6, 6, 6), "f4")
     same = {"groups": 2, "strides": (1,) * 3, "dilation": (1,) * 3, "before": (0,) * 3, "tile": (6,) * 3}
+    same |= {"box": (False,) * 3, "stream": False}
     lines = [np.ones((2, 1, 3), "f4")] * 3
     for given, channels, changed, words in (
         ([lines[0][:1], *lines[1:]], [0, 0], {}, "weights need the shape"),
         ([lines[0][..., ::2], *lines[1:]], [0, 0], {}, "weights must be contiguous"),
         (lines, [0, 1], {}, "a channel lies outside"),
         (lines, [0], {}, "one channel a term"),
-        (lines, [0, 0], {"strides": (1, 1, 2)}, "the stride along W must be 1"),
+        (lines, [0, 0], {"strides": (1, 1, 0)}, "must be positive"),
+        (lines, [0, 0], {"box": (True, False, False)}, "a box must be long, and its stride its dilation"),
         (lines, [0, 0], {"tile": (0, 6, 6)}, "tiles must be positive"),
         (lines, [0, 0], {"groups": 3}, "do not fit together"),
     ):

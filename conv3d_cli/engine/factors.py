@@ -22,7 +22,7 @@ MOST_TERMS = 4
 
 @dataclass(frozen=True)
 class Factors:
-    """The sum of ``outer(a[t], b[t], c[t])`` over t, float64, along D, H and W; ``b`` and ``c`` have the 1-norm 1.
+    """The sum of ``outer(a[t], b[t], c[t])`` over t, float64, along D, H and W; ``a`` and ``b`` have the 1-norm 1.
 
     ``residual`` is the 1-norm of what is left over, and ``growth`` that of all terms, relative to that of the kernel.
     """
@@ -118,9 +118,9 @@ def _sum(whole: Array, axis: int, residual: float, most: int) -> Factors | None:
 
 
 def _normed(a: Array, b: Array, c: Array, whole: Array) -> Factors:
-    """Put the size of each term into ``a``, so that no sum along W and H grows beyond the input."""
-    norms = [np.abs(v).sum(1, keepdims=True) for v in (b, c)]
-    a, b, c = a * norms[0] * norms[1], b / norms[0], c / norms[1]
+    """Put the size of each term into ``c``, so that no sum along D and H grows beyond the input."""
+    norms = [np.abs(v).sum(1, keepdims=True) for v in (a, b)]
+    a, b, c = a / norms[0], b / norms[1], c * norms[0] * norms[1]
     total = float(np.abs(whole).sum())
     left = np.abs(whole - np.einsum("ti,tj,tk->ijk", a, b, c)).sum()
-    return Factors(a, b, c, float(left) / total, float(np.abs(a).sum()) / total)
+    return Factors(a, b, c, float(left) / total, float(np.abs(c).sum()) / total)

@@ -1,12 +1,14 @@
 """The method ``separable``: kernels that are an outer product of three vectors, or a short sum of such products.
 
-A kernel of k^3 taps then costs 3 k multiply-adds a voxel and term. Only the kernel's values tell whether it is one, so
-a plan made from shapes alone leaves the method closed, and ``settle`` opens it.
+A kernel of k^3 taps then costs 3 k multiply-adds a voxel and term, and a long box hardly more than a short one. Only
+the kernel's values tell whether it is one, so a plan made from shapes alone leaves the method closed, and ``settle``
+opens it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,12 +17,14 @@ from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.factors import MOST_TERMS, Factors, factors
 from conv3d_cli.engine.fft import not_finite
+from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
-from conv3d_cli.engine.separable_layout import layout_of
+from conv3d_cli.engine.separable_layout import Boxes, box_allowed, layout_of
 from conv3d_cli.engine.threads import share
 from conv3d_cli.errors import MethodError
 
 INLINE_SECONDS = 3e-4
+STREAM_BYTES = 8 << 20  # outputs of so many bytes go past the cache
 ROUNDING = 1e-6  # error of the sums, as of the direct method's
 RESIDUAL = {"float32": 0.25, "float64": 1e-10}
 """What several terms may leave of a kernel, as a share of the error that the user accepts."""
@@ -35,7 +39,8 @@ def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) 
     reason = refusal(problem)
     if reason is not None:
         return [Candidate("separable", refused=reason)]
-    return [_candidate(problem, problem.channels // problem.groups, threads, 0.0, 1.0, UNSEEN)]
+    terms = problem.channels // problem.groups
+    return [_candidate(problem, terms, box_allowed(problem), threads, 0.0, 1.0, UNSEEN)]
 
 
 def offers(problem: Problem, kernel: Array, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
@@ -44,12 +49,11 @@ def offers(problem: Problem, kernel: Array, threads: int, accuracy: Accuracy, me
     if reason is not None:
         return [Candidate("separable", refused=reason)]
     residual = RESIDUAL[problem.dtype] * accuracy.error
-    found = _found(kernel, residual)
-    if found is None:
+    sums = _sums(kernel, residual)
+    if sums is None:
         return [Candidate("separable", refused=NEITHER)]
-    left, growth = (max(getattr(f, name) for pair in found for f in pair) for name in ("residual", "growth"))
-    terms = max(sum(f.terms for f in pair) for pair in found)
-    return [_candidate(problem, terms, threads, residual, growth + left / ROUNDING, None)]
+    box = _boxes(problem, sums)
+    return [_candidate(problem, sums.terms, box, threads, residual, sums.growth + sums.residual / ROUNDING, None)]
 
 
 def refusal(problem: Problem) -> str | None:
@@ -57,10 +61,8 @@ def refusal(problem: Problem) -> str | None:
     channels = problem.channels // problem.groups
     if isas.active() == isas.NUMPY:
         return f"no compiled kernel: {isas.why_missing()}"
-    if sum(k > 1 for k in problem.kernel) < 2:
-        return "the kernel extends along one axis at most"
-    if problem.strides[2] != 1:
-        return "a stride along the axis that is fastest in memory"
+    if problem.taps == 1:
+        return "the kernel is one voxel"
     if channels > MOST_TERMS:
         return f"more than {MOST_TERMS} channels in a group"
     if channels * problem.filters > MOST_PAIRS:
@@ -70,7 +72,11 @@ def refusal(problem: Problem) -> str | None:
 
 def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
     """Return why this data may not be summed term by term, or None: infinities of two terms may cancel to NaN."""
-    if all(factors(kernel[..., c, f], 0.0, 1) for c, f in np.ndindex(kernel.shape[3:])):
+
+    def single() -> bool:
+        return all(factors(kernel[..., c, f], 0.0, 1) for c, f in np.ndindex(kernel.shape[3:]))
+
+    if KERNELS.get("separable: single products", kernel, single, size=lambda _: 0):
         return None
     return not_finite("input", x)
 
@@ -100,25 +106,26 @@ def run(
         run(problem, np.ascontiguousarray(x), kernel, bias, whole, residual=residual, threads=threads, tick=tick)
         out[...] = whole
         return
-    found = _found(kernel, residual)
-    module = isas.native()
-    if found is None or module is None:
+    sums, module = _sums(kernel, residual), isas.native()
+    if sums is None or module is None:
         raise MethodError(f"method: 'separable' cannot run: {NEITHER if module is not None else isas.why_missing()}")
     isa = isa or isas.active()
-    weights, channels = _packed(problem, found)
-    layout = layout_of(problem, weights[0].shape[1], threads, isa)
+    box = _boxes(problem, sums)
+    layout = layout_of(problem, sums.terms, threads, isa, box)
     job = module.Separable(
         isa,
         x,
-        weights,
-        channels,
+        sums.weights_of(box),
+        sums.channels,
         None if bias is None else np.ascontiguousarray(bias),
         out,
         groups=problem.groups,
         strides=problem.strides,
         dilation=problem.dilation,
         before=tuple(before for before, _ in problem.padding),
+        box=box,
         tile=layout.tile,
+        stream=out.nbytes >= STREAM_BYTES,
     )
     if layout.seconds < INLINE_SECONDS:
         job.work()
@@ -129,21 +136,85 @@ def run(
         tick(1.0)
 
 
+@dataclass(frozen=True)
+class Sums:
+    """The vectors along D, H and W as (filters, terms, taps), and the channel of each term of each filter.
+
+    ``constant`` tells along which axes each vector has one value, ``residual`` and ``growth`` are the largest of those
+    of the factors.
+    """
+
+    weights: tuple[Array, Array, Array]
+    channels: list[int]
+    constant: Boxes
+    residual: float
+    growth: float
+
+    @property
+    def terms(self) -> int:
+        """Products in the sum of each filter."""
+        return int(self.weights[0].shape[1])
+
+    def weights_of(self, box: Boxes) -> list[Array]:
+        """Return the vectors; those of a box along W are 1, and what they were is in those along H."""
+        d, h, w = self.weights
+        return [d, h * w[..., :1], np.ones_like(w)] if box[2] else [d, h, w]
+
+
 def _candidate(
-    problem: Problem, terms: int, threads: int, residual: float, roundings: float, unproven: str | None
+    problem: Problem, terms: int, box: Boxes, threads: int, residual: float, roundings: float, unproven: str | None
 ) -> Candidate:
-    layout = layout_of(problem, terms, threads, isas.active())
+    layout = layout_of(problem, terms, threads, isas.active(), box)
     weights = ITEMSIZE[problem.dtype] * problem.filters * terms * sum(problem.kernel)
     each = "one outer product" if terms == 1 else f"{terms} outer products"
+    axes = "" if unproven else ", ".join(f"a box along {axis}" for axis, boxed in zip("DHW", box, strict=True) if boxed)
     return Candidate(
         "separable",
         seconds=layout.seconds,
-        scratch_bytes=threads * layout.scratch_bytes + weights,
+        scratch_bytes=threads * layout.scratch_bytes + 2 * weights,
         error=ROUNDING * roundings,
-        detail=f"{each} a filter, passes fused in cache, {isas.active()}",
+        detail=f"{each} a filter{axes and f' ({axes})'}, passes fused in cache, {isas.active()}",
         residual=residual,
         unproven=unproven,
     )
+
+
+def _boxes(problem: Problem, sums: Sums) -> Boxes:
+    """Return along which axes the kernel's equal weights are summed as a box."""
+    d, h, w = (long and same for long, same in zip(box_allowed(problem), sums.constant, strict=True))
+    return d, h, w
+
+
+def _sums(kernel: Array, residual: float) -> Sums | None:
+    """Return the sums that a kernel (kd, kh, kw, C / groups, F) is, or None: found once for each kernel."""
+
+    def size(sums: Sums | None) -> int:
+        return 0 if sums is None else sum(w.nbytes for w in sums.weights)
+
+    return KERNELS.get(("separable", residual), kernel, lambda: _decomposed(kernel, residual), size)
+
+
+def _decomposed(kernel: Array, residual: float) -> Sums | None:
+    """Return the sums, of as many terms for each filter.
+
+    A filter of fewer terms than others is filled up with zeros, which its first channel takes: they carry a NaN no
+    farther than the channel's own term does.
+    """
+    found = _found(kernel, residual)
+    if found is None:
+        return None
+    terms = max(sum(one.terms for one in pair) for pair in found)
+    d, h, w = (np.zeros((len(found), terms, n), kernel.dtype) for n in kernel.shape[:3])
+    channels: list[int] = []
+    for f, pair in enumerate(found):
+        order = [c for c, one in enumerate(pair) for _ in range(one.terms)]
+        rest = terms - len(order)
+        for name, lines in zip("abc", (d, h, w), strict=True):
+            lines[f, rest:] = np.concatenate([getattr(one, name) for one in pair])
+        channels += [0] * rest + order
+    left, growth = (max(getattr(one, name) for pair in found for one in pair) for name in ("residual", "growth"))
+    constant = tuple(bool((lines == lines[..., :1]).all()) for lines in (d, h, w))
+    return Sums((d, h, w), channels, (constant[0], constant[1], constant[2]), left, growth)
 
 
 def _found(kernel: Array, residual: float) -> list[list[Factors]] | None:
@@ -159,24 +230,6 @@ def _found(kernel: Array, residual: float) -> list[list[Factors]] | None:
         if sum(one.terms for one in found[-1]) > MOST_TERMS:
             return None
     return found
-
-
-def _packed(problem: Problem, found: list[list[Factors]]) -> tuple[list[Array], list[int]]:
-    """Return the vectors along D, H and W as (filters, terms, taps), and the channel of each term.
-
-    A filter of fewer terms than others is filled up with zeros, which its first channel takes: they carry a NaN no
-    farther than the channel's own term does.
-    """
-    terms = max(sum(one.terms for one in pair) for pair in found)
-    weights = [np.zeros((len(found), terms, n), problem.dtype) for n in problem.kernel]
-    channels: list[int] = []
-    for f, pair in enumerate(found):
-        order = [c for c, one in enumerate(pair) for _ in range(one.terms)]
-        rest = terms - len(order)
-        for axis, name in enumerate("abc"):
-            weights[axis][f, rest:] = np.concatenate([getattr(one, name) for one in pair])
-        channels += [0] * rest + order
-    return weights, channels
 
 
 def _whole_strides(array: Array) -> bool:

@@ -1,7 +1,7 @@
 """How a separable convolution is cut into tiles, and what that costs.
 
-A tile of rows and columns marches along D with a ring of planes, which has to stay in the second-level cache; what a
-tile reads beyond its own rows and columns is read again by its neighbours.
+A tile of a few output planes goes through the volume row by row. Its ring of rows has to stay in the second-level cache;
+the planes that it reads beyond its own are read by its neighbours too, out of the third-level cache.
 """
 
 from __future__ import annotations
@@ -10,20 +10,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
+from typing import TypeAlias
 
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT_COSTS
-from conv3d_cli.engine.direct_costs import MEMORY_THREADS
 from conv3d_cli.engine.direct_layout import tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.limits import second_level_cache
 from conv3d_cli.shapes import Triple, effective
 
-ROWS = 4  # summed at once
-PACK = 0.15e-9  # an element of the slab
-LINE = 30e-9  # beginning a row
-PLANE = 0.3e-6
-ITEM = 3e-6
-FAR = 2.0  # how much slower sums are whose ring lies outside of the second-level cache
+STEP = 8  # rows for which sums along D are kept together, and outputs that a box shares sums between
+LINE = 12e-9  # beginning a row of the slab, of sums along H or W
+COPY = 0.3e-9  # a vector of the slab
+ITEM = 2e-6
+FAR = 1.6  # how much slower sums are whose ring lies outside of the second-level cache
+BYTE = 0.04e-9  # one core: a byte of input or output, read from or written to memory
+MEMORY_THREADS = 1.6  # how much faster than one thread two or more read and write memory
+BOX_TAPS = 9  # from so many on equal weights are summed as a box
+NO_BOX = (False, False, False)
+
+Boxes: TypeAlias = tuple[bool, bool, bool]
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,12 @@ class Costs:
 
 
 COSTS = {
-    "x86-64-v4": Costs(0.3e-9, 0.55e-9, 3e-9),
-    "x86-64-v3": Costs(0.15e-9, 0.32e-9, 2.3e-9),
-    "x86-64-v2": Costs(0.26e-9, 0.32e-9, 2e-9),
-    "generic": Costs(0.26e-9, 0.32e-9, 2e-9),
+    "x86-64-v4": Costs(0.3e-9, 0.4e-9, 2e-9),
+    "x86-64-v3": Costs(0.16e-9, 0.25e-9, 0.6e-9),
+    "x86-64-v2": Costs(0.26e-9, 0.3e-9, 0.8e-9),
+    "generic": Costs(0.26e-9, 0.3e-9, 0.8e-9),
 }
-"""Measured once, on two Zen 4 cores."""
+"""Measured once, on two Zen 3 cores; those of other instruction sets by the same reasoning."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +59,28 @@ class Layout:
 
 
 @lru_cache(maxsize=256)
-def layout_of(problem: Problem, terms: int, threads: int, isa: str) -> Layout:
-    """Return the layout with the least predicted time for kernels of so many terms a filter."""
-    options = (_laid_out(problem, tile, terms, threads, isa) for tile in _tiles(problem, isa))
+def layout_of(problem: Problem, terms: int, threads: int, isa: str, box: Boxes = NO_BOX) -> Layout:
+    """Return the layout with the least predicted time for kernels of so many terms a filter.
+
+    ``box`` says along which axes all weights are equal and summed as such.
+    """
+    options = (_laid_out(problem, tile, terms, threads, isa, box) for tile in _tiles(problem, isa))
     return min(options, key=lambda layout: layout.seconds)
+
+
+def box_allowed(problem: Problem) -> Boxes:
+    """Return the axes along which equal weights can be summed as a box: long ones, without gaps between outputs."""
+    d, h, w = (n >= BOX_TAPS for n in problem.kernel)
+    s, r = problem.strides, problem.dilation
+    return d and s[0] == r[0], h and s[1] == r[1], w
 
 
 def _tiles(problem: Problem, isa: str) -> Iterator[Triple]:
     depth, height, width = problem.output_size
     lanes = tile_of(isa).vector_bytes // ITEMSIZE[problem.dtype]
-    for columns in _splits(width, lanes, (1, 2, 4, 8, 16, 32)):
-        for rows in _splits(height, ROWS, (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)):
-            for planes in _splits(depth, ROWS, (1, 2, 4, 8)):
+    for columns in _splits(width, lanes, (1, 2, 4, 8, 16)):
+        for rows in _splits(height, STEP, (1, 2, 4, 8)):
+            for planes in sorted({min(depth, n) for n in (4, 8, 12, 16, 24, 32, 48, 64)}):
                 yield planes, rows, columns
 
 
@@ -74,33 +89,40 @@ def _splits(size: int, unit: int, parts: tuple[int, ...]) -> list[int]:
     return sorted({min(ceil(size / (n * unit)) * unit, size) for n in parts}, reverse=True)
 
 
-def _laid_out(problem: Problem, tile: Triple, terms: int, threads: int, isa: str) -> Layout:
+def _laid_out(problem: Problem, tile: Triple, terms: int, threads: int, isa: str, box: Boxes) -> Layout:
     vector_bytes, size = tile_of(isa).vector_bytes, ITEMSIZE[problem.dtype]
     lanes = vector_bytes // size
     k, s = problem.kernel, problem.strides
     reach = [effective(n, d) - 1 for n, d in zip(k, problem.dilation, strict=True)]
-    pitch = ceil(tile[2] / lanes)  # in vectors, as wide
-    wide = pitch + ceil(reach[2] / lanes) + 1
-    slab_rows = (tile[1] - 1) * s[1] + reach[1] + 1
-    ring = (ROWS - 1) * s[0] + reach[0] + 1
-    plane = tile[1] * pitch + 1
-    vectors = (slab_rows + ROWS) * wide + (terms * ring + 1) * plane + ROWS * pitch
-    pointers = 8 * (terms * (k[0] + ROWS) + k[1] + ROWS) + 128
+    planes, rows, columns = ((n - 1) * s[i] + reach[i] + 1 for i, n in enumerate(tile))
+    pitch = ceil(min(columns, problem.size[2]) / lanes) + 1  # in vectors, as line
+    line = ceil(columns / lanes) + 2
+    ring_planes = ceil(tile[0] / STEP) * STEP if box[0] else tile[0]
+    ring = terms * ring_planes * ((min(tile[1], STEP) - 1) * s[1] + reach[1] + 1) * pitch
+    vectors = planes * pitch + ring + (terms * STEP + 4) * line + pitch
+    pointers = 8 * (k[0] + terms * (k[1] + STEP) + STEP) + 128
+    costs = COSTS[isa]
     far = FAR if vectors * vector_bytes > 0.8 * second_level_cache() else 1.0
-    costs, memory_costs = COSTS[isa], DIRECT_COSTS[isa]
-    planes_in = min((tile[0] - 1) * s[0] + reach[0] + 1, problem.size[0])
+    taps = [_adds(n) if boxed else n for n, boxed in zip(k, box, strict=True)]
+    planes_in, rows_in = min(planes, problem.size[0]), min(rows, problem.size[1])
     channels = min(terms, problem.channels // problem.groups)
-    sums = tile[1] * (
-        wide * (k[1] * costs.across + costs.vector) + pitch * (k[2] * costs.along + costs.vector) + 2 * LINE
+    stored = min(columns, problem.size[2]) / lanes
+    of_input_row = channels * planes_in * (stored * COPY + LINE) + terms * tile[0] * (
+        stored * (taps[0] * costs.across + costs.vector) + LINE / 4
     )
-    each_in = channels * slab_rows * wide * lanes * PACK + terms * (sums + PLANE)
-    each_out = tile[1] * (pitch * (terms * k[0] * costs.across * far + costs.vector) + LINE) + PLANE
-    item = planes_in * each_in + tile[0] * each_out + ITEM
+    along = 1 if box[2] else terms
+    of_output_row = stored * (terms * taps[1] * costs.across * far + costs.vector) + LINE
+    of_output_row += columns / lanes * (along * taps[2] * costs.along + costs.vector) + LINE
+    item = rows_in * of_input_row + tile[0] * tile[1] * of_output_row + ITEM
     counts = [ceil(n / t) for n, t in zip(problem.output_size, tile, strict=True)]
     items = problem.batch * problem.filters * prod(counts)
     used = min(threads, items)
-    again = problem.filters / problem.groups * planes_in * counts[0] / max(problem.size[0], 1)
-    read = problem.input_bytes * max(again * slab_rows * counts[1] / max(problem.size[1], 1), 1.0)
-    memory = (read + problem.output_bytes) * memory_costs.byte / min(used, MEMORY_THREADS)
-    starts = memory_costs.threads * used if used > 1 else 0.0
+    memory = (problem.input_bytes * problem.filters / problem.groups + problem.output_bytes) * BYTE
+    memory /= min(used, MEMORY_THREADS)
+    starts = DIRECT_COSTS[isa].threads * used if used > 1 else 0.0
     return Layout(tile, vectors * vector_bytes + pointers, ceil(items / used) * item + memory + starts)
+
+
+def _adds(taps: int) -> float:
+    """Return the taps that a box costs as much as."""
+    return 3 + taps / STEP

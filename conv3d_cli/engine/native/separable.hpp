@@ -1,10 +1,15 @@
 // Kernels that are a short sum of outer products of three vectors: three sums along one axis each, term by term,
 //
-//     out[o] = bias + sum over terms t, i of  a_t[i]  sum over k of  c_t[k]  sum over j of  b_t[j] x[o + (i, j, k)]
+//     out[o] = bias + sum over terms t, k of  c_t[k]  sum over j of  b_t[j]  sum over i of  a_t[i] x[o + (i, j, k)]
 //
-// with i along D, j along H, k along W. A tile of rows and columns marches along D: each input plane is summed along H
-// and W into a plane of a ring, which stays in cache; each output plane is a sum over planes of the ring. So the volume
-// is read and written about once. Plain data, for the same reason as in task.hpp.
+// with i along D, j along H, k along W. A few output planes are computed together, row by row: the rows of the input
+// that they read are copied side by side, summed along D into the rows of a ring, these along H into a few lines, and
+// these along W into the output. All but the input stays in the second-level cache, and the input, of which neighbouring
+// items read the same planes, in the third; so memory is read and written about once. Plain data, for the same reason
+// as in task.hpp.
+//
+// Along an axis whose weights are all equal, a box, sums are shared between neighbouring outputs instead, and cost
+// nearly the same for every length. Nothing is ever taken away from a sum again: that would spread NaN and Inf.
 #pragma once
 
 #include "task.hpp"
@@ -17,29 +22,39 @@ struct SeparableTask {
     const void* bias;  // one for each filter, or null
     Index x_strides[5];  // in elements: batch, channel, D, H, W
     Index out_strides[5];
-    Index size[3], outputs[3], taps[3], strides[3], dilation[3], before[3];  // the stride along W is 1
+    Index size[3], outputs[3], taps[3], strides[3], dilation[3], before[3];
     Index filters, filters_of_group, channels_of_group;
-    Index terms;           // of each filter
-    const Index* channel;  // [filter][term], within the group; ascending
+    Index terms;             // of each filter
+    const Index* channel;    // [filter][term], within the group; ascending
     const void* weights[3];  // [filter][term][taps], along D, H and W
-    Index tile[3];         // output planes, rows and columns of an item
+    bool box[3];             // all weights along the axis are equal; along W they are 1
+    bool stream;             // outputs go past the cache
+    Index tile[3];           // output planes, rows and columns of an item
     Index blocks[3];
-    // Scratch, in elements: rows of the slab, its columns; columns, planes of the ring, and from plane to plane.
-    Index slab_rows, wide, pitch, ring, plane;
+    // Scratch, in elements: planes of the slab; elements of a row of the slab and of the ring; planes and rows of the
+    // ring; elements of a line.
+    Index slab_planes, pitch, ring_planes, ring_rows, line;
     const bool* stop;
 };
 
-// Output planes, or rows, that are summed at once.
-constexpr Index separable_rows = 4;
+// Output rows for which sums along D are kept together; outputs that a box shares sums between.
+constexpr Index separable_step = 8;
 
-// Elements and pointers of one thread's scratch.
+// Buffers of one thread, in elements, one after the other.
+inline Index separable_slab(const SeparableTask& task) { return task.slab_planes * task.pitch; }
+inline Index separable_ring(const SeparableTask& task) {
+    return task.terms * task.ring_planes * task.ring_rows * task.pitch;
+}
+// Lines of the terms; three more for sums of 2, 4 and 8 neighbours; and one of outputs that do not lie side by side.
+inline Index separable_lines(const SeparableTask& task) { return (task.terms * separable_step + 4) * task.line; }
+
 inline Index separable_elements(const SeparableTask& task) {
-    return task.slab_rows * task.wide + separable_rows * task.wide + (task.terms * task.ring + 1) * task.plane +
-           separable_rows * task.pitch;
+    return separable_slab(task) + separable_ring(task) + separable_lines(task) + task.pitch;
 }
 
 inline Index separable_pointers(const SeparableTask& task) {
-    return task.terms * (task.taps[0] + separable_rows) + task.taps[1] + separable_rows;
+    const Index along_d = task.taps[0] + separable_step, along_h = task.terms * (task.taps[1] + separable_step);
+    return along_d > along_h ? along_d : along_h;
 }
 
 struct SeparableUnit {

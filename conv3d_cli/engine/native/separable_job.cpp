@@ -54,7 +54,7 @@ class Separable {
   public:
     Separable(const std::string& isa, Readable x, std::vector<Readable> weights, std::vector<Index> channels,
               std::optional<Readable> bias, Writable out, Index groups, Triple strides, Triple dilation, Triple before,
-              Triple tile)
+              std::array<bool, 3> box, Triple tile, bool stream)
         : x_(std::move(x)), weights_(std::move(weights)), channels_(std::move(channels)), bias_(std::move(bias)),
           out_(std::move(out)) {
         const Unit& unit = find_unit(isa);
@@ -69,7 +69,8 @@ class Separable {
         task_.filters_of_group = task_.filters / groups;
         task_.channels_of_group = static_cast<Index>(x_.shape(1)) / groups;
         take_weights();
-        take_axes(strides, dilation, before, tile);
+        task_.stream = stream;
+        take_axes(strides, dilation, before, box, tile);
         lay_out(unit.vector_bytes / size());
         task_.stop = items_.stop();
     }
@@ -115,23 +116,28 @@ class Separable {
         task_.bias = bias.data;
     }
 
-    void take_axes(const Triple& strides, const Triple& dilation, const Triple& before, const Triple& tile) {
+    void take_axes(const Triple& strides, const Triple& dilation, const Triple& before, const std::array<bool, 3>& box,
+                   const Triple& tile) {
         const Array x = describe(x_), out = describe(out_);
         task_.x = x.data;
         task_.out = out.data;
         std::copy(x.strides.begin(), x.strides.end(), task_.x_strides);
         std::copy(out.strides.begin(), out.strides.end(), task_.out_strides);
         total_ = x.shape[0] * task_.filters;
-        require_that(strides[2] == 1, "the stride along W must be 1");
         for (std::size_t i = 0; i < 3; ++i) {
             task_.size[i] = x.shape[i + 2];
             task_.outputs[i] = out.shape[i + 2];
             task_.strides[i] = strides[i];
             task_.dilation[i] = dilation[i];
             task_.before[i] = before[i];
-            task_.tile[i] = std::min(tile[i], task_.outputs[i]);
-            require_that(strides[i] > 0 && dilation[i] > 0 && before[i] >= 0 && task_.tile[i] > 0,
+            task_.box[i] = box[i];
+            require_that(strides[i] > 0 && dilation[i] > 0 && before[i] >= 0 && tile[i] > 0 && task_.outputs[i] > 0,
                          "strides, dilation and tiles must be positive");
+            require_that(!box[i] || (task_.taps[i] >= separable_step && (i == 2 || strides[i] == dilation[i])),
+                         "a box must be long, and its stride its dilation");
+            // Which sums an output is put together from must not depend on where tiles begin.
+            const Index unit = box[i] && i < 2 ? separable_step : 1;
+            task_.tile[i] = std::min(rounded(tile[i], unit), task_.outputs[i]);
             task_.blocks[i] = (task_.outputs[i] + task_.tile[i] - 1) / task_.tile[i];
             total_ *= task_.blocks[i];
         }
@@ -139,14 +145,16 @@ class Separable {
 
     Index reach(int axis) const { return (task_.taps[axis] - 1) * task_.dilation[axis]; }
 
+    Index read(int axis, Index outputs) const { return (outputs - 1) * task_.strides[axis] + reach(axis) + 1; }
+
     void lay_out(Index lanes) {
-        task_.pitch = rounded(task_.tile[2], lanes);
-        task_.wide = rounded(task_.pitch + reach(2), lanes);
-        if (task_.wide * size() % page == 0) task_.wide += lanes;
-        task_.slab_rows = (task_.tile[1] - 1) * task_.strides[1] + reach(1) + 1;
-        task_.ring = (separable_rows - 1) * task_.strides[0] + reach(0) + 1;
-        task_.plane = task_.tile[1] * task_.pitch;
-        if (task_.plane * size() % page == 0) task_.plane += lanes;
+        const Index columns = read(2, task_.tile[2]);
+        task_.slab_planes = read(0, task_.tile[0]);
+        task_.pitch = rounded(std::min(columns, std::max<Index>(task_.size[2], 1)), lanes);
+        if (task_.pitch * size() % page == 0) task_.pitch += lanes;
+        task_.ring_planes = rounded(task_.tile[0], task_.box[0] ? separable_step : 1);
+        task_.ring_rows = read(1, std::min(task_.tile[1], separable_step));
+        task_.line = rounded(columns, lanes) + 2 * lanes;
     }
 
     Readable x_;
@@ -166,10 +174,10 @@ class Separable {
 void bind_separable(nb::module_& m) {
     nb::class_<Separable>(m, "Separable", "One convolution with sums of outer products; threads share work().")
         .def(nb::init<const std::string&, Readable, std::vector<Readable>, std::vector<Index>, std::optional<Readable>,
-                      Writable, Index, Triple, Triple, Triple, Triple>(),
+                      Writable, Index, Triple, Triple, Triple, std::array<bool, 3>, Triple, bool>(),
              nb::arg("isa"), nb::arg("x"), nb::arg("weights"), nb::arg("channels"), nb::arg("bias").none(),
              nb::arg("out"), nb::kw_only(), nb::arg("groups"), nb::arg("strides"), nb::arg("dilation"),
-             nb::arg("before"), nb::arg("tile"))
+             nb::arg("before"), nb::arg("box"), nb::arg("tile"), nb::arg("stream"))
         .def("work", &Separable::work, nb::call_guard<nb::gil_scoped_release>(), "Compute tiles until none is left.")
         .def("cancel", &Separable::cancel, "Let every thread stop soon.")
         .def_prop_ro("done", &Separable::finished, "Tiles that are computed.")

@@ -1,13 +1,16 @@
-// One tile of a separable convolution, from its first output plane to its last. Compiled once per instruction set.
+// One item of a separable convolution: a few output planes, row by row. Compiled once per instruction set.
 
 #include "separable.hpp"
 
 #include "pack.hpp"
+#include "separable_lines.hpp"
 #include "separable_tile.hpp"
 
 namespace conv3d {
 namespace CONV3D_UNIT {
 namespace {
+
+constexpr Index planes_ahead = 4;  // rows asked for ahead of their turn; more would fall out of the cache again
 
 // What one item works on: its place, and its part of the scratch.
 template <class T>
@@ -17,154 +20,177 @@ struct Tile3 {
     T* out;      // batch entry and filter
     const T* weights[3];
     const Index* channel;
-    T start;  // the bias
     Block block;
-    T *slab, *lines, *ring, *zeros, *kept;
-    const T **planes, **rows;
+    Index low, high;  // columns of the input that are read
+    Index vectors;    // that they fill
+    Index shift;      // elements of a line before the first that an output reads, so that column `low` is aligned
+    Index margin;     // elements of a line before column `low`, zeros
+    T *slab, *ring, *lines, *doubled, *kept, *zeros;
+    const T** rows;
 };
 
 inline Index reach(const SeparableTask& task, int axis) { return (task.taps[axis] - 1) * task.dilation[axis]; }
 
-// Outputs that can be summed at once: their taps must fall on common rows, and each must have rows of its own.
-inline Index at_once(const SeparableTask& task, int axis, Index left) {
-    if (task.strides[axis] != task.dilation[axis]) return 1;
-    Index rows = separable_rows;
-    while (rows > left || rows > task.taps[axis]) rows /= 2;
-    return rows;
+inline Index source(const SeparableTask& task, int axis, Index output) {
+    return output * task.strides[axis] - task.before[axis];
 }
 
-// The rows and columns of one input plane that the tile reads, zeros where they leave the volume.
+// Outputs that can be summed at once: their taps must fall on common rows.
+inline Index at_once(const SeparableTask& task, int axis, Index left) {
+    if (task.box[axis]) return separable_step;
+    if (task.strides[axis] != task.dilation[axis]) return 1;
+    return left >= column_rows ? column_rows : left >= 2 ? 2 : 1;
+}
+
 template <class T>
-void pack_plane(const Tile3<T>& tile, Index channel, Index position) {
+void sum_columns(const SeparableTask& task, int axis, Index outputs, const ColumnSum<T>& sum) {
+    (task.box[axis] ? box_sum<T> : column_sum_of<T>(outputs, task.taps[axis]))(sum);
+}
+
+// Row `y` of all input planes that the item reads, side by side; `first` is the first of them.
+template <class T>
+void pack(const Tile3<T>& tile, Index channel, Index y, Index first, Index planes) {
     const SeparableTask& task = tile.task;
     const Index* s = task.x_strides;
-    const Index top = tile.block.first[1] * task.strides[1] - task.before[1];
-    const Index left = tile.block.first[2] - task.before[2];
-    const Index rows = (tile.block.count[1] - 1) * task.strides[1] + reach(task, 1) + 1;
-    const Index first = most(-top, 0), end = most(least(rows, task.size[1] - top), first);
-    const Index begin = least(most(-left, 0), task.wide), stop = most(least(task.wide, task.size[2] - left), begin);
-    clear(tile.slab, least(first, rows) * task.wide);
-    if (end < rows) clear(tile.slab + end * task.wide, (rows - end) * task.wide);
-    if (first >= rows) return;
-    T* to = tile.slab + first * task.wide;
-    const T* from = tile.x + channel * s[1] + position * s[2] + (top + first) * s[3] + (left + begin) * s[4];
-    for (Index r = 0; r < end - first; ++r) {
-        clear(to + r * task.wide, begin);
-        clear(to + r * task.wide + stop, task.wide - stop);
-    }
-    if (stop == begin) return;
-    const bool strips = magnitude(s[3]) < magnitude(s[4]);
-    (strips ? copy_strips<T> : copy_rows<T>)(to + begin, task.wide, from, s[3], s[4], end - first, stop - begin);
-}
-
-// All vectors of a few outputs across the rows in `rows`.
-template <class T>
-void across(ColumnSum<T> sum, Index count, Index columns, T* out) {
-    constexpr Index lanes = Simd<T>::lanes;
-    const Index vectors = (columns + lanes - 1) / lanes, first = sum.at;
-    for (Index v = 0, some; v < vectors; v += some) {
-        some = vectors - v >= column_vectors ? column_vectors : 1;
-        sum.at = first + v * lanes;
-        sum.out = out + v * lanes;
-        sum.tail = least(columns - (v + some - 1) * lanes, lanes);
-        column_sum_of<T, separable_rows>(count, some)(sum);
+    const T* from = tile.x + channel * s[1] + y * s[3] + tile.low * s[4];
+    const Index count = tile.high - tile.low, rest = tile.vectors * Simd<T>::lanes - count;
+    const Index begin = most(-first, 0), end = least(planes, task.size[0] - first);
+    for (Index p = begin; p < end; ++p) {
+        T* to = tile.slab + p * task.pitch;
+        const Index ahead = p + planes_ahead;
+        if (s[4] == 1 && ahead < end)
+            prefetch_row(from + (first + ahead) * s[2], count);
+        else if (s[4] == 1 && y + 1 < task.size[1] && ahead < 2 * end - begin)
+            prefetch_row(from + s[3] + (first + begin + ahead - end) * s[2], count);
+        copy_rows(to, 0, from + (first + p) * s[2], 0, s[4], 1, count);
+        clear(to + count, rest);
     }
 }
 
+// Slot `slot` of the ring; row y of the input lies in slot y % ring_rows.
 template <class T>
-void along(const SeparableTask& task, const T* line, const T* weights, T* to) {
-    constexpr Index lanes = Simd<T>::lanes;
-    const Index vectors = task.pitch / lanes, step = task.dilation[2], taps = task.taps[2];
-    Index v = 0;
-    for (; v + 4 <= vectors; v += 4) row_sum<T, 4>(line + v * lanes, step, weights, taps, to + v * lanes);
-    for (; v < vectors; ++v) row_sum<T, 1>(line + v * lanes, step, weights, taps, to + v * lanes);
-}
-
-// Sums the packed plane along H, a few rows at a time, and those rows along W into a plane of the ring.
-template <class T>
-void sum_plane(const Tile3<T>& tile, Index term, T* to) {
+T* ring_row(const Tile3<T>& tile, Index term, Index plane, Index slot) {
     const SeparableTask& task = tile.task;
+    return tile.ring + ((term * task.ring_planes + plane) * task.ring_rows + slot) * task.pitch;
+}
+
+// The sums along D for row `y` of the input, of every term.
+template <class T>
+void fill_row(const Tile3<T>& tile, Index y) {
+    const SeparableTask& task = tile.task;
+    const Index first = source(task, 0, tile.block.first[0]), outputs = tile.block.count[0];
+    const Index planes = (outputs - 1) * task.strides[0] + reach(task, 0) + 1;
     ColumnSum<T> sum{};
     sum.rows = tile.rows;
-    sum.weights = tile.weights[1] + term * task.taps[1];
     sum.terms = 1;
-    sum.taps = task.taps[1];
-    sum.out_row = task.wide;
-    for (Index y = 0, count; y < tile.block.count[1]; y += count) {
-        count = at_once(task, 1, tile.block.count[1] - y);
-        for (Index r = 0; r < task.taps[1] + count - 1; ++r)
-            tile.rows[r] = tile.slab + (y * task.strides[1] + r * task.dilation[1]) * task.wide;
-        across(sum, count, task.wide, tile.lines);
-        for (Index i = 0; i < count; ++i)
-            along(task, tile.lines + i * task.wide, tile.weights[2] + term * task.taps[2], to + (y + i) * task.pitch);
+    sum.taps = task.taps[0];
+    sum.vectors = tile.vectors;
+    sum.out_row = task.ring_rows * task.pitch;
+    for (Index t = 0; t < task.terms; ++t) {
+        if (t == 0 || tile.channel[t] != tile.channel[t - 1]) pack(tile, tile.channel[t], y, first, planes);
+        sum.weights = tile.weights[0] + t * task.taps[0];
+        for (Index z = 0, some; z < outputs; z += some) {
+            some = at_once(task, 0, outputs - z);
+            for (Index r = 0; r < task.taps[0] + some - 1; ++r) {
+                const Index p = z * task.strides[0] + r * task.dilation[0];
+                const bool inside = p < planes && first + p >= 0 && first + p < task.size[0];
+                tile.rows[r] = inside ? tile.slab + p * task.pitch : tile.zeros;
+            }
+            sum.out = ring_row(tile, t, z, y % task.ring_rows);
+            sum_columns(task, 0, some, sum);
+        }
     }
 }
 
+// A few lines of output plane `z` from row `y` of the tile on: the sums along H. Rows from `filled` on belong to no
+// output.
 template <class T>
-T* ring_plane(const Tile3<T>& tile, Index term, Index position) {
-    return tile.ring + (term * tile.task.ring + position % tile.task.ring) * tile.task.plane;
-}
-
-// Every term of the input planes from `first` up to `end`; planes outside of the volume are zero and not kept.
-template <class T>
-void fill_ring(const Tile3<T>& tile, Index first, Index end) {
-    for (Index p = most(first, 0); p < least(end, tile.task.size[0]); ++p)
-        for (Index t = 0; t < tile.task.terms; ++t) {
-            if (t == 0 || tile.channel[t] != tile.channel[t - 1]) pack_plane(tile, tile.channel[t], p);
-            sum_plane(tile, t, ring_plane(tile, t, p));
+void sum_rows(const Tile3<T>& tile, Index z, Index y, Index outputs, Index filled) {
+    const SeparableTask& task = tile.task;
+    const Index first = source(task, 1, tile.block.first[1] + y);
+    ColumnSum<T> sum{};
+    sum.rows = tile.rows;
+    sum.rows_of_term = task.taps[1] + separable_step;
+    sum.taps = task.taps[1];
+    sum.vectors = tile.vectors;
+    sum.out_row = task.line;
+    sum.weights = tile.weights[1];
+    const Index step = task.dilation[1], end = least(task.size[1], filled);
+    const Index outside = first < 0 ? least((step - 1 - first) / step, task.taps[1] + outputs - 1) : 0;
+    for (Index t = 0; t < task.terms; ++t) {
+        const T** rows = tile.rows + t * sum.rows_of_term;
+        Index r = 0, p = first + outside * step;
+        for (; r < outside; ++r) rows[r] = tile.zeros;
+        for (Index slot = p % task.ring_rows; r < task.taps[1] + outputs - 1; ++r, p += step, slot += step) {
+            if (slot >= task.ring_rows) slot %= task.ring_rows;  // seldom: a division takes long
+            rows[r] = p < end ? ring_row(tile, t, z, slot) : tile.zeros;
         }
+    }
+    // The terms of a box along W have the same weights there: one sum along W serves them together.
+    sum.terms = task.box[2] ? task.terms : 1;
+    for (Index t = 0; t < task.terms; t += sum.terms) {
+        sum.out = tile.lines + t * separable_step * task.line + tile.margin;
+        sum_columns(task, 1, outputs, sum);
+        sum.rows += sum.rows_of_term;
+        sum.weights += task.taps[1];
+    }
 }
 
-// `count` output planes from `z` on, out of the ring.
+// Line `i` along W into the row `out` of the output; `sum` is what all lines have in common.
 template <class T>
-void sum_ring(const Tile3<T>& tile, Index z, Index count) {
+void sum_line(const Tile3<T>& tile, LineSum<T>& sum, Index i, T* out) {
+    const SeparableTask& task = tile.task;
+    const Index step = task.out_strides[4], stride = task.strides[2], columns = tile.block.count[2];
+    const bool in_place = step == 1 && stride == 1;
+    const Index count = (columns - 1) * stride + 1;
+    sum.lines = tile.lines + i * task.line + tile.shift;
+    if (task.box[2]) {
+        const T* from = sum.lines - tile.shift;
+        for (Index n = 0; n < 3; ++n) {
+            T* to = tile.doubled + n * task.line;
+            add_neighbours(from, task.dilation[2] << n, task.line / Simd<T>::lanes - 1, to);
+            sum.twos[n] = to + tile.shift;
+            from = to;
+        }
+    }
+    const bool past = in_place && task.stream;
+    const Index beyond = static_cast<Index>(reinterpret_cast<std::size_t>(out) % cache_line);
+    const Index first = past && beyond ? (cache_line - beyond) / static_cast<Index>(sizeof(T)) : 0;
+    (task.box[2] ? line_sum<T, BoxLine> : line_sum<T, WeightedLine>)(sum, count, first, past,
+                                                                      in_place ? out : tile.kept);
+    if (in_place) return;
+    for (Index v = 0; v < columns; ++v) out[v * step] = tile.kept[v * stride];
+}
+
+template <class T>
+void march(const Tile3<T>& tile, LineSum<T>& line) {
     const SeparableTask& task = tile.task;
     const Index* o = task.out_strides;
-    ColumnSum<T> sum{};
-    sum.rows = tile.planes;
-    sum.rows_of_term = task.taps[0] + separable_rows;
-    sum.weights = tile.weights[0];
-    sum.terms = task.terms;
-    sum.taps = task.taps[0];
-    sum.start = tile.start;
-    for (Index t = 0; t < task.terms; ++t)
-        for (Index r = 0; r < task.taps[0] + count - 1; ++r) {
-            const Index p = z * task.strides[0] + r * task.dilation[0] - task.before[0];
-            const bool inside = p >= 0 && p < task.size[0];
-            tile.planes[t * sum.rows_of_term + r] = inside ? ring_plane(tile, t, p) : tile.zeros;
-        }
-    const Index columns = tile.block.count[2];
-    for (Index y = 0; y < tile.block.count[1]; ++y) {
-        T* out = tile.out + z * o[2] + (tile.block.first[1] + y) * o[3] + tile.block.first[2] * o[4];
-        sum.at = y * task.pitch;
-        sum.out_row = o[4] == 1 ? o[2] : task.pitch;
-        across(sum, count, columns, o[4] == 1 ? out : tile.kept);
-        if (o[4] == 1) continue;
-        for (Index i = 0; i < count; ++i)
-            for (Index v = 0; v < columns; ++v) out[i * o[2] + v * o[4]] = tile.kept[i * task.pitch + v];
-    }
-}
-
-template <class T>
-void march(const Tile3<T>& tile) {
-    const SeparableTask& task = tile.task;
-    const Index first = tile.block.first[0], end = first + tile.block.count[0];
-    Index filled = first * task.strides[0] - task.before[0];
-    for (Index z = first, count; z < end; z += count) {
+    const Index rows = tile.block.count[1];
+    Index filled = most(source(task, 1, tile.block.first[1]), 0);
+    for (Index y = 0; y < rows; y += separable_step) {
         if (__atomic_load_n(task.stop, __ATOMIC_RELAXED)) return;
-        count = at_once(task, 0, end - z);
-        const Index needed = (z + count - 1) * task.strides[0] - task.before[0] + reach(task, 0) + 1;
-        fill_ring(tile, filled, needed);
-        filled = most(filled, needed);
-        sum_ring(tile, z, count);
+        const Index end = least(y + separable_step, rows);
+        const Index needed = source(task, 1, tile.block.first[1] + end - 1) + reach(task, 1) + 1;
+        for (; filled < least(needed, task.size[1]); ++filled) fill_row(tile, filled);
+        for (Index z = 0; z < tile.block.count[0]; ++z)
+            for (Index row = y, some; row < end; row += some) {
+                some = at_once(task, 1, end - row);
+                sum_rows(tile, z, row, some, filled);
+                T* out = tile.out + (tile.block.first[0] + z) * o[2] + (tile.block.first[1] + row) * o[3] +
+                         tile.block.first[2] * o[4];
+                for (Index i = 0; i < least(some, end - row); ++i) sum_line(tile, line, i, out + i * o[3]);
+            }
     }
 }
 
-// Item number -> batch entry, filter, block: the last varies fastest.
+// Item number -> batch entry, filter, block: the planes vary fastest, whose inputs overlap most.
 template <class T>
 void run(const SeparableTask& task, Index item, void* elements, void* pointers) {
+    constexpr Index lanes = Simd<T>::lanes;
     Block block;
-    for (int axis = 2; axis >= 0; --axis) {
+    const int order[] = {0, 2, 1};
+    for (int axis : order) {
         block.first[axis] = item % task.blocks[axis] * task.tile[axis];
         block.count[axis] = least(task.tile[axis], task.outputs[axis] - block.first[axis]);
         item /= task.blocks[axis];
@@ -175,18 +201,32 @@ void run(const SeparableTask& task, Index item, void* elements, void* pointers) 
                  group * task.channels_of_group * task.x_strides[1];
     T* out = static_cast<T*>(task.out) + entry * task.out_strides[0] + filter * task.out_strides[1];
     T* slab = static_cast<T*>(elements);
-    T* lines = slab + task.slab_rows * task.wide;
-    T* ring = lines + separable_rows * task.wide;
-    T* zeros = ring + task.terms * task.ring * task.plane;
-    const T** planes = static_cast<const T**>(pointers);
-    Tile3<T> tile{task, x, out, {}, task.channel + filter * task.terms,
-                  task.bias ? static_cast<const T*>(task.bias)[filter] : T{}, block,
-                  slab, lines, ring, zeros, zeros + task.plane,
-                  planes, planes + task.terms * (task.taps[0] + separable_rows)};
+    T* ring = slab + separable_slab(task);
+    T* lines = ring + separable_ring(task);
+    T* doubled = lines + task.terms * separable_step * task.line;
+    T* kept = doubled + 3 * task.line;
+    T* zeros = lines + separable_lines(task);
+    const Index left = source(task, 2, block.first[2]);
+    const Index wide = (block.count[2] - 1) * task.strides[2] + reach(task, 2) + 1;
+    const Index low = least(most(left, 0), task.size[2]), high = most(least(left + wide, task.size[2]), low);
+    const Index before = low == high ? 0 : low - left;
+    const Index shift = (lanes - before % lanes) % lanes;
+    Tile3<T> tile{task, x, out, {}, task.channel + filter * task.terms, block, low, high,
+                  (high - low + lanes - 1) / lanes, shift, shift + before,
+                  slab, ring, lines, doubled, kept, zeros, static_cast<const T**>(pointers)};
     for (int axis = 0; axis < 3; ++axis)
         tile.weights[axis] = static_cast<const T*>(task.weights[axis]) + filter * task.terms * task.taps[axis];
-    clear(zeros, task.plane);
-    march(tile);
+    LineSum<T> line{};
+    line.line_of_term = separable_step * task.line;
+    line.weights = tile.weights[2];
+    line.terms = task.terms;
+    line.taps = task.taps[2];
+    line.step = task.dilation[2];
+    line.apart = lanes % line.step == 0 ? lanes / line.step : line.taps;
+    line.start = task.bias ? static_cast<const T*>(task.bias)[filter] : T{};
+    clear(lines, separable_lines(task) + task.pitch);
+    march(tile, line);
+    if (task.stream) stream_end();
 }
 
 }  // namespace
