@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import oracle
+from storages import field_of_a_record
 from ways import USABLE
 
-from conv3d_cli.engine import Limits, Problem, choose, direct, execute, fft, reference, threads
+from conv3d_cli.engine import METHODS, Limits, Problem, choose, direct, execute, fft, reference, threads
+from conv3d_cli.errors import MethodError
 
 ROOM = Limits(threads=2, memory=1 << 33)
 triples = st.tuples(*[st.integers(1, 4)] * 3)
@@ -193,6 +195,19 @@ def test_an_output_may_be_given_in_any_layout(method):
     plan = choose(problem, ROOM, method)
     assert execute(plan, np.asfortranarray(x), kernel, bias, out) is out
     np.testing.assert_allclose(out, want, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_one_voxel_of_a_record_counts_as_contiguous_and_has_odd_strides_all_the_same(method, kernel):
+    problem = Problem((1,) * 3, (kernel,) * 3, padding=((kernel // 2,) * 2,) * 3)
+    x, weights = field_of_a_record(problem.input_shape, "f4"), np.full(problem.kernel_shape, 0.5, "f4")
+    x[...] = 3
+    try:
+        plan = choose(problem, ROOM, method, kernel=weights)
+    except MethodError:
+        return
+    assert execute(plan, x, weights, None, field_of_a_record(problem.output_shape, "f4")).ravel() == [1.5]
 
 
 @pytest.mark.parametrize("method", USABLE)

@@ -46,7 +46,7 @@ def run(
     if 0 in out.shape:
         return
     if not (_regular(x) and _regular(out)):
-        x, whole = np.ascontiguousarray(x), np.empty(out.shape, out.dtype)
+        x, whole = x.copy(), np.empty(out.shape, out.dtype)
         run(problem, x, kernel, bias, whole, threads=threads, tick=tick, isa=isa)
         out[...] = whole
         return

@@ -109,7 +109,7 @@ def run(
     The result has the same bits for any number of threads. ``tick`` hears the share done.
     """
     if not (_regular(x) and _regular(out)):
-        x, whole = np.ascontiguousarray(x), np.empty(out.shape, out.dtype)
+        x, whole = x.copy(), np.empty(out.shape, out.dtype)
         run(problem, x, kernel, bias, whole, tile=tile, threads=threads, tick=tick, isa=isa)
         out[...] = whole
         return

@@ -76,7 +76,7 @@ def run(
         return
     if not (_whole_strides(x) and _whole_strides(out)):
         whole = np.empty(out.shape, out.dtype)
-        run(problem, np.ascontiguousarray(x), kernel, bias, whole, threads=threads, tick=tick, isa=isa)
+        run(problem, x.copy(), kernel, bias, whole, threads=threads, tick=tick, isa=isa)
         out[...] = whole
         return
     isa = isa or isas.active()

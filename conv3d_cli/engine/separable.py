@@ -103,7 +103,7 @@ def run(
         return
     if not (_whole_strides(x) and _whole_strides(out)):
         whole = np.empty(out.shape, out.dtype)
-        run(problem, np.ascontiguousarray(x), kernel, bias, whole, residual=residual, threads=threads, tick=tick)
+        run(problem, x.copy(), kernel, bias, whole, residual=residual, threads=threads, tick=tick, isa=isa)
         out[...] = whole
         return
     sums, module = _sums(kernel, residual), isas.native()
