@@ -3,7 +3,7 @@
 A tile of length T along an axis holds T - extent + 1 outputs: the product of the tile's spectrum with the conjugate of
 the kernel's is a circular correlation, which is the wanted one at every position where the kernel does not wrap round.
 Tiles are transformed in the problem's own precision, so a bright voxel disturbs its tile and nothing beyond; one
-transform of a whole volume is always in float64. Strided outputs are taken from those of stride 1.
+transform of a whole volume is always in float64. Through scipy.fft, strided outputs are taken from those of stride 1.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from conv3d_cli.engine import costs, fft_tiles
 from conv3d_cli.engine.blocks import Array, Span, blocks, padded_window
 from conv3d_cli.engine.candidate import Accuracy, Candidate
+from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
 from conv3d_cli.engine.threads import Pieces, share
 from conv3d_cli.engine.tiles import (
@@ -137,16 +138,14 @@ class _Transforms:
     def of(
         cls, problem: Problem, kernel: Array, group: int, tile: Triple, transform: Real, workers: int
     ) -> _Transforms:
-        from scipy import fft
-
-        channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-        complex_type = np.complex64 if transform == "float32" else np.complex128
-        spectra = np.empty((filters, channels, *tile[:2], tile[2] // 2 + 1), complex_type)
-        spread = np.zeros(tile, transform)
-        where = tuple(slice(0, effective(k, d), d) for k, d in zip(problem.kernel, problem.dilation, strict=True))
-        for f, c in np.ndindex(filters, channels):
-            spread[where] = kernel[..., c, group * filters + f]
-            np.conjugate(fft.rfftn(spread, workers=workers), out=spectra[f, c])
+        filters = problem.filters // problem.groups
+        mine = np.ascontiguousarray(kernel[..., group * filters : (group + 1) * filters])
+        spectra = KERNELS.get(
+            ("fft", tile, transform, problem.dilation),
+            mine,
+            lambda: _spectra(problem, mine, tile, transform, workers),
+            size=lambda made: made.nbytes,
+        )
         return cls(problem, group, tile, transform, spectra, workers)
 
     def fill(self, x: Array, bias: Array | None, out: Array, span: tuple[Span, Span, Span]) -> None:
@@ -181,6 +180,21 @@ class _Transforms:
 
         result: Array = fft.irfftn(spectrum, s=self.tile, workers=self.workers, overwrite_x=True)
         return result
+
+
+def _spectra(problem: Problem, kernel: Array, tile: Triple, transform: Real, workers: int) -> Array:
+    """Return the conjugates of the spectra of a group's kernels: (filters, channels, *frequencies)."""
+    from scipy import fft
+
+    channels, filters = kernel.shape[3:]
+    complex_type = np.complex64 if transform == "float32" else np.complex128
+    spectra = np.empty((filters, channels, *tile[:2], tile[2] // 2 + 1), complex_type)
+    spread = np.zeros(tile, transform)
+    where = tuple(slice(0, effective(k, d), d) for k, d in zip(problem.kernel, problem.dilation, strict=True))
+    for f, c in np.ndindex(filters, channels):
+        spread[where] = kernel[..., c, f]
+        np.conjugate(fft.rfftn(spread, workers=workers), out=spectra[f, c])
+    return spectra
 
 
 def _candidate(problem: Problem, tile: Triple, transform: Real, threads: int) -> Candidate:
