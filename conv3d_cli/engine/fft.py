@@ -19,6 +19,7 @@ from conv3d_cli.engine import costs, fft_tiles
 from conv3d_cli.engine.blocks import Array, Span, blocks, padded_window
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.kept import KERNELS
+from conv3d_cli.engine.magnitude import largest
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
 from conv3d_cli.engine.threads import Pieces, share
 from conv3d_cli.engine.tiles import (
@@ -63,7 +64,11 @@ def _scipy(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> l
 
 def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
     """Return why this data may not go through a transform, or None: one NaN would spread over a whole tile."""
-    return not_finite("input", x) or not_finite("kernel", kernel) or _too_large(problem, x, kernel)
+    bright = largest(x)
+    if bright * _gain(problem, kernel) * float(voxels(whole_tile(problem))) <= LARGEST["float64"]:
+        return None
+    too_large = f"values so large that a transform may overflow: up to {bright:.3g}"
+    return not_finite("input", x) or not_finite("kernel", kernel) or too_large
 
 
 def run(
@@ -81,7 +86,7 @@ def run(
 ) -> None:
     """Fill ``out`` with the convolution of ``x``, which must be free of NaN and Inf; shapes are the problem's."""
     if transform == "float32":
-        amplitude, gain = _amplitude(x), _gain(problem, kernel)
+        amplitude, gain = largest(x, threads), _gain(problem, kernel)
         if native and fft_tiles.largest(tile, amplitude, gain) <= LARGEST["float32"]:
             fft_tiles.run(problem, x, kernel, bias, out, tile=tile, threads=threads, tick=tick)
             return
@@ -235,10 +240,6 @@ def _rounds(pieces: int, threads: int) -> float:
     return ceil(pieces / threads) * threads / costs.speedup(threads)
 
 
-def _amplitude(x: Array) -> float:
-    return float(max(abs(np.max(x, initial=0)), abs(np.min(x, initial=0))))
-
-
 def _gain(problem: Problem, kernel: Array) -> float:
     return float(np.abs(kernel).sum(axis=(0, 1, 2, 3), dtype=np.float64).max(initial=0.0))
 
@@ -254,10 +255,3 @@ def not_finite(what: str, values: Array) -> str | None:
             first = (*index, *(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape)))
         count += int(np.count_nonzero(bad))
     return f"{count} non-finite values in the {what}, the first at index {first}"
-
-
-def _too_large(problem: Problem, x: Array, kernel: Array) -> str | None:
-    largest = _amplitude(x) * _gain(problem, kernel) * float(voxels(whole_tile(problem)))
-    if largest <= LARGEST["float64"]:
-        return None
-    return f"values so large that a transform may overflow: up to {_amplitude(x):.3g}"

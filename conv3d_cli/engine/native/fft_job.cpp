@@ -7,7 +7,7 @@ namespace conv3d {
 
 namespace {
 
-constexpr Index page = 4096;
+constexpr Index in_line = line / sizeof(float);
 
 Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
@@ -34,10 +34,9 @@ FftJob::FftJob(const FftSpectra& spectra, const FftSizes& sizes, const Array& x,
     std::copy(out.shape.begin() + 2, out.shape.end(), task_.outputs);
     task_.batch = x.shape[0];
     for (int axis = 0; axis < 3; ++axis) cut(axis);
-    const Index pair = 2 * unit_.lanes;
-    task_.pitch = std::max(task_.channels * task_.tile[0], task_.filters * task_.kept[0]) * pair;
-    // Columns a multiple of a page apart would crowd into one set of the cache.
-    if (task_.pitch * static_cast<Index>(sizeof(float)) % (page / 4) == 0) task_.pitch += pair;
+    // Planes an odd number of lines apart spread over all sets of the cache.
+    const Index lines = ceil_div(task_.columns * 2 * unit_.lanes, in_line);
+    task_.pitch = (lines | 1) * in_line;
     task_.stop = &stop_;
     for (Index f = 0; bias.data && f < bias.shape[0]; ++f)
         bias_.push_back(static_cast<const float*>(bias.data)[f * bias.strides[0]]);

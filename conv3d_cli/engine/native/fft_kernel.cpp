@@ -14,10 +14,10 @@ namespace {
 
 inline bool stopped(const FftTask& task) { return __atomic_load_n(task.stop, __ATOMIC_RELAXED); }
 
-// What a thread works in. `columns` holds, for each frequency along H and W, the lines along D of all channels, later
-// of all filters.
+// What a thread works in. `planes` holds the planes along D of all channels, later of all filters, each as frequencies
+// along H and W; `voxels` one plane; `x` and `y` a column of all channels and of all filters.
 struct Scratch {
-    float *columns, *voxels, *plane, *x, *y;
+    float *planes, *voxels, *x, *y;
     Index voxels_pitch;  // floats of one channel's plane of voxels
     Index size;
 };
@@ -32,9 +32,8 @@ Scratch divide(const FftTask& task, float* at) {
         used += count;
         return from;
     };
-    s.columns = take(task.columns * task.pitch);
+    s.planes = take(larger(task.channels * task.tile[0], task.filters * task.kept[0]) * task.pitch);
     s.voxels = take(together * s.voxels_pitch);
-    s.plane = take(task.columns * pair);
     s.x = take(task.tile[0] * task.channels * pair);
     s.y = take(task.tile[0] * task.filters * pair);
     s.size = used;
@@ -47,16 +46,15 @@ void transform_planes(const FftTask& task, const Places& places, const Scratch& 
     const Index* t = task.tile;
     const auto along_w = find(row_lengths, t[2])->forward;
     const auto along_h = find(line_lengths, t[1])->forward;
-    const Index most = across(task.x_strides, task.channels) ? lanes : 1;
+    const Index most = across(task.x_strides, task.channels) ? lanes : 1, row = task.frequencies * pair;
     for (Index z = 0; z < t[0] && !stopped(task); ++z)
         for (Index c = 0; c < task.channels; c += most) {
             const Index channels = smaller(most, task.channels - c);
             pack_plane(task, places, z, c, channels, s.voxels, s.voxels_pitch);
             for (Index i = 0; i < channels; ++i) {
-                along_w(s.voxels + i * s.voxels_pitch, s.plane, t[1]);
-                along_h({s.plane, task.frequencies * pair, pair},
-                        {s.columns + ((c + i) * t[0] + z) * pair, task.frequencies * task.pitch, task.pitch},
-                        task.frequencies, t[1]);
+                float* plane = s.planes + ((c + i) * t[0] + z) * task.pitch;
+                along_w(s.voxels + i * s.voxels_pitch, plane, t[1]);
+                along_h({plane, row, pair}, {plane, row, pair}, task.frequencies, t[1]);
             }
         }
 }
@@ -66,11 +64,12 @@ void multiply_columns(const FftTask& task, const float* spectra, const Scratch& 
     const auto forward = find(line_lengths, depth)->forward;
     const Index xs = task.channels * pair, ys = task.filters * pair;
     for (Index column = 0; column < task.columns && !stopped(task); ++column) {
-        float* lines = s.columns + column * task.pitch;
-        forward({lines, pair, depth * pair}, {s.x, xs, pair}, task.channels, depth);
+        float* lines = s.planes + column * pair;
+        forward({lines, task.pitch, depth * task.pitch}, {s.x, xs, pair}, task.channels, depth);
         for (Index z = 0; z < depth; ++z, spectra += 2 * task.channels * task.filters)
             multiply(s.x + z * xs, spectra, task.channels, task.filters, s.y + z * ys);
-        restore_lines(task.restored[0], task.folds[0], {s.y, ys, pair}, {lines, pair, kept * pair}, task.filters, kept);
+        restore_lines(task.restored[0], task.folds[0], {s.y, ys, pair}, {lines, task.pitch, kept * task.pitch},
+                      task.filters, kept);
     }
 }
 
@@ -78,16 +77,15 @@ void restore_planes(const FftTask& task, const Places& places, const Scratch& s,
     const Index* t = task.tile;
     // Both transforms along W gave twice the spectrum, and no transform back is divided by its length.
     const float scale = 1.0f / static_cast<float>(4 * t[0] * t[1] * t[2]);
-    const Index most = across(task.out_strides, task.filters) ? lanes : 1;
+    const Index most = across(task.out_strides, task.filters) ? lanes : 1, width = task.frequencies * pair;
     for (Index z = 0; z < task.kept[0] && !stopped(task); ++z)
         for (Index f = 0; f < task.filters; f += most) {
             const Index filters = smaller(most, task.filters - f);
             for (Index i = 0; i < filters; ++i) {
-                restore_lines(
-                    task.restored[1], task.folds[1],
-                    {s.columns + ((f + i) * task.kept[0] + z) * pair, task.frequencies * task.pitch, task.pitch},
-                    {s.plane, task.frequencies * pair, pair}, task.frequencies, task.kept[1]);
-                restore_rows(task.restored[2], task.folds[2], s.plane, s.voxels + i * s.voxels_pitch, task.kept[1]);
+                float* plane = s.planes + ((f + i) * task.kept[0] + z) * task.pitch;
+                restore_lines(task.restored[1], task.folds[1], {plane, width, pair}, {plane, width, pair},
+                              task.frequencies, task.kept[1]);
+                restore_rows(task.restored[2], task.folds[2], plane, s.voxels + i * s.voxels_pitch, task.kept[1]);
             }
             for (Index y = 0; y < task.kept[1]; ++y) {
                 const float* row = s.voxels + y * task.restored[2] * lanes;

@@ -51,7 +51,7 @@ struct FftTask : FftShape {
     Index kept[3];             // outputs of a tile
     Index tiles[3];            // of all phases
     Index batch;
-    Index pitch;               // floats from one column to the next, of one item
+    Index pitch;               // floats from one plane of frequencies to the next
     const bool* stop;          // set to make an item end early
 };
 
