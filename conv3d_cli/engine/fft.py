@@ -3,7 +3,7 @@
 A tile of length T along an axis holds T - extent + 1 outputs: the product of the tile's spectrum with the conjugate of
 the kernel's is a circular correlation, which is the wanted one at every position where the kernel does not wrap round.
 Tiles are transformed in the problem's own precision, so a bright voxel disturbs its tile and nothing beyond; one
-transform of a whole volume is always in float64. Strided outputs are taken from those of stride 1.
+transform of a whole volume is always in float64. Through scipy.fft, strided outputs are taken from those of stride 1.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import numpy as np
 from conv3d_cli.engine import costs, fft_tiles
 from conv3d_cli.engine.blocks import Array, Span, blocks, padded_window
 from conv3d_cli.engine.candidate import Accuracy, Candidate
+from conv3d_cli.engine.kept import KERNELS
+from conv3d_cli.engine.magnitude import largest
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
 from conv3d_cli.engine.threads import Pieces, share
 from conv3d_cli.engine.tiles import (
@@ -62,7 +64,11 @@ def _scipy(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> l
 
 def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
     """Return why this data may not go through a transform, or None: one NaN would spread over a whole tile."""
-    return not_finite("input", x) or not_finite("kernel", kernel) or _too_large(problem, x, kernel)
+    bright = largest(x)
+    if bright * _gain(problem, kernel) * float(voxels(whole_tile(problem))) <= LARGEST["float64"]:
+        return None
+    too_large = f"values so large that a transform may overflow: up to {bright:.3g}"
+    return not_finite("input", x) or not_finite("kernel", kernel) or too_large
 
 
 def run(
@@ -80,7 +86,7 @@ def run(
 ) -> None:
     """Fill ``out`` with the convolution of ``x``, which must be free of NaN and Inf; shapes are the problem's."""
     if transform == "float32":
-        amplitude, gain = _amplitude(x), _gain(problem, kernel)
+        amplitude, gain = largest(x, threads), _gain(problem, kernel)
         if native and fft_tiles.largest(tile, amplitude, gain) <= LARGEST["float32"]:
             fft_tiles.run(problem, x, kernel, bias, out, tile=tile, threads=threads, tick=tick)
             return
@@ -137,16 +143,14 @@ class _Transforms:
     def of(
         cls, problem: Problem, kernel: Array, group: int, tile: Triple, transform: Real, workers: int
     ) -> _Transforms:
-        from scipy import fft
-
-        channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-        complex_type = np.complex64 if transform == "float32" else np.complex128
-        spectra = np.empty((filters, channels, *tile[:2], tile[2] // 2 + 1), complex_type)
-        spread = np.zeros(tile, transform)
-        where = tuple(slice(0, effective(k, d), d) for k, d in zip(problem.kernel, problem.dilation, strict=True))
-        for f, c in np.ndindex(filters, channels):
-            spread[where] = kernel[..., c, group * filters + f]
-            np.conjugate(fft.rfftn(spread, workers=workers), out=spectra[f, c])
+        filters = problem.filters // problem.groups
+        mine = np.ascontiguousarray(kernel[..., group * filters : (group + 1) * filters])
+        spectra = KERNELS.get(
+            ("fft", tile, transform, problem.dilation),
+            mine,
+            lambda: _spectra(problem, mine, tile, transform, workers),
+            size=lambda made: made.nbytes,
+        )
         return cls(problem, group, tile, transform, spectra, workers)
 
     def fill(self, x: Array, bias: Array | None, out: Array, span: tuple[Span, Span, Span]) -> None:
@@ -181,6 +185,21 @@ class _Transforms:
 
         result: Array = fft.irfftn(spectrum, s=self.tile, workers=self.workers, overwrite_x=True)
         return result
+
+
+def _spectra(problem: Problem, kernel: Array, tile: Triple, transform: Real, workers: int) -> Array:
+    """Return the conjugates of the spectra of a group's kernels: (filters, channels, *frequencies)."""
+    from scipy import fft
+
+    channels, filters = kernel.shape[3:]
+    complex_type = np.complex64 if transform == "float32" else np.complex128
+    spectra = np.empty((filters, channels, *tile[:2], tile[2] // 2 + 1), complex_type)
+    spread = np.zeros(tile, transform)
+    where = tuple(slice(0, effective(k, d), d) for k, d in zip(problem.kernel, problem.dilation, strict=True))
+    for f, c in np.ndindex(filters, channels):
+        spread[where] = kernel[..., c, f]
+        np.conjugate(fft.rfftn(spread, workers=workers), out=spectra[f, c])
+    return spectra
 
 
 def _candidate(problem: Problem, tile: Triple, transform: Real, threads: int) -> Candidate:
@@ -221,10 +240,6 @@ def _rounds(pieces: int, threads: int) -> float:
     return ceil(pieces / threads) * threads / costs.speedup(threads)
 
 
-def _amplitude(x: Array) -> float:
-    return float(max(abs(np.max(x, initial=0)), abs(np.min(x, initial=0))))
-
-
 def _gain(problem: Problem, kernel: Array) -> float:
     return float(np.abs(kernel).sum(axis=(0, 1, 2, 3), dtype=np.float64).max(initial=0.0))
 
@@ -240,10 +255,3 @@ def not_finite(what: str, values: Array) -> str | None:
             first = (*index, *(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape)))
         count += int(np.count_nonzero(bad))
     return f"{count} non-finite values in the {what}, the first at index {first}"
-
-
-def _too_large(problem: Problem, x: Array, kernel: Array) -> str | None:
-    largest = _amplitude(x) * _gain(problem, kernel) * float(voxels(whole_tile(problem)))
-    if largest <= LARGEST["float64"]:
-        return None
-    return f"values so large that a transform may overflow: up to {_amplitude(x):.3g}"

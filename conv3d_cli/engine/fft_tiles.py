@@ -1,7 +1,8 @@
 """Compiled tiles for the method ``fft``: many tiles go through all stages side by side, one in each lane of a vector.
 
-They serve kernels of mid size with stride and dilation 1, in float32. The kernels' spectra are computed once a call and
-serve all tiles; the spectrum of a tile serves all filters.
+They serve kernels of mid size, in float32. The kernels' spectra are computed once and serve all tiles, and the next
+volumes too; the spectrum of a tile serves all filters. Of a strided layer only what is wanted is transformed back; a
+dilated one is several without dilation, one for each phase of the outputs' positions.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT
 from conv3d_cli.engine.direct_costs import MEMORY_THREADS
 from conv3d_cli.engine.fft_costs import COSTS, FftCosts
+from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.engine.threads import share
 from conv3d_cli.limits import second_level_cache
@@ -45,14 +47,16 @@ def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) 
     """Return the fastest compiled tiling that fits in ``memory`` bytes (else the leanest); none where none serves.
 
     >>> from conv3d_cli.engine.candidate import ACCURACIES
-    >>> strided = Problem((32, 32, 32), (5, 5, 5), strides=(2, 2, 2), channels=8, filters=8)
-    >>> candidates(strided, 2, ACCURACIES["default"], 1 << 30)
+    >>> precise = Problem((32, 32, 32), (5, 5, 5), channels=8, filters=8, dtype="float64")
+    >>> candidates(precise, 2, ACCURACIES["default"], 1 << 30)
     []
     """
     isa = isas.active()
     if isa == isas.NUMPY or not serves(problem) or not Candidate("fft", local=False).keeps(accuracy):
         return []
     tiles, seconds, scratch = _predictions(problem, threads, isa)
+    if not len(tiles):
+        return []
     fitting = np.flatnonzero(scratch <= memory)
     best = int(fitting[np.argmin(seconds[fitting])]) if fitting.size else int(np.argmin(scratch))
     d, h, w = (int(n) for n in tiles[best])
@@ -75,12 +79,18 @@ def serves(problem: Problem) -> bool:
     """Return whether compiled tiles can serve a problem at all."""
     return (
         problem.dtype == "float32"
-        and problem.strides == problem.dilation == (1, 1, 1)
+        and all(s == 1 or d == 1 for s, d in zip(problem.strides, _apart(problem), strict=True))
         and problem.taps > 1
         and max(problem.kernel) <= MOST_TAPS
         and 0 not in problem.output_shape
         and 0 not in problem.input_shape
     )
+
+
+def _apart(problem: Problem) -> Triple:
+    """Return how far voxels that a kernel sums lie apart along each axis; one tap has no dilation."""
+    d, h, w = (d if k > 1 else 1 for k, d in zip(problem.kernel, problem.dilation, strict=True))
+    return d, h, w
 
 
 def largest(tile: Triple, amplitude: float, gain: float) -> float:
@@ -108,25 +118,38 @@ def run(
 
     The result has the same bits for any number of threads. ``tick`` hears the share done.
     """
-    if not (_regular(x) and _regular(out)):
-        x, whole = x.copy(), np.empty(out.shape, out.dtype)
-        run(problem, x, kernel, bias, whole, tile=tile, threads=threads, tick=tick, isa=isa)
-        out[...] = whole
-        return
+    x, whole = x if _regular(x) else x.copy(), out if _regular(out) else np.empty(out.shape, out.dtype)
     before = tuple(pads[0] for pads in problem.padding)
-    kernel, bias = np.ascontiguousarray(kernel), None if bias is None else np.ascontiguousarray(bias)
+    bias = None if bias is None else np.ascontiguousarray(bias)
     module: Any = isas.native()
     isa = isa or isas.active()
-    job = module.FftJob(isa, tile, before, problem.groups, x, kernel, bias, out)
-    if _seconds(problem, threads, isa, tile) < INLINE_SECONDS:
-        job.prepare()
+    inline = _seconds(problem, threads, isa, tile) < INLINE_SECONDS
+    spectra = _spectra(problem, np.ascontiguousarray(kernel), tile, 1 if inline else threads, isa)
+    job = module.FftJob(spectra, before, problem.strides, _apart(problem), x, bias, whole)
+    if inline:
         job.work()
     else:
         report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.prepare, threads, stop=job.cancel_prepare)
         share(job.work, min(threads, job.total), stop=job.cancel, tick=report)
+    if whole is not out:
+        out[...] = whole
     if tick is not None:
         tick(1.0)
+
+
+def _spectra(problem: Problem, kernel: Array, tile: Triple, threads: int, isa: str) -> Any:
+    """Return the spectra of a layer's kernels, those of the last call if the kernels are the same."""
+    module: Any = isas.native()
+
+    def transformed() -> Any:
+        spectra = module.FftSpectra(isa, tile, problem.groups, kernel)
+        if threads == 1:
+            spectra.prepare()
+        else:
+            share(spectra.prepare, threads, stop=spectra.cancel)
+        return spectra
+
+    return KERNELS.get(("fft tiles", isa, tile, problem.groups), kernel, transformed, size=lambda made: made.bytes)
 
 
 def _regular(array: Array) -> bool:
@@ -150,10 +173,13 @@ def _tiles(problem: Problem, isa: str) -> Array:
     """Return the tiles to choose from, one a row: longer than the kernel, not much longer than the volume."""
     choices = []
     for axis in range(3):
-        taps = problem.kernel[axis]
-        lengths = [n for n in _lengths(isa, axis == 2) if n > taps or n == taps == 1]
-        enough = [n for n in lengths if n >= problem.output_size[axis] + taps - 1]
-        choices.append([n for n in lengths if n <= min(enough, default=lengths[-1])])
+        taps, stride = problem.kernel[axis], problem.strides[axis]
+        known = _lengths(isa, axis == 2)
+        lengths = [n for n in known if n > taps or n == taps == 1]
+        lengths = [n for n in lengths if n - taps < stride or (n % stride == 0 and n // stride in known)]
+        wanted = (-(-problem.output_size[axis] // _apart(problem)[axis]) - 1) * stride + taps
+        longest = min((n for n in lengths if n >= wanted), default=MOST_TAPS * 2)
+        choices.append([n for n in lengths if n <= longest])
     return np.stack(np.meshgrid(*choices, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
@@ -163,8 +189,11 @@ def _predictions(problem: Problem, threads: int, isa: str) -> tuple[Array, Array
     lanes, costs = _lanes(isa), COSTS[isa]
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
     tiles = _tiles(problem, isa)
-    t, kept = tiles.T.astype(float), (tiles - np.array(problem.kernel) + 1).T.astype(float)
-    boxes = np.prod(np.ceil(np.array(problem.output_size)[:, None] / kept), axis=0) * problem.batch
+    kept = ((tiles - problem.kernel) // problem.strides + 1).T.astype(float)
+    t, apart = tiles.T.astype(float), np.array(_apart(problem))[:, None]
+    folds = np.where(tiles % problem.strides == 0, problem.strides, 1).T
+    outputs = np.ceil(np.array(problem.output_size)[:, None] / apart)
+    boxes = np.prod(np.ceil(outputs / kept) * apart, axis=0) * problem.batch
     frequencies = t[2] // 2 + 1
     columns = frequencies * t[1]
     items = problem.groups * np.ceil(boxes / lanes)
@@ -180,13 +209,13 @@ def _predictions(problem: Problem, threads: int, isa: str) -> tuple[Array, Array
     scratch = spectra * problem.groups + room
 
     item = (
-        _transform_seconds(costs, t, t, frequencies) * channels
-        + _transform_seconds(costs, t, kept, frequencies) * filters
+        _transform_seconds(costs, t, t, t) * channels
+        + _transform_seconds(costs, t, t / folds, kept) * filters
         + costs.pack * (channels * t[0] * t[1] * t[2] + filters * np.prod(kept, axis=0))
         + costs.product * columns * t[0] * channels * filters
         + costs.byte * (_beyond(column_bytes) * 4 + _beyond(spectra))
     )
-    prepare = (_transform_seconds(costs, t, t, frequencies) + costs.spread * columns * t[0] * lanes) * kernels
+    prepare = (_transform_seconds(costs, t, t, t) + costs.spread * columns * t[0] * lanes) * kernels
     memory = (problem.input_bytes + problem.output_bytes) * DIRECT[isa].byte
     seconds = (
         CALL_SECONDS
@@ -210,11 +239,15 @@ def _together(channels: int, filters: int, lanes: int) -> int:
     return lanes if max(channels, filters) > 1 else 1
 
 
-def _transform_seconds(costs: FftCosts, t: Array, kept: Array, frequencies: Array) -> Array:
-    """Return the seconds for one channel: transforms along W of rows kept, along H of planes kept, along D."""
-    rows = kept[0] * kept[1] * t[2] / 2 * np.log2(t[2])
-    planes = kept[0] * frequencies * t[1] * np.log2(t[1])
-    lines = frequencies * t[1] * t[0] * np.log2(t[0])
+def _transform_seconds(costs: FftCosts, t: Array, lengths: Array, kept: Array) -> Array:
+    """Return the seconds for one channel: transforms of so many values along W of rows kept, H of planes kept, and D.
+
+    Those back of a strided layer have ``lengths`` shorter than the tile ``t``.
+    """
+    frequencies = t[2] // 2 + 1
+    rows = kept[0] * kept[1] * lengths[2] / 2 * np.log2(lengths[2])
+    planes = kept[0] * frequencies * lengths[1] * np.log2(lengths[1])
+    lines = frequencies * t[1] * lengths[0] * np.log2(lengths[0])
     result: Array = costs.transform * (rows + planes + lines)
     return result
 

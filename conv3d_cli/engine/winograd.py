@@ -17,6 +17,7 @@ from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.cook_toom import cook_toom
 from conv3d_cli.engine.kept import KERNELS
+from conv3d_cli.engine.magnitude import largest
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
 from conv3d_cli.engine.threads import Pieces, share
 from conv3d_cli.engine.winograd_layout import Layout, active_layout, error, gaps, is_local, tiles_for, weight_elements
@@ -65,20 +66,6 @@ def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
     if max(bright, 1.0) * max(heavy, 1.0) * terms * SWELLING <= fft.LARGEST[problem.dtype]:
         return None
     return fft.unsuitable(problem, x, kernel) or f"values so large that a tile may overflow: up to {bright:.3g}"
-
-
-def largest(values: Array) -> float:
-    """Return the largest magnitude, infinite or NaN if any value is.
-
-    >>> largest(np.array([[1.0, -3.0], [2.0, 0.0]]))
-    3.0
-    """
-    module = isas.native()
-    order = np.argsort([-abs(stride) for stride in values.strides], kind="stable")
-    packed = values.transpose(order)
-    if module is None or not packed.flags.c_contiguous or not packed.flags.aligned:
-        return float(np.max(np.abs([np.max(values, initial=0), np.min(values, initial=0)])))
-    return float(module.largest(isas.active(), packed.reshape(-1)))
 
 
 def run(

@@ -3,29 +3,11 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "units.hpp"
-
 namespace conv3d {
-
-namespace generic {
-extern const FftUnit fft_unit;
-}
-
-#if defined(CONV3D_X86_UNITS)
-namespace v4 {
-extern const FftUnit fft_unit;
-}
-namespace v3 {
-extern const FftUnit fft_unit;
-}
-namespace v2 {
-extern const FftUnit fft_unit;
-}
-#endif
 
 namespace {
 
-constexpr Index page = 4096;
+constexpr Index in_line = line / sizeof(float);
 
 Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
@@ -35,97 +17,66 @@ void require(bool holds, const char* what) {
 
 }  // namespace
 
-const FftUnit& find_fft_unit(const std::string& isa) {
-    const std::string name = find_unit(isa).name;
-#if defined(CONV3D_X86_UNITS)
-    if (name == "x86-64-v4") return v4::fft_unit;
-    if (name == "x86-64-v3") return v3::fft_unit;
-    if (name == "x86-64-v2") return v2::fft_unit;
-#endif
-    return generic::fft_unit;
-}
-
-FftJob::FftJob(const FftUnit& unit, const FftSizes& sizes, const Array& x, const Array& kernel, const Array& bias,
-               const Array& out)
-    : unit_(unit) {
-    std::copy(sizes.tile, sizes.tile + 3, task_.tile);
+FftJob::FftJob(const FftSpectra& spectra, const FftSizes& sizes, const Array& x, const Array& bias, const Array& out)
+    : unit_(spectra.unit()) {
+    require(spectra.ready(), "the kernels are not transformed yet");
+    static_cast<FftShape&>(task_) = spectra.shape();
+    task_.spectra = spectra.values();
     std::copy(sizes.before, sizes.before + 3, task_.before);
-    task_.groups = sizes.groups;
-    check(x, kernel, bias, out);
+    std::copy(sizes.stride, sizes.stride + 3, task_.stride);
+    std::copy(sizes.dilation, sizes.dilation + 3, task_.dilation);
+    check(x, bias, out);
     task_.x = static_cast<const float*>(x.data);
     task_.out = static_cast<float*>(out.data);
-    task_.kernel = static_cast<const float*>(kernel.data);
     std::copy(x.strides.begin(), x.strides.end(), task_.x_strides);
     std::copy(out.strides.begin(), out.strides.end(), task_.out_strides);
-    std::copy(kernel.strides.begin(), kernel.strides.end(), task_.kernel_strides);
+    std::copy(x.shape.begin() + 2, x.shape.end(), task_.size);
+    std::copy(out.shape.begin() + 2, out.shape.end(), task_.outputs);
     task_.batch = x.shape[0];
-    task_.channels = kernel.shape[3];
-    task_.filters = kernel.shape[4] / task_.groups;
-    Index tiles = task_.batch;
-    for (std::size_t i = 0; i < 3; ++i) {
-        task_.size[i] = x.shape[i + 2];
-        task_.outputs[i] = out.shape[i + 2];
-        task_.taps[i] = kernel.shape[i];
-        task_.kept[i] = task_.tile[i] - task_.taps[i] + 1;
-        task_.tiles[i] = ceil_div(task_.outputs[i], task_.kept[i]);
-        tiles *= task_.tiles[i];
-    }
-    task_.frequencies = task_.tile[2] / 2 + 1;
-    task_.columns = task_.frequencies * task_.tile[1];
-    const Index pair = 2 * unit.lanes;
-    task_.pitch = std::max(task_.channels * task_.tile[0], task_.filters * task_.kept[0]) * pair;
-    // Columns a multiple of a page apart would crowd into one set of the cache.
-    if (task_.pitch * static_cast<Index>(sizeof(float)) % (page / 4) == 0) task_.pitch += pair;
+    for (int axis = 0; axis < 3; ++axis) cut(axis);
+    // Planes an odd number of lines apart spread over all sets of the cache.
+    const Index lines = ceil_div(task_.columns * 2 * unit_.lanes, in_line);
+    task_.pitch = (lines | 1) * in_line;
     task_.stop = &stop_;
     for (Index f = 0; bias.data && f < bias.shape[0]; ++f)
         bias_.push_back(static_cast<const float*>(bias.data)[f * bias.strides[0]]);
     task_.bias = bias.data ? bias_.data() : nullptr;
-    spectra_ = allocate(static_cast<std::size_t>(spectra_bytes()));
-    task_.spectra = static_cast<float*>(spectra_.get());
-    kernels_ = task_.groups * task_.channels * ceil_div(task_.filters, unit.lanes);
-    total_ = task_.groups * ceil_div(tiles, unit.lanes);
+    total_ = task_.groups * ceil_div(task_.batch * task_.tiles[0] * task_.tiles[1] * task_.tiles[2], unit_.lanes);
 }
 
-// What keeps memory safe is checked here.
-void FftJob::check(const Array& x, const Array& kernel, const Array& bias, const Array& out) const {
-    require(x.shape.size() == 5 && kernel.shape.size() == 5 && out.shape.size() == 5, "x, kernel and out need 5 axes");
-    const Index groups = task_.groups;
-    require(groups > 0 && x.shape[1] == kernel.shape[3] * groups && kernel.shape[4] % groups == 0 &&
-                out.shape[1] == kernel.shape[4] && out.shape[0] == x.shape[0] && x.shape[0] > 0 && x.shape[1] > 0 &&
-                out.shape[1] > 0,
+// What keeps memory safe is checked here, and in cut().
+void FftJob::check(const Array& x, const Array& bias, const Array& out) const {
+    const Index filters = task_.groups * task_.filters;
+    require(x.shape.size() == 5 && out.shape.size() == 5, "x and out need 5 axes");
+    require(x.shape[1] == task_.groups * task_.channels && out.shape[1] == filters && out.shape[0] == x.shape[0] &&
+                x.shape[0] > 0,
             "channels, filters and groups do not fit together");
-    require(!bias.data || (bias.shape.size() == 1 && bias.shape[0] == kernel.shape[4]),
-            "bias needs one value a filter");
+    require(!bias.data || (bias.shape.size() == 1 && bias.shape[0] == filters), "bias needs one value a filter");
     for (std::size_t i = 0; i < 3; ++i) {
-        require(unit_.known(task_.tile[i], i == 2), "there is no transform of this length");
-        require(kernel.shape[i] > 0 && kernel.shape[i] <= task_.tile[i], "the kernel must fit into a tile");
         require(task_.before[i] >= 0 && out.shape[i + 2] > 0 && x.shape[i + 2] > 0, "an axis has no voxel");
+        require(task_.stride[i] > 0 && task_.dilation[i] > 0 && (task_.stride[i] == 1 || task_.dilation[i] == 1),
+                "an axis has a stride or a dilation, not both");
     }
 }
 
-Index FftJob::spectra_bytes() const {
-    const Index numbers = task_.groups * task_.columns * task_.tile[0] * task_.channels * task_.filters;
-    return numbers * 2 * static_cast<Index>(sizeof(float));
-}
-
-template <class Run>
-void FftJob::share(std::atomic<Index>& next, Index total, Run run) {
-    const auto scratch = allocate(static_cast<std::size_t>(thread_bytes()));
-    for (Index item = next++; item < total; item = next++) {
-        if (__atomic_load_n(&stop_, __ATOMIC_RELAXED)) return;
-        run(item, static_cast<float*>(scratch.get()));
-    }
-}
-
-void FftJob::prepare() {
-    share(next_kernel_, kernels_, [this](Index item, float* scratch) { unit_.prepare(task_, item, scratch); });
+void FftJob::cut(int axis) {
+    const Index tile = task_.tile[axis], stride = task_.stride[axis];
+    const bool folds = tile % stride == 0 && unit_.known(tile / stride, axis == 2);
+    task_.folds[axis] = folds ? stride : 1;
+    task_.restored[axis] = tile / task_.folds[axis];
+    task_.kept[axis] = (tile - task_.taps[axis]) / stride + 1;
+    require(task_.folds[axis] == stride || task_.kept[axis] == 1, "there is no transform back for this stride");
+    const Index of_phase = ceil_div(task_.outputs[axis], task_.dilation[axis]);
+    task_.tiles[axis] = ceil_div(of_phase, task_.kept[axis]) * task_.dilation[axis];
 }
 
 void FftJob::work() {
-    share(next_, total_, [this](Index item, float* scratch) {
-        unit_.run(task_, item, scratch);
+    const auto scratch = allocate(static_cast<std::size_t>(thread_bytes()));
+    for (Index item = next_++; item < total_; item = next_++) {
+        if (__atomic_load_n(&stop_, __ATOMIC_RELAXED)) return;
+        unit_.run(task_, item, static_cast<float*>(scratch.get()));
         ++finished_;
-    });
+    }
 }
 
 }  // namespace conv3d

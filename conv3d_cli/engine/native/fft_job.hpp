@@ -2,51 +2,39 @@
 #pragma once
 
 #include <atomic>
-#include <memory>
 #include <vector>
 
-#include "fft_task.hpp"
-#include "job.hpp"
-#include "memory.hpp"
+#include "fft_spectra.hpp"
 
 namespace conv3d {
 
-const FftUnit& find_fft_unit(const std::string& isa);  // throws as find_unit does
-
 struct FftSizes {
-    Index tile[3], before[3];
-    Index groups;
+    Index before[3], stride[3], dilation[3];
 };
 
 class FftJob {
   public:
-    // Shapes: x (N, C, D, H, W), kernel (kd, kh, kw, C / groups, F), bias (F) or no data, out (N, F, D', H', W').
-    FftJob(const FftUnit& unit, const FftSizes& sizes, const Array& x, const Array& kernel, const Array& bias,
-           const Array& out);
+    // Shapes: x (N, C, D, H, W), bias (F) or no data, out (N, F, D', H', W'). The spectra must be ready, and live on.
+    FftJob(const FftSpectra& spectra, const FftSizes& sizes, const Array& x, const Array& bias, const Array& out);
     FftJob(const FftJob&) = delete;
     FftJob& operator=(const FftJob&) = delete;
 
-    void prepare();  // the kernels' spectra; every thread that takes part must have returned from it before work()
-    void work();     // the tiles
-    void cancel_prepare() { next_kernel_ = kernels_; }
+    void work();  // computes tiles until none is left; to be called from every thread that takes part
     void cancel() { __atomic_store_n(&stop_, true, __ATOMIC_RELAXED); }
     Index finished() const { return finished_; }
     Index total() const { return total_; }
-    Index spectra_bytes() const;  // of the kernels
     Index thread_bytes() const { return unit_.scratch(task_) * static_cast<Index>(sizeof(float)); }
 
   private:
-    void check(const Array& x, const Array& kernel, const Array& bias, const Array& out) const;
-    template <class Run>
-    void share(std::atomic<Index>& next, Index total, Run run);
+    void check(const Array& x, const Array& bias, const Array& out) const;
+    void cut(int axis);  // into tiles
 
     const FftUnit& unit_;
     FftTask task_{};
-    std::unique_ptr<void, Free> spectra_;
     std::vector<float> bias_;
-    Index kernels_ = 0, total_ = 0;
+    Index total_ = 0;
     bool stop_ = false;
-    std::atomic<Index> next_kernel_{0}, next_{0}, finished_{0};
+    std::atomic<Index> next_{0}, finished_{0};
 };
 
 }  // namespace conv3d

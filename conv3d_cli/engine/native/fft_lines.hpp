@@ -190,6 +190,23 @@ void transform_lines(From from, To to, Index count, Index kept) {
                           });
 }
 
+// The same for the transform back of lines that are the sums of `folds` parts of N values each.
+template <int N>
+void restore_folded_lines(From from, To to, Index count, Index kept, Index folds) {
+    const Index part = N * from.step;
+    for (Index line = 0; line < count; ++line, from.at += from.next, to.at += to.next)
+        transform_line<N>(
+            [&](int n) {
+                const float* at = from.at + n * from.step;
+                Complex sum = fetch<true>(at);
+                for (Index fold = 1; fold < folds; ++fold) sum = sum + fetch<true>(at + fold * part);
+                return sum;
+            },
+            [&](int k, Complex value) {
+                if (k < kept) put<true>(to.at + k * to.step, value);
+            });
+}
+
 // Two real numbers at a time are taken for one complex number: z[j] = x[2 j] + i x[2 j + 1], of N / 2 values. Then
 //
 //     2 X[k] = Z[k] + conj Z[N/2 - k] - i w_N^k (Z[k] - conj Z[N/2 - k])
@@ -213,22 +230,43 @@ void transform_rows(const float* from, float* to, Index rows) {
     }
 }
 
-// The way back, times N:  2 Z[k] = X[k] + conj X[N/2 - k] + i w_N^-k (X[k] - conj X[N/2 - k]).
+// The way back, times N:  2 Z[k] = X[k] + conj X[N/2 - k] + i w_N^-k (X[k] - conj X[N/2 - k]); `get(k)` returns X[k].
+template <int N, class Get>
+inline void restore_row(Get get, float* to) {
+    constexpr int half = N / 2;
+    Complex z[half + 1];
+    CONV3D_UNROLL
+    for (int k = 0; 2 * k <= half; ++k) {
+        const Complex a = get(k), b = conjugate(get(half - k));
+        const Complex even = a + b, odd = times_i(turned(a - b, roots<N>.re[k], -roots<N>.im[k]));
+        z[k] = even + odd;
+        z[half - k] = conjugate(even - odd);
+    }
+    transform_line<half>([&](int n) { return Complex{z[n].im, z[n].re}; },
+                         [&](int k, Complex value) { put<true>(to + k * pair, value); });
+}
+
 template <int N>
 void restore_rows(const float* from, float* to, Index rows) {
-    constexpr int half = N / 2;
-    for (Index row = 0; row < rows; ++row, from += (half + 1) * pair, to += N * lanes) {
-        Complex z[half + 1];
-        CONV3D_UNROLL
-        for (int k = 0; 2 * k <= half; ++k) {
-            const Complex a = fetch<false>(from + k * pair), b = conjugate(fetch<false>(from + (half - k) * pair));
-            const Complex even = a + b, odd = times_i(turned(a - b, roots<N>.re[k], -roots<N>.im[k]));
-            z[k] = even + odd;
-            z[half - k] = conjugate(even - odd);
-        }
-        transform_line<half>([&](int n) { return Complex{z[n].im, z[n].re}; },
-                             [&](int k, Complex value) { put<true>(to + k * pair, value); });
-    }
+    for (Index row = 0; row < rows; ++row, from += (N / 2 + 1) * pair, to += N * lanes)
+        restore_row<N>([&](int k) { return fetch<false>(from + k * pair); }, to);
+}
+
+// The same for rows of `folds` times N voxels, of which N, as far apart as there are folds, are restored. Frequencies
+// beyond the half that is kept are conjugates of those before it.
+template <int N>
+void restore_folded_rows(const float* from, float* to, Index rows, Index folds) {
+    const Index whole = folds * N;
+    for (Index row = 0; row < rows; ++row, from += (whole / 2 + 1) * pair, to += N * lanes)
+        restore_row<N>(
+            [&](int k) {
+                Complex sum = fetch<false>(from + k * pair);
+                for (Index f = k + N; f < whole; f += N)
+                    sum = sum + (2 * f <= whole ? fetch<false>(from + f * pair)
+                                                : conjugate(fetch<false>(from + (whole - f) * pair)));
+                return sum;
+            },
+            to);
 }
 
 }  // namespace CONV3D_UNIT

@@ -18,29 +18,46 @@ namespace conv3d {
 
 namespace {
 
+using Triple = std::tuple<Index, Index, Index>;
+using Sizes = Index[3];
+
+void copy(const Triple& from, Sizes& to) { std::tie(to[0], to[1], to[2]) = from; }
+
+// The kernel is only read while its spectra are prepared.
+struct HeldSpectra {
+    Readable kernel;
+    FftSpectra spectra;
+};
+
+void construct_spectra(HeldSpectra* at, const std::string& isa, const Triple& tile, Index groups, Readable kernel) {
+    if (kernel.dtype() != nb::dtype<float>()) throw nb::type_error("kernel must be float32");
+    Sizes sizes;
+    copy(tile, sizes);
+    const Array described = describe(kernel);
+    new (at) HeldSpectra{std::move(kernel), {find_fft_unit(isa), sizes, groups, described}};
+}
+
 // One convolution's job, together with the arrays that it points into.
 struct HeldFftJob {
-    Readable x, kernel;
+    Readable x;
     std::optional<Readable> bias;
     Writable out;
     FftJob job;
 };
 
-using Triple = std::tuple<Index, Index, Index>;
-
-void construct(HeldFftJob* at, const std::string& isa, const Triple& tile, const Triple& before, Index groups,
-               Readable x, Readable kernel, std::optional<Readable> bias, Writable out) {
-    if (is_double(x, kernel, bias, out)) throw nb::type_error("x must be float32");
-    const FftSizes sizes{{std::get<0>(tile), std::get<1>(tile), std::get<2>(tile)},
-                         {std::get<0>(before), std::get<1>(before), std::get<2>(before)},
-                         groups};
+void construct_job(HeldFftJob* at, const HeldSpectra& held, const Triple& before, const Triple& stride,
+                   const Triple& dilation, Readable x, std::optional<Readable> bias, Writable out) {
+    if (is_double(x, x, bias, out)) throw nb::type_error("x must be float32");
+    FftSizes sizes;
+    copy(before, sizes.before);
+    copy(stride, sizes.stride);
+    copy(dilation, sizes.dilation);
     const Array described_bias = bias ? describe(*bias) : Array{};
-    const Array arrays[3] = {describe(x), describe(kernel), describe(out)};
+    const Array arrays[2] = {describe(x), describe(out)};
     new (at) HeldFftJob{std::move(x),
-                        std::move(kernel),
                         std::move(bias),
                         std::move(out),
-                        {find_fft_unit(isa), sizes, arrays[0], arrays[1], described_bias, arrays[2]}};
+                        {held.spectra, sizes, arrays[0], described_bias, arrays[1]}};
 }
 
 }  // namespace
@@ -54,29 +71,32 @@ void bind_fft(nb::module_& m) {
                 if (find_fft_unit(isa).known(n, real)) lengths.push_back(n);
             return nb::tuple(nb::cast(lengths));
         },
-        nb::arg("isa"), nb::arg("real"), 
+        nb::arg("isa"), nb::arg("real"),
         "Lengths of tiles that there are transforms for, along W if real, else D and H.");
 
     m.def(
         "fft_lanes", [](const std::string& isa) { return find_fft_unit(isa).lanes; }, nb::arg("isa"),
         "Tiles that go side by side.");
 
-    nb::class_<HeldFftJob>(m, "FftJob", "A convolution through tiles of transforms; any number of threads may share it.")
-        .def("__init__", &construct, nb::arg("isa"), nb::arg("tile"), nb::arg("before"), nb::arg("groups"),
-             nb::arg("x"), nb::arg("kernel"), nb::arg("bias").none(), nb::arg("out"))
+    nb::class_<HeldSpectra>(m, "FftSpectra", "The spectra of a layer's kernels, for any number of convolutions.")
+        .def("__init__", &construct_spectra, nb::arg("isa"), nb::arg("tile"), nb::arg("groups"), nb::arg("kernel"))
         .def(
-            "prepare", [](HeldFftJob& held) { held.job.prepare(); }, nb::call_guard<nb::gil_scoped_release>(),
-            "Transform kernels until none is left; work() may begin once all threads are back.")
+            "prepare", [](HeldSpectra& held) { held.spectra.prepare(); }, nb::call_guard<nb::gil_scoped_release>(),
+            "Transform kernels until none is left; a job may begin once all threads are back.")
+        .def(
+            "cancel", [](HeldSpectra& held) { held.spectra.cancel(); },
+            "Let every thread return from prepare() after its present kernels.")
+        .def_prop_ro(
+            "bytes", [](const HeldSpectra& held) { return held.spectra.bytes(); }, "Memory of the spectra.");
+
+    nb::class_<HeldFftJob>(m, "FftJob", "A convolution through tiles of transforms; any number of threads may share it.")
+        .def("__init__", &construct_job, nb::keep_alive<1, 2>(), nb::arg("spectra"), nb::arg("before"),
+             nb::arg("stride"), nb::arg("dilation"), nb::arg("x"), nb::arg("bias").none(), nb::arg("out"))
         .def(
             "work", [](HeldFftJob& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
             "Compute tiles until none is left.")
         .def(
-            "cancel_prepare", [](HeldFftJob& held) { held.job.cancel_prepare(); },
-            "Let every thread return from prepare() after its present kernels.")
-        .def(
             "cancel", [](HeldFftJob& held) { held.job.cancel(); }, "Let every thread return from work() soon.")
-        .def_prop_ro(
-            "spectra_bytes", [](const HeldFftJob& held) { return held.job.spectra_bytes(); }, "Memory of the spectra.")
         .def_prop_ro(
             "thread_bytes", [](const HeldFftJob& held) { return held.job.thread_bytes(); },
             "Memory that each thread takes while it works.")

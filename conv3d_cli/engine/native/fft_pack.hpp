@@ -62,7 +62,7 @@ struct Places {
     const float* x[lanes];  // the batch entry and group, at the voxel where the tile begins, which may be outside
     float* out[lanes];
     Index first[3][lanes];  // the input voxel where the tile begins
-    Index count[3][lanes];  // its outputs
+    Index count[3][lanes];  // its outputs, none or less where a phase has fewer tiles than others
 };
 
 inline Places find_places(const FftTask& task, Index item) {
@@ -78,11 +78,14 @@ inline Places find_places(const FftTask& task, Index item) {
         const float* x = task.x + entry * task.x_strides[0] + group * task.channels * task.x_strides[1];
         float* out = task.out + entry * task.out_strides[0] + group * task.filters * task.out_strides[1];
         for (int axis = 2; axis >= 0; --axis) {
-            const Index at = tile % task.tiles[axis] * task.kept[axis];
+            // Neighbours are tiles of different phases, which read the same lines of memory.
+            const Index steps = task.dilation[axis], index = tile % task.tiles[axis];
+            const Index at = index % steps + index / steps * task.kept[axis] * steps;
+            const Index first = at * task.stride[axis] - task.before[axis], left = task.outputs[axis] - at;
             tile /= task.tiles[axis];
-            places.first[axis][lane] = there ? at - task.before[axis] : task.size[axis];
-            places.count[axis][lane] = there ? smaller(task.kept[axis], task.outputs[axis] - at) : 0;
-            x += (at - task.before[axis]) * task.x_strides[2 + axis];
+            places.first[axis][lane] = there ? first : task.size[axis];
+            places.count[axis][lane] = there ? smaller(task.kept[axis], (left + steps - 1) / steps) : 0;
+            x += first * task.x_strides[2 + axis];
             out += at * task.out_strides[2 + axis];
         }
         places.x[lane] = x;
@@ -92,7 +95,7 @@ inline Places find_places(const FftTask& task, Index item) {
 }
 
 inline bool within(const Places& places, const FftTask& task, int axis, Index lane, Index i) {
-    const Index at = places.first[axis][lane] + i;
+    const Index at = places.first[axis][lane] + i * task.dilation[axis];
     return at >= 0 && at < task.size[axis];
 }
 
@@ -104,19 +107,20 @@ inline bool across(const Index (&strides)[5], Index count) {
 
 // One row of a tile, of one channel: `from` points to its first voxel in each lane, or is null where it is padding.
 inline void pack_row(const FftTask& task, const Places& places, const float* const (&from)[lanes], float* to) {
-    const Index step = task.x_strides[4], width = task.size[2], tile = task.tile[2];
+    const Index apart = task.dilation[2], step = task.x_strides[4] * apart, tile = task.tile[2];
     for (Index begin = 0; begin < tile; begin += lanes) {
         Vector square[lanes];
         CONV3D_UNROLL
         for (Index lane = 0; lane < lanes; ++lane) {
-            const Index at = places.first[2][lane] + begin;
+            const Index at = places.first[2][lane] + begin * apart, left = task.size[2] - at;
             if (from[lane] == nullptr)
                 square[lane] = Vector{};
-            else if (step == 1 && at >= 0 && at + lanes <= width)
+            else if (step == 1 && at >= 0 && left >= lanes)
                 square[lane] = load(from[lane] + begin);
             else
-                square[lane] = load_between(from[lane] + begin * step, step, smaller(larger(-at, 0), lanes),
-                                            smaller(width - at, smaller(lanes, tile - begin)));
+                square[lane] = load_between(from[lane] + begin * step, step,
+                                            smaller(larger(apart - 1 - at, 0) / apart, lanes),
+                                            smaller(larger(left + apart - 1, 0) / apart, smaller(lanes, tile - begin)));
         }
         turn_square(square);
         for (Index i = 0; i < smaller(lanes, tile - begin); ++i) store(to + (begin + i) * lanes, square[i]);
@@ -126,11 +130,12 @@ inline void pack_row(const FftTask& task, const Places& places, const float* con
 // One row of a tile, of several channels that lie side by side; `pitch` floats from channel to channel.
 inline void pack_row_across(const FftTask& task, const Places& places, const float* const (&from)[lanes],
                             Index channels, float* to, Index pitch) {
+    const Index step = task.x_strides[4] * task.dilation[2];
     for (Index i = 0; i < task.tile[2]; ++i) {
         Vector square[lanes];
         CONV3D_UNROLL
         for (Index lane = 0; lane < lanes; ++lane) {
-            const float* at = from[lane] + i * task.x_strides[4];
+            const float* at = from[lane] + i * step;
             if (from[lane] == nullptr || !within(places, task, 2, lane, i))
                 square[lane] = Vector{};
             else
@@ -147,12 +152,12 @@ inline void pack_row_across(const FftTask& task, const Places& places, const flo
 // channel. Several channels only where they are nearer than voxels.
 inline void pack_plane(const FftTask& task, const Places& places, Index z, Index channel, Index channels, float* to,
                        Index pitch) {
-    const Index* steps = task.x_strides;
+    const Index row = task.x_strides[3] * task.dilation[1], plane = task.x_strides[2] * task.dilation[0];
     for (Index y = 0; y < task.tile[1]; ++y, to += task.tile[2] * lanes) {
         const float* from[lanes];
         for (Index lane = 0; lane < lanes; ++lane)
             from[lane] = within(places, task, 0, lane, z) && within(places, task, 1, lane, y)
-                             ? places.x[lane] + channel * steps[1] + z * steps[2] + y * steps[3]
+                             ? places.x[lane] + channel * task.x_strides[1] + z * plane + y * row
                              : nullptr;
         if (channels > 1)
             pack_row_across(task, places, from, channels, to, pitch);
@@ -161,10 +166,16 @@ inline void pack_plane(const FftTask& task, const Places& places, Index z, Index
     }
 }
 
+// Where output (z, y, 0) of a filter lies in a lane's tile.
+inline float* output(const FftTask& task, const Places& places, Index lane, Index filter, Index z, Index y) {
+    const Index* steps = task.out_strides;
+    return places.out[lane] + filter * steps[1] + z * task.dilation[0] * steps[2] + y * task.dilation[1] * steps[3];
+}
+
 // One row of outputs of one filter to each tile's place.
 inline void unpack_row(const FftTask& task, const Places& places, const float* from, Index z, Index y, Index filter,
                        float scale, float bias) {
-    const Index* steps = task.out_strides;
+    const Index step = task.out_strides[4] * task.dilation[2];
     for (Index begin = 0; begin < task.kept[2]; begin += lanes) {
         Vector square[lanes];
         CONV3D_UNROLL
@@ -175,8 +186,7 @@ inline void unpack_row(const FftTask& task, const Places& places, const float* f
         for (Index lane = 0; lane < lanes; ++lane) {
             const Index count = smaller(lanes, places.count[2][lane] - begin);
             if (z < places.count[0][lane] && y < places.count[1][lane] && count > 0)
-                store_first(places.out[lane] + filter * steps[1] + z * steps[2] + y * steps[3] + begin * steps[4],
-                            steps[4], square[lane], count);
+                store_first(output(task, places, lane, filter, z, y) + begin * step, step, square[lane], count);
         }
     }
 }
@@ -184,7 +194,7 @@ inline void unpack_row(const FftTask& task, const Places& places, const float* f
 // One row of outputs of several filters that lie side by side; `pitch` floats from filter to filter.
 inline void unpack_row_across(const FftTask& task, const Places& places, const float* from, Index pitch, Index z,
                               Index y, Index filter, Index filters, float scale, const float* bias) {
-    const Index* steps = task.out_strides;
+    const Index step = task.out_strides[4] * task.dilation[2];
     for (Index i = 0; i < task.kept[2]; ++i) {
         Vector square[lanes];
         CONV3D_UNROLL
@@ -194,8 +204,8 @@ inline void unpack_row_across(const FftTask& task, const Places& places, const f
         CONV3D_UNROLL
         for (Index lane = 0; lane < lanes; ++lane)
             if (z < places.count[0][lane] && y < places.count[1][lane] && i < places.count[2][lane])
-                store_first(places.out[lane] + filter * steps[1] + z * steps[2] + y * steps[3] + i * steps[4], steps[1],
-                            square[lane], filters);
+                store_first(output(task, places, lane, filter, z, y) + i * step, task.out_strides[1], square[lane],
+                            filters);
     }
 }
 

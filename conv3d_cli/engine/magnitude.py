@@ -1,0 +1,35 @@
+"""How large values are: what decides whether they may go through a transform is looked at before each convolution."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conv3d_cli.engine import isa as isas
+from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.threads import Pieces, share
+
+PIECE = 1 << 20
+"""Values that a thread looks at before it takes the next."""
+
+
+def largest(values: Array, threads: int = 1) -> float:
+    """Return the largest magnitude, infinite or NaN if any value is; 0 of no values.
+
+    >>> largest(np.array([[1.0, -3.0], [2.0, 0.0]]))
+    3.0
+    """
+    module = isas.native()
+    order = np.argsort([-abs(stride) for stride in values.strides], kind="stable")
+    packed = values.transpose(order)
+    if module is None or not packed.flags.c_contiguous or not packed.flags.aligned:
+        return float(np.max(np.abs([np.max(values, initial=0), np.min(values, initial=0)])))
+    row, isa = packed.reshape(-1), isas.active()
+    if threads == 1 or row.size <= 2 * PIECE:
+        return float(module.largest(isa, row))
+    pieces, found = Pieces(range(0, row.size, PIECE)), [0.0]
+
+    def look() -> None:
+        found.extend(module.largest(isa, row[start : start + PIECE]) for start in pieces)
+
+    share(look, threads, stop=pieces.close)
+    return float(np.max(found))
