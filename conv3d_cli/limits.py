@@ -19,6 +19,7 @@ CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
 PROCESSOR = Path("/proc/cpuinfo")
 MEMBERSHIP = Path("/proc/self/cgroup")
 STATUS = Path("/proc/self/status")
+CPUINFO = Path("/proc/cpuinfo")
 USUAL_CACHE = 1 << 20
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 NO_LIMIT = 1 << 62
@@ -91,6 +92,14 @@ def processors() -> int:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = (_first_numbers(path) for path in _cgroup_files("cpu.max"))
     return min([usable, *(max(1, -(-quota[0] // quota[1])) for quota in quotas if len(quota) == 2)])
+
+
+def processor() -> str:
+    """Return the processor's name, as the system has it."""
+    with suppress(OSError, StopIteration):
+        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
 
 
 @lru_cache(maxsize=1)

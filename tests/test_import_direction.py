@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "conv3d_cli"
 ROWS = (
     {"__main__"},
     {"cli"},
-    {"report"},
+    {"bench", "report"},
     {"pipeline"},
     {"spec", "weights", "volumes"},
     {"models"},

@@ -11,7 +11,7 @@ from conv3d_cli.cli import options
 from conv3d_cli.errors import UsageError, quoted
 
 SPECS, WEIGHTS = (".yaml", ".yml", ".json", ".keras"), (".npz", ".safetensors")
-SCHEMAS = ("spec", "report")
+SCHEMAS = ("spec", "report", "bench")
 
 
 @click.command()
@@ -21,7 +21,7 @@ SCHEMAS = ("spec", "report")
     type=click.Choice(SCHEMAS),
     is_flag=False,
     flag_value="spec",
-    help="Print the JSON Schema of a spec, or of the report.  [spec if no name is given]",
+    help="Print the JSON Schema of a spec, of the report, or of a benchmark.  [spec if no name is given]",
 )
 @options.JSON
 def info(path: str | None, schema: str | None, as_json: bool) -> None:
@@ -60,6 +60,10 @@ def _schema(name: str) -> dict[str, Any]:
         from conv3d_cli.spec import json_schema
 
         return json_schema()
+    if name == "bench":
+        from conv3d_cli.bench import bench_schema
+
+        return bench_schema()
     from conv3d_cli.report import report_schema
 
     return report_schema()

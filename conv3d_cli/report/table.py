@@ -77,6 +77,11 @@ def render_rows(title: str, rows: list[Document]) -> None:
     _print(console, [words.printable(title), table])
 
 
+def render_lines(lines: list[str]) -> None:
+    """Print lines of text on standard output, as they stand between tables."""
+    _print(_console(sys.stdout), [words.printable(line) for line in lines])
+
+
 def _print(console: Console, lines: list[Any]) -> None:
     """Print lines and tables without the blanks that fill a table's lines up."""
     with console.capture() as captured:

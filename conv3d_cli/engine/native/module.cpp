@@ -15,6 +15,7 @@
 #include "arrays.hpp"
 #include "fft_module.hpp"
 #include "job.hpp"
+#include "machine_module.hpp"
 #include "pointwise_job.hpp"
 #include "separable_job.hpp"
 #include "units.hpp"
@@ -63,6 +64,7 @@ NB_MODULE(_native, m) {
     conv3d::bind_separable(m);
     conv3d::bind_fft(m);
     conv3d::bind_winograd(m);
+    conv3d::bind_machine(m);
 
     m.def(
         "runnable",

@@ -1,0 +1,80 @@
+#include "machine_module.hpp"
+
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "machine.hpp"
+#include "units.hpp"
+
+namespace nb = nanobind;
+
+namespace conv3d {
+
+#if defined(CONV3D_X86_UNITS)
+namespace v4 {
+extern const MachineUnit machine_unit;
+}
+namespace v3 {
+extern const MachineUnit machine_unit;
+}
+namespace v2 {
+extern const MachineUnit machine_unit;
+}
+#endif
+namespace generic {
+extern const MachineUnit machine_unit;
+}
+
+namespace {
+
+using Source = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Target = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+constexpr std::uintptr_t line = 64;
+
+const MachineUnit& machine_of(const std::string& isa) {
+    const Unit& unit = find_unit(isa);
+#if defined(CONV3D_X86_UNITS)
+    for (const MachineUnit* one : {&v4::machine_unit, &v3::machine_unit, &v2::machine_unit})
+        if (std::string(one->name) == unit.name) return *one;
+#endif
+    static_cast<void>(unit);
+    return generic::machine_unit;
+}
+
+void copy(const std::string& isa, const Source& from, const Target& to) {
+    if (from.size() != to.size()) throw std::invalid_argument("from and to must have the same size");
+    if (reinterpret_cast<std::uintptr_t>(to.data()) % line) throw std::invalid_argument("to must begin a line of cache");
+    const MachineUnit& unit = machine_of(isa);
+    const nb::gil_scoped_release free;
+    unit.copy(from.data(), to.data(), static_cast<Index>(from.size()));
+}
+
+float read(const std::string& isa, const Source& from) {
+    const MachineUnit& unit = machine_of(isa);
+    const nb::gil_scoped_release free;
+    return unit.read(from.data(), static_cast<Index>(from.size()));
+}
+
+Index multiply_adds(const std::string& isa, Index steps) {
+    const MachineUnit& unit = machine_of(isa);
+    float sink = 0;
+    const nb::gil_scoped_release free;
+    return unit.multiply_adds(steps, &sink);
+}
+
+}  // namespace
+
+void bind_machine(nb::module_& m) {
+    m.def("machine_multiply_adds", &multiply_adds, nb::arg("isa"), nb::arg("steps"),
+          "Run multiply-adds from registers on this thread; return the floating-point operations that were done.");
+    m.def("machine_read", &read, nb::arg("isa"), nb::arg("source"), "Read a float32 array once; return its sum.");
+    m.def("machine_copy", &copy, nb::arg("isa"), nb::arg("source"), nb::arg("target"),
+          "Copy a float32 array past the cache; the target begins a line of it, else ValueError is raised.");
+}
+
+}  // namespace conv3d
