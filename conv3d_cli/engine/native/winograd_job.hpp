@@ -32,6 +32,7 @@ class WinogradJob {
     void check(const std::vector<WinogradAxisLayout>& axes, const Array& x, const Array& bias, const Array& out) const;
     void set_axis(int i, const WinogradAxisLayout& layout, Index size, Index outputs);
     void copy_bias(const Array& bias);
+    Index sources() const;  // channels of the input in one group
 
     const WinogradFilters& filters_;
     const WinogradUnit& unit_;

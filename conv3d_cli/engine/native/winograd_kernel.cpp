@@ -42,14 +42,14 @@ inline Index uncrowded(Index n, Index lanes, Index item_bytes) { return n * item
 template <class T>
 struct Work {
     const WinogradTask& task;
-    T *slots, *values, *sums, *packed, *lines, *rows, *row;
+    T *slots, *values, *sums, *packed, *lines, *rows, *row, *apart;
     Index first[3], tiles[3], plane, group, entry;
 
     Index vectors(Index count) const { return (count + Simd<T>::lanes - 1) / Simd<T>::lanes; }
 };
 
 struct Parts {
-    Index values, sums, packed, lines, rows, row, end;
+    Index values, sums, packed, lines, rows, row, apart, end;
 };
 
 Parts parts_of(const WinogradTask& t, Index lanes) {
@@ -58,10 +58,11 @@ Parts parts_of(const WinogradTask& t, Index lanes) {
     p.values = a[1].points * a[2].points * t.slot;
     p.sums = p.values + a[0].points * (t.channels * t.most_tiles + lanes);
     p.packed = p.sums + a[0].points * (t.filters * t.most_tiles + lanes);
-    p.lines = p.packed + a[1].step * t.rows * a[2].step * t.row;
+    p.lines = p.packed + a[2].residues * a[1].step * t.rows * a[2].step * t.row;
     p.rows = p.lines + a[1].step * a[2].points * t.line;
     p.row = p.rows + a[1].step * a[2].step * t.line;
-    p.end = p.row + a[2].step * t.row;
+    p.apart = p.row + a[2].stride * a[2].step * t.row;
+    p.end = p.apart + (a[2].stride > 1 ? a[2].stride * a[2].step * t.row : 0);
     return p;
 }
 
@@ -88,56 +89,81 @@ inline void phases(const WinogradAxis& axis, Index phase, Index next, Index* off
         offsets[i] = i % axis.step * phase + i / axis.step * axis.dilation * next;
 }
 
-// One plane of one channel: B along W row by row, then along H; `to` is its place in the slots.
+// One row of the input from voxel `begin` on, by residue and then by phase; `line` is null outside of the input.
 template <class T>
-void gather_plane(const Work<T>& w, const T* plane, T* to) {
+void gather_row(const Work<T>& w, const T* line, Index begin, Index count, T* to, Index residue_pitch) {
+    const WinogradTask& t = w.task;
+    const WinogradAxis& width = t.axes[2];
+    const Index voxels = count * width.stride, pitch = width.step * t.row;
+    if (!line) {
+        clear(w.row, voxels);
+    } else {
+        if (t.x_strides[4] == 1) prefetch_row(line + t.x_strides[1] + begin, voxels);  // the next channel's
+        fetch_row(line, t.x_strides[4], width.size, begin, voxels, w.row);
+    }
+    const T* from = w.row;
+    if (width.stride > 1) {
+        split(width.stride, 1, w.row, w.apart, pitch, count);
+        from = w.apart;
+    }
+    for (Index q = 0; q < width.residues; ++q)
+        split(width.step, width.dilation, from + q * pitch, to + q * residue_pitch, t.row, count / width.step);
+}
+
+// One plane of one channel, the rows of one residue: B along W row by row, then along H; `to` is its place in the slots.
+template <class T>
+void gather_plane(const Work<T>& w, const T* plane, Index residue, T* to) {
     const WinogradTask& t = w.task;
     const WinogradAxis &height = t.axes[1], &width = t.axes[2];
-    Index offsets[most_points];
-    phases(width, t.row, 1, offsets);
+    Index along_w[most_points], along_h[most_points];
+    phases(width, t.row, 1, along_w);
+    phases(height, width.points * t.line, w.tiles[2], along_h);
     const Index count = (w.tiles[2] + reach(width)) * width.step;
-    const Index rows = span(height, w.tiles[1]), packed_row = width.step * t.row, packed_phase = t.rows * packed_row;
+    const Index begin = w.first[2] * width.step * width.stride - width.before;
+    const Index rows = span(height, w.tiles[1]), row = width.step * t.row, phase = t.rows * row;
     Place kept;
     for (Index y = 0; y < rows; ++y, kept.advance(height)) {
-        const Index at = w.first[1] * height.step + y - height.before;
-        if (at < 0 || at >= height.size) {
-            clear(w.row, count);
-        } else {
-            const T* from = plane + at * t.x_strides[3];
-            const Index begin = w.first[2] * width.step - width.before;
-            if (t.x_strides[4] == 1) prefetch_row(from + t.x_strides[1] + begin, count);  // the next channel's
-            fetch_row(from, t.x_strides[4], width.size, begin, count, w.row);
+        const Index at = (w.first[1] * height.step + y) * height.stride + residue - height.before;
+        gather_row(w, at < 0 || at >= height.size ? nullptr : plane + at * t.x_strides[3], begin, count,
+                   w.packed + kept.phase * phase + kept.at * row, height.step * phase);
+    }
+    for (Index q = 0; q < width.residues; ++q, to += t.channel) {
+        for (Index r = 0; r < height.step; ++r) {
+            const Index runs = (rows / height.dilation - r + height.step - 1) / height.step;
+            forward(width, w.packed + (q * height.step + r) * phase, along_w, w.lines + r * width.points * t.line, t.line,
+                    w.vectors(w.tiles[2]), {runs * height.dilation, row, w.tiles[2]});
         }
-        split(width.step, width.dilation, w.row, w.packed + kept.phase * packed_phase + kept.at * packed_row, t.row,
-              count / width.step);
+        forward(height, w.lines, along_h, to, width.points * t.slot, w.vectors(w.plane),
+                {width.points, t.line, t.slot});
     }
-    for (Index r = 0; r < height.step; ++r) {
-        const Index runs = (rows / height.dilation - r + height.step - 1) / height.step;
-        forward(width, w.packed + r * packed_phase, offsets, w.lines + r * width.points * t.line, t.line,
-                w.vectors(w.tiles[2]), {runs * height.dilation, packed_row, w.tiles[2]});
-    }
-    phases(height, width.points * t.line, w.tiles[2], offsets);
-    forward(height, w.lines, offsets, to, width.points * t.slot, w.vectors(w.plane), {width.points, t.line, t.slot});
+}
+
+// The planes of one residue: all channels and their residues along H and W.
+template <class T>
+void gather_planes(const Work<T>& w, const T* x, Index z, Index residue, Place kept) {
+    const WinogradTask& t = w.task;
+    const WinogradAxis& depth = t.axes[0];
+    const Index at = (w.first[0] * depth.step + z) * depth.stride + residue - depth.before;
+    const Index wide = t.axes[2].residues, points = t.axes[1].points * t.axes[2].points;
+    for (Index c = 0; c < t.sources; ++c)
+        for (Index q = 0; q < t.axes[1].residues; ++q) {
+            const Index channel = ((c * depth.residues + residue) * t.axes[1].residues + q) * wide;
+            T* to = w.slots + channel * t.channel + kept.phase * t.phase + kept.at * w.plane;
+            if (at >= 0 && at < depth.size)
+                gather_plane(w, x + c * t.x_strides[1] + at * t.x_strides[2], q, to);
+            else
+                for (Index p = 0; p < points; ++p)
+                    for (Index i = 0; i < wide; ++i)
+                        clear(to + p * t.slot + i * t.channel, w.vectors(w.plane) * Simd<T>::lanes);
+        }
 }
 
 template <class T>
 void gather(const Work<T>& w, const T* x) {
-    const WinogradTask& t = w.task;
-    const WinogradAxis& depth = t.axes[0];
+    const WinogradAxis& depth = w.task.axes[0];
     Place kept;
-    for (Index z = 0; z < span(depth, w.tiles[0]); ++z, kept.advance(depth)) {
-        if (stopped(t)) return;
-        const Index at = w.first[0] * depth.step + z - depth.before;
-        for (Index c = 0; c < t.channels; ++c) {
-            T* to = w.slots + c * t.channel + kept.phase * t.phase + kept.at * w.plane;
-            if (at >= 0 && at < depth.size) {
-                gather_plane(w, x + c * t.x_strides[1] + at * t.x_strides[2], to);
-            } else {
-                for (Index p = 0; p < t.axes[1].points * t.axes[2].points; ++p)
-                    clear(to + p * t.slot, w.vectors(w.plane) * Simd<T>::lanes);
-            }
-        }
-    }
+    for (Index z = 0; z < span(depth, w.tiles[0]) && !stopped(w.task); ++z, kept.advance(depth))
+        for (Index q = 0; q < depth.residues; ++q) gather_planes(w, x, z, q, kept);
 }
 
 template <class T>
@@ -203,7 +229,8 @@ template <class T>
 void run(const WinogradTask& t, Index item, void* scratch) {
     const Parts p = parts_of(t, Simd<T>::lanes);
     T* const s = static_cast<T*>(scratch);
-    Work<T> w{t, s, s + p.values, s + p.sums, s + p.packed, s + p.lines, s + p.rows, s + p.row, {}, {}, 0, 0, 0};
+    Work<T> w{t, s, s + p.values, s + p.sums, s + p.packed, s + p.lines, s + p.rows, s + p.row, s + p.apart,
+              {}, {},           0,            0,           0};
     for (int i = 2; i >= 0; --i) {
         const WinogradAxis& a = t.axes[i];
         w.first[i] = item % a.blocks * a.tiles;
@@ -214,7 +241,7 @@ void run(const WinogradTask& t, Index item, void* scratch) {
     w.plane = w.tiles[1] * w.tiles[2];
     w.group = item % t.groups;
     w.entry = item / t.groups;
-    gather(w, static_cast<const T*>(t.x) + w.entry * t.x_strides[0] + w.group * t.channels * t.x_strides[1]);
+    gather(w, static_cast<const T*>(t.x) + w.entry * t.x_strides[0] + w.group * t.sources * t.x_strides[1]);
     multiply(w);
     const Index* o = t.out_strides;
     scatter(w, static_cast<T*>(t.out) + w.entry * o[0] + w.group * t.filters * o[1] +
