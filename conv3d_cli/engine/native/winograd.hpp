@@ -14,6 +14,7 @@
 //
 // With stride s a convolution is the sum of s convolutions without, one for each residue q: of the voxels u * s + q with
 // the taps k * s + q. So each channel counts as one for each residue, and a kernel of r taps as one of r / s, rounded up.
+// Residues that have a tap less end with a zero: at infinity, where only the last tap counts, there is nothing to multiply.
 #pragma once
 
 #include "task.hpp"
@@ -37,9 +38,20 @@ struct WinogradAxis {
     const void* outputs_of;  // A: the factors of `inverse`
 };
 
+// Channels that stand beside each other.
+struct Run {
+    Index first, count;
+};
+
+// Those that a product has to visit.
+struct Runs {
+    const Run* of;
+    Index count;
+};
+
 // Transformed kernels, [group][point][block of filters][channel][filter], and what is needed to make them.
 struct WinogradFilters {
-    Index groups, channels, filters;  // channels and filters of one group; a channel has one entry for each residue
+    Index groups, channels, filters;  // of one group; channels: [residue of D][of H][of W][channel of the input]
     Index whole[3];                   // taps of the kernel
     Index stride[3], residues[3];
     Index taps[3], points[3];  // of a residue
@@ -59,6 +71,7 @@ struct WinogradTask {
     WinogradAxis axes[3];
     Index batch, groups, channels, filters;  // as those of WinogradFilters
     Index sources;                           // channels of the input in one group
+    Runs runs[8];                            // by the axes at whose infinity a point lies: bits of 4, 2 and 1 for D, H, W
     Index most_tiles;                        // of a block, a multiple of a vector
     Index plane, phase, channel, slot;       // tiles of a plane rounded up; pitches within the slots
     Index rows;                              // of a phase of H in a plane

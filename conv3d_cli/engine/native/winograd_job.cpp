@@ -51,6 +51,7 @@ WinogradJob::WinogradJob(const WinogradKernels& kernels, const std::vector<Winog
         set_axis(i, axes[at], x.shape[at + 2], out.shape[at + 2]);
         total_ *= task_.axes[i].blocks;
     }
+    list_runs();
     const Index item = is_double_ ? 8 : 4;
     Index scratch = 0;
     unit_.measure(task_, item, scratch);
@@ -107,6 +108,28 @@ void WinogradJob::check(const std::vector<WinogradAxisLayout>& axes, const Array
         require(a.inputs.size() >= pairs * (pairs + 1) &&
                     a.outputs.size() >= pairs * static_cast<std::size_t>(step),
                 "a matrix does not fit its tile");
+    }
+}
+
+// At the infinity of an axis only residues count that have as many taps as the first.
+void WinogradJob::list_runs() {
+    const WinogradFilters& f = filters_;
+    for (int at = 0; at < 8; ++at) {
+        std::vector<Run>& runs = runs_[at];
+        const Index residues = f.residues[0] * f.residues[1] * f.residues[2];
+        for (Index residue = 0; residue < residues; ++residue) {
+            bool counts = true;
+            for (Index i = 2, left = residue; i >= 0; left /= f.residues[i], --i) {
+                const Index last = (f.taps[i] - 1) * f.stride[i] + left % f.residues[i];
+                counts = counts && (last < f.whole[i] || !(at & (4 >> i)));
+            }
+            const Index first = residue * sources();
+            if (counts && !runs.empty() && runs.back().first + runs.back().count == first)
+                runs.back().count += sources();
+            else if (counts)
+                runs.push_back({first, sources()});
+        }
+        task_.runs[at] = {runs.data(), static_cast<Index>(runs.size())};
     }
 }
 

@@ -26,14 +26,15 @@ struct Tap {
 // A tap of one residue of a channel: zero where the kernel ends before it.
 template <class T>
 inline double tap_of(const WinogradFilters& t, const T* kernel, const Index* s, Tap tap, Index channel, Index filter) {
-    Index place = filter * s[4];
+    const Index sources = t.channels / (t.residues[0] * t.residues[1] * t.residues[2]);
+    Index place = filter * s[4] + channel % sources * s[3], residue = channel / sources;
     for (int i = 2; i >= 0; --i) {
-        const Index k = tap.of[i] * t.stride[i] + channel % t.residues[i];
+        const Index k = tap.of[i] * t.stride[i] + residue % t.residues[i];
         if (k >= t.whole[i]) return 0;
         place += k * s[i];
-        channel /= t.residues[i];
+        residue /= t.residues[i];
     }
-    return kernel[place + channel * s[3]];
+    return kernel[place];
 }
 
 // The kernels of some channels of one group: G along W, H and D in float64, filed by point. Those of two channels fill a
