@@ -135,6 +135,15 @@ def _channels(problem: Problem) -> int:
     return prod(residues(problem)) * problem.channels // problem.groups
 
 
+def _busy(problem: Problem, points: Triple) -> float:
+    """Return the share of the products that are computed: at infinity only residues with as many taps as the first."""
+    share = 1.0
+    for n, k, s, r in zip(points, problem.kernel, problem.strides, taps(problem), strict=True):
+        if n > 1:
+            share *= (n - 1 + (k - (r - 1) * s) / min(k, s)) / n
+    return share
+
+
 def _splits(runs: int, gap: int) -> list[int]:
     """Tiles of nearly equal blocks along an axis that has so many runs of ``gap`` tiles, smallest first."""
     return sorted({-(-runs // parts) * gap for parts in PARTS})
@@ -202,7 +211,13 @@ def _finish(
     depth = volume * (channels * _forward(points[0]) + filters * _inverse(points[0], step[0]))
     wide = tile_of(isa).filters
     narrow = 1.0 if filters % wide == 0 else 1.0 + 0.5 * wide / (filters + wide)
-    products = prod(points) * channels * filters * max(volume * costs.fma * narrow, costs.weight * scale)
+    products = (
+        prod(points)
+        * channels
+        * filters
+        * _busy(problem, points)
+        * max(volume * costs.fma * narrow, costs.weight * scale)
+    )
     multiply = points[1] * points[2] * (calls * costs.call + depth * costs.operation) + products
     outputs = tiles[0] * step[0] * filters
     scatter = outputs * (
