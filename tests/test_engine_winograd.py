@@ -387,11 +387,12 @@ def test_what_changes_the_transformed_kernel_makes_a_new_one(prepared, monkeypat
     grouped = replace(problem, channels=16, groups=2)
     convolve(grouped, (4, 4, 4), np.concatenate([x, x], axis=1), kernel)
     convolve(replace(problem, dtype="float64"), (4, 4, 4), x.astype("f8"), kernel.astype("f8"))
-    assert len(prepared) == 5
+    convolve(replace(problem, strides=(2, 2, 2)), (4, 4, 4), x, kernel)
+    assert len(prepared) == 6
     for name in ISAS[1:]:
         monkeypatch.setenv(isa.VARIABLE, name)
         convolve(problem, (4, 4, 4), x, kernel)
-    assert len(prepared) == 4 + len(ISAS)
+    assert len(prepared) == 5 + len(ISAS)
 
 
 @needs_kernels
