@@ -1,7 +1,7 @@
 """How a convolution by Cook-Toom tiles is cut into blocks, and what that costs.
 
 A block of tiles goes through three stages: gathered, it fills a slot for each point of H x W, in which the products
-replace it, before the outputs are scattered. The slots of one block should stay in the second-level cache.
+replace it, before the outputs are scattered. The slots of one block should not exceed the second-level cache by much.
 """
 
 from __future__ import annotations
