@@ -20,12 +20,22 @@ from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.magnitude import largest
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
 from conv3d_cli.engine.threads import Pieces, share
-from conv3d_cli.engine.winograd_layout import Layout, active_layout, error, gaps, is_local, tiles_for, weight_elements
+from conv3d_cli.engine.winograd_layout import (
+    Layout,
+    active_layout,
+    error,
+    gaps,
+    is_local,
+    taps,
+    tiles_for,
+    weight_elements,
+)
 from conv3d_cli.errors import MethodError
 from conv3d_cli.shapes import Triple
 
 FEWEST_CHANNELS = 4
 MOST_TAPS = 5
+MOST_STRIDE = 7
 INLINE_SECONDS = 3e-4  # what is over sooner than this does not pay for starting threads
 INLINE_WEIGHTS = 1 << 18
 SWELLING = 1e4  # how much larger a value inside a tile may be than the sum of absolute products
@@ -45,15 +55,18 @@ def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) 
 def refusal(problem: Problem) -> str | None:
     """Return why tiles cannot serve a problem, or None.
 
-    >>> refusal(Problem((9, 9, 9), (3, 3, 3), strides=(2, 1, 1), channels=8))
-    'strides other than 1'
+    >>> refusal(Problem((9, 9, 9), (3, 3, 3), strides=(2, 1, 1), dilation=(2, 1, 1), channels=8))
+    'a stride and a dilation along one axis'
     """
     if isas.active() == isas.NUMPY:
         return f"no compiled kernel: {isas.why_missing()}"
-    if problem.strides != (1, 1, 1):
-        return "strides other than 1"
-    if not 1 < max(problem.kernel) <= MOST_TAPS:
-        return f"a kernel of {'x'.join(map(str, problem.kernel))}, not of 2 to {MOST_TAPS} taps"
+    if any(s > 1 and g > 1 for s, g in zip(problem.strides, gaps(problem), strict=True)):
+        return "a stride and a dilation along one axis"
+    if max(problem.strides) > MOST_STRIDE:
+        return f"a stride of {max(problem.strides)}, more than {MOST_STRIDE}"
+    if not 1 < max(taps(problem)) <= MOST_TAPS:
+        per = " for each voxel of a stride" if max(problem.strides) > 1 else ""
+        return f"a kernel of {'x'.join(map(str, problem.kernel))}, not of 2 to {MOST_TAPS} taps{per}"
     if problem.channels // problem.groups < FEWEST_CHANNELS:
         return f"fewer than {FEWEST_CHANNELS} channels in a group"
     return None
@@ -93,7 +106,7 @@ def run(
     x, kernel = (array if _regular(array) else array.copy() for array in (x, kernel))
     bias = bias if bias is None or _regular(bias) else bias.copy()
     kernels = KERNELS.get(
-        ("winograd", isas.active(), tile, problem.groups),
+        ("winograd", isas.active(), tile, problem.strides, problem.groups),
         kernel,
         lambda: transformed(problem, kernel, tile, threads),
         size=lambda made: made.bytes,
@@ -115,8 +128,8 @@ def transformed(problem: Problem, kernel: Array, tile: Triple, threads: int) -> 
     module = isas.native()
     assert module is not None
     matrices = [
-        module.WinogradMatrix(step=n - k + 1, kernel=cook_toom(n - k + 1, k).kernel_factors)
-        for n, k in zip(tile, problem.kernel, strict=True)
+        module.WinogradMatrix(step=n - k + 1, stride=s, kernel=cook_toom(n - k + 1, k).kernel_factors)
+        for n, k, s in zip(tile, taps(problem), problem.strides, strict=True)
     ]
     made = module.WinogradKernels(isas.active(), matrices, problem.groups, kernel)
     pieces = Pieces(range(made.pieces))
@@ -159,9 +172,9 @@ def _candidate(problem: Problem, points: Triple, threads: int) -> Candidate:
 
 def _axes(module: Any, problem: Problem, layout: Layout) -> list[Any]:
     made = []
-    by_axis = zip(problem.kernel, layout.step, gaps(problem), layout.tiles, problem.padding, strict=True)
-    for taps, step, gap, tiles, (before, _) in by_axis:
-        matrices = cook_toom(step, taps)
+    by_axis = zip(taps(problem), layout.step, gaps(problem), layout.tiles, problem.padding, strict=True)
+    for k, step, gap, tiles, (before, _) in by_axis:
+        matrices = cook_toom(step, k)
         made.append(
             module.WinogradAxis(
                 before=before,

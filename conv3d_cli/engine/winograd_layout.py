@@ -1,7 +1,7 @@
 """How a convolution by Cook-Toom tiles is cut into blocks, and what that costs.
 
 A block of tiles goes through three stages: gathered, it fills a slot for each point of H x W, in which the products
-replace it, before the outputs are scattered. The slots of one block should stay in the second-level cache.
+replace it, before the outputs are scattered. The slots of one block should not exceed the second-level cache by much.
 """
 
 from __future__ import annotations
@@ -50,10 +50,12 @@ def tiles_for(problem: Problem) -> Iterator[Triple]:
     >>> list(tiles_for(Problem((9, 9, 9), (1, 1, 3))))
     [(1, 1, 4), (1, 1, 6), (1, 1, 8)]
     """
-    yield from product(*(POINTS[taps] for taps in problem.kernel))
-    if max(problem.kernel) <= 3:
-        d, h, w = (8 if taps > 1 else 1 for taps in problem.kernel)
+    yield from product(*(POINTS[k] for k in taps(problem)))
+    if max(taps(problem)) <= 3:
+        d, h, w = (8 if k > 1 else 1 for k in taps(problem))
         yield d, h, w
+        if d == h == w:
+            yield 6, 8, 6  # what a layer of 3^3 taps still keeps the default accuracy with
 
 
 def error(problem: Problem, points: Triple) -> float:
@@ -62,8 +64,28 @@ def error(problem: Problem, points: Triple) -> float:
     >>> error(Problem((9, 9, 9), (3, 3, 3)), (4, 4, 4)) < 1e-6
     True
     """
-    lost = prod(LOST[n, k] for n, k in zip(points, problem.kernel, strict=True) if k > 1)
+    lost = prod(LOST[n, k] for n, k in zip(points, taps(problem), strict=True) if k > 1)
     return ROUNDING[problem.dtype] * lost
+
+
+def taps(problem: Problem) -> Triple:
+    """Return the taps of each axis that a tile serves: with a stride, those of one residue.
+
+    >>> taps(Problem((9, 9, 9), (1, 3, 5), strides=(1, 1, 2)))
+    (1, 3, 3)
+    """
+    d, h, w = (-(-k // s) for k, s in zip(problem.kernel, problem.strides, strict=True))
+    return d, h, w
+
+
+def residues(problem: Problem) -> Triple:
+    """Return in how many sub-sampled parts the voxels of each axis are seen: remainders by the stride that have a tap.
+
+    >>> residues(Problem((9, 9, 9), (1, 3, 5), strides=(2, 1, 2)))
+    (1, 1, 2)
+    """
+    d, h, w = (min(k, s) for k, s in zip(problem.kernel, problem.strides, strict=True))
+    return d, h, w
 
 
 def gaps(problem: Problem) -> Triple:
@@ -72,7 +94,7 @@ def gaps(problem: Problem) -> Triple:
     >>> gaps(Problem((9, 9, 9), (3, 3, 1), dilation=(1, 2, 5)))
     (1, 2, 1)
     """
-    d, h, w = (gap if taps > 1 else 1 for gap, taps in zip(problem.dilation, problem.kernel, strict=True))
+    d, h, w = (gap if k > 1 else 1 for gap, k in zip(problem.dilation, problem.kernel, strict=True))
     return d, h, w
 
 
@@ -82,7 +104,7 @@ def is_local(problem: Problem, points: Triple) -> bool:
     >>> is_local(Problem((9, 9, 9), (3, 3, 1)), (4, 4, 1)), is_local(Problem((9, 9, 9), (2, 3, 3)), (4, 4, 4))
     (True, False)
     """
-    return all((n, k) in ((1, 1), (4, 3)) for n, k in zip(points, problem.kernel, strict=True))
+    return all((n, k) in ((1, 1), (4, 3)) for n, k in zip(points, taps(problem), strict=True))
 
 
 @lru_cache(maxsize=512)
@@ -91,12 +113,11 @@ def layout_of(problem: Problem, points: Triple, threads: int, isa: str) -> Layou
     lanes = tile_of(isa).vector_bytes // ITEMSIZE[problem.dtype]
     step = _step(problem, points)
     room = ROOM * second_level_cache() // ITEMSIZE[problem.dtype]
-    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
     gap = gaps(problem)
     deep, high, wide = (_splits(-(-n // (m * g)), g) for n, m, g in zip(problem.output_size, step, gap, strict=True))
     blocks: list[Triple] = []
     for across, depth in product(wide[-2:], deep[:4]):
-        down = [n for n in high if _elements(channels, filters, points, step, gap, (depth, n, across), lanes) <= room]
+        down = [n for n in high if _elements(problem, points, (depth, n, across), lanes) <= room]
         blocks += [(depth, n, across) for n in down[-3:]]
     made = [
         _finish(problem, points, step, tiles, threads, lanes, isa) for tiles in blocks or [(deep[0], high[0], wide[0])]
@@ -106,7 +127,21 @@ def layout_of(problem: Problem, points: Triple, threads: int, isa: str) -> Layou
 
 def weight_elements(problem: Problem, points: Triple) -> int:
     """Return how many transformed weights there are, of all groups."""
-    return prod(points) * problem.channels // problem.groups * problem.filters
+    return prod(points) * _channels(problem) * problem.filters
+
+
+def _channels(problem: Problem) -> int:
+    """Return how many channels of a group the products see: with strides one for each residue."""
+    return prod(residues(problem)) * problem.channels // problem.groups
+
+
+def _busy(problem: Problem, points: Triple) -> float:
+    """Return the share of the products that are computed: at infinity only residues with as many taps as the first."""
+    share = 1.0
+    for n, k, s, r in zip(points, problem.kernel, problem.strides, taps(problem), strict=True):
+        if n > 1:
+            share *= (n - 1 + (k - (r - 1) * s) / min(k, s)) / n
+    return share
 
 
 def _splits(runs: int, gap: int) -> list[int]:
@@ -115,13 +150,14 @@ def _splits(runs: int, gap: int) -> list[int]:
 
 
 def _step(problem: Problem, points: Triple) -> Triple:
-    d, h, w = (n - k + 1 for n, k in zip(points, problem.kernel, strict=True))
+    d, h, w = (n - k + 1 for n, k in zip(points, taps(problem), strict=True))
     return d, h, w
 
 
-def _elements(channels: int, filters: int, points: Triple, step: Triple, gap: Triple, tiles: Triple, lanes: int) -> int:
+def _elements(problem: Problem, points: Triple, tiles: Triple, lanes: int) -> int:
     """Return how many elements a thread needs for its block; a little more than the kernels take."""
-    reach = [(n - 1) // m * g for n, m, g in zip(points, step, gap, strict=True)]
+    channels, filters, step = _channels(problem), problem.filters // problem.groups, _step(problem, points)
+    reach = [(n - 1) // m * g for n, m, g in zip(points, step, gaps(problem), strict=True)]
     plane = tiles[1] * tiles[2]
     most = (-(-tiles[0] * plane // lanes) + 1) * lanes
     phase = (tiles[0] + reach[0]) * plane + 2 * lanes
@@ -129,7 +165,9 @@ def _elements(channels: int, filters: int, points: Triple, step: Triple, gap: Tr
     row = tiles[2] + reach[2] + 2 * lanes
     line = (tiles[1] + reach[1]) * tiles[2] + 3 * lanes
     between = points[0] * ((channels + filters) * most + 2 * lanes)
-    packed = step[2] * row * (1 + step[1] * (tiles[1] + reach[1]))
+    stride = problem.strides[2]
+    whole = stride * (2 if stride > 1 else 1)  # a row as it is read, and apart by residue
+    packed = step[2] * row * (whole + residues(problem)[2] * step[1] * (tiles[1] + reach[1]))
     rows = packed + step[1] * (points[2] + step[2]) * line
     return points[1] * points[2] * slot + between + rows
 
@@ -157,8 +195,8 @@ def _finish(
     isa: str,
 ) -> Layout:
     costs, gap = COSTS[isa], gaps(problem)
-    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-    elements = _elements(channels, filters, points, step, gap, tiles, lanes)
+    channels, filters = _channels(problem), problem.filters // problem.groups
+    elements = _elements(problem, points, tiles, lanes)
     scale = ITEMSIZE[problem.dtype] / 4
     plane = -(-tiles[1] * tiles[2] // lanes)
     volume = -(-tiles[0] * tiles[1] * tiles[2] // lanes)
@@ -173,7 +211,13 @@ def _finish(
     depth = volume * (channels * _forward(points[0]) + filters * _inverse(points[0], step[0]))
     wide = tile_of(isa).filters
     narrow = 1.0 if filters % wide == 0 else 1.0 + 0.5 * wide / (filters + wide)
-    products = prod(points) * channels * filters * max(volume * costs.fma * narrow, costs.weight * scale)
+    products = (
+        prod(points)
+        * channels
+        * filters
+        * _busy(problem, points)
+        * max(volume * costs.fma * narrow, costs.weight * scale)
+    )
     multiply = points[1] * points[2] * (calls * costs.call + depth * costs.operation) + products
     outputs = tiles[0] * step[0] * filters
     scatter = outputs * (

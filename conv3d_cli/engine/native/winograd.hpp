@@ -11,18 +11,24 @@
 // With dilation d the voxels v of one remainder v % d are a convolution of their own. A run of d neighbouring voxels
 // takes the place of a voxel then: tile T = t * d + p reads the voxels (t * m + i) * d + p, and the entries i of
 // neighbouring tiles are neighbours again.
+//
+// With stride s a convolution is the sum of s convolutions without, one for each residue q: of the voxels u * s + q with
+// the taps k * s + q. So each channel counts as one for each residue, and a kernel of r taps as one of r / s, rounded up.
+// Residues that have a tap less end with a zero: at infinity, where only the last tap counts, there is nothing to multiply.
 #pragma once
 
 #include "task.hpp"
 
 namespace conv3d {
 
-constexpr Index most_points = 8, most_taps = 5;
+constexpr Index most_points = 8, most_taps = 5, most_stride = 7;
 constexpr Index kernel_channels = 2;  // whose kernels are transformed together
 
 struct WinogradAxis {
     Index size, outputs;     // voxels of the input and of the output
     Index before;            // zeros before the input
+    Index stride;            // s; 1 where there is a dilation
+    Index residues;          // q that have a tap: as many as the stride, or the kernel's taps if they are fewer
     Index step;              // outputs of a tile, m
     Index points;            // n; 1 where the kernel has one tap, which leaves the axis alone
     Index dilation;          // d
@@ -32,10 +38,23 @@ struct WinogradAxis {
     const void* outputs_of;  // A: the factors of `inverse`
 };
 
+// Channels that stand beside each other.
+struct Run {
+    Index first, count;
+};
+
+// Those that a product has to visit.
+struct Runs {
+    const Run* of;
+    Index count;
+};
+
 // Transformed kernels, [group][point][block of filters][channel][filter], and what is needed to make them.
 struct WinogradFilters {
-    Index groups, channels, filters;  // channels and filters of one group
-    Index taps[3], points[3];
+    Index groups, channels, filters;  // of one group; channels: [residue of D][of H][of W][channel of the input]
+    Index whole[3];                   // taps of the kernel
+    Index stride[3], residues[3];
+    Index taps[3], points[3];  // of a residue
     const double* factors[3];  // G, a row a point
     void* weights;
 };
@@ -50,7 +69,9 @@ struct WinogradTask {
     Index x_strides[5];
     Index out_strides[5];
     WinogradAxis axes[3];
-    Index batch, groups, channels, filters;  // channels and filters of one group
+    Index batch, groups, channels, filters;  // as those of WinogradFilters
+    Index sources;                           // channels of the input in one group
+    Runs runs[8];                            // by the axes at whose infinity a point lies: bits of 4, 2 and 1 for D, H, W
     Index most_tiles;                        // of a block, a multiple of a vector
     Index plane, phase, channel, slot;       // tiles of a plane rounded up; pitches within the slots
     Index rows;                              // of a phase of H in a plane

@@ -1,5 +1,6 @@
 #include "winograd_filters.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "units.hpp"
@@ -45,22 +46,28 @@ WinogradKernels::WinogradKernels(const std::string& isa, bool is_double, const s
     require(shape.size() == 5 && axes.size() == 3, "a kernel needs 5 axes, its matrices are 3");
     require(groups > 0 && shape[3] > 0 && shape[4] > 0 && shape[4] % groups == 0,
             "channels, filters and groups do not fit together");
-    filters_ = {groups, shape[3], shape[4] / groups, {}, {}, {}, nullptr};
-    Index count = shape[3] * shape[4];
+    filters_ = {groups, shape[3], shape[4] / groups, {}, {}, {}, {}, {}, {}, nullptr};
+    Index count = shape[4];
     for (int i = 0; i < 3; ++i) {
         const WinogradMatrix& a = axes[static_cast<std::size_t>(i)];
-        const Index taps = shape[static_cast<std::size_t>(i)], points = a.step + taps - 1;
+        const Index whole = shape[static_cast<std::size_t>(i)];
+        require(whole >= 1 && a.stride >= 1 && a.stride <= most_stride, "a stride must be 1 to 7");
+        const Index taps = (whole + a.stride - 1) / a.stride, points = a.step + taps - 1;
         require(taps >= 1 && taps <= most_taps &&
                     (taps == 1 ? points == 1 : a.step >= 2 && (points == 4 || points == 6 || points == 8)),
                 "a tile needs 4, 6 or 8 points and two outputs, or 1 where the kernel has one tap");
         require(static_cast<Index>(a.kernel.size()) == points * taps, "a matrix does not fit its tile");
         factors_[i] = a.kernel;
+        filters_.whole[i] = whole;
+        filters_.stride[i] = a.stride;
+        filters_.residues[i] = std::min(whole, a.stride);
+        filters_.channels *= filters_.residues[i];
         filters_.taps[i] = taps;
         filters_.points[i] = points;
         filters_.factors[i] = factors_[i].data();
         count *= points;
     }
-    bytes_ = count * (is_double ? 8 : 4);
+    bytes_ = count * filters_.channels * (is_double ? 8 : 4);
     weights_ = allocate(static_cast<std::size_t>(bytes_));
     filters_.weights = weights_.get();
 }

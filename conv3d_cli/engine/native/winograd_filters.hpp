@@ -11,9 +11,9 @@
 
 namespace conv3d {
 
-// One axis of a tile as Python describes it: its outputs, and G row by row.
+// One axis of a tile as Python describes it: its outputs, the convolution's stride, and G row by row.
 struct WinogradMatrix {
-    Index step;
+    Index step, stride;
     std::vector<double> kernel;
 };
 

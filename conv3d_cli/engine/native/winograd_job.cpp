@@ -42,6 +42,7 @@ WinogradJob::WinogradJob(const WinogradKernels& kernels, const std::vector<Winog
     task_.batch = x.shape[0];
     task_.groups = filters_.groups;
     task_.channels = filters_.channels;
+    task_.sources = sources();
     task_.filters = filters_.filters;
     task_.stop = &stop_;
     total_ = task_.batch * task_.groups;
@@ -50,6 +51,7 @@ WinogradJob::WinogradJob(const WinogradKernels& kernels, const std::vector<Winog
         set_axis(i, axes[at], x.shape[at + 2], out.shape[at + 2]);
         total_ *= task_.axes[i].blocks;
     }
+    list_runs();
     const Index item = is_double_ ? 8 : 4;
     Index scratch = 0;
     unit_.measure(task_, item, scratch);
@@ -77,6 +79,8 @@ void WinogradJob::set_axis(int i, const WinogradAxisLayout& layout, Index size, 
     task_.axes[i] = {size,
                      outputs,
                      layout.before,
+                     filters_.stride[i],
+                     filters_.residues[i],
                      step,
                      points,
                      layout.dilation,
@@ -90,7 +94,7 @@ void WinogradJob::set_axis(int i, const WinogradAxisLayout& layout, Index size, 
 void WinogradJob::check(const std::vector<WinogradAxisLayout>& axes, const Array& x, const Array& bias,
                         const Array& out) const {
     require(x.shape.size() == 5 && out.shape.size() == 5 && axes.size() == 3, "x and out need 5 axes, the layout 3");
-    require(x.shape[1] == filters_.channels * filters_.groups && out.shape[1] == filters_.filters * filters_.groups &&
+    require(x.shape[1] == sources() * filters_.groups && out.shape[1] == filters_.filters * filters_.groups &&
                 out.shape[0] == x.shape[0],
             "channels, filters and groups do not fit together");
     require(!bias.data || (bias.shape.size() == 1 && bias.shape[0] == out.shape[1]), "bias needs one value a filter");
@@ -98,12 +102,39 @@ void WinogradJob::check(const std::vector<WinogradAxisLayout>& axes, const Array
         const WinogradAxisLayout& a = axes[i];
         const Index points = filters_.points[i], step = points - filters_.taps[i] + 1;
         require(a.dilation >= 1 && a.tiles >= 1 && out.shape[i + 2] >= 1, "outputs and tiles must be positive");
+        require(a.dilation == 1 || filters_.stride[i] == 1, "no axis may have a stride and a dilation");
         require(a.tiles % a.dilation == 0, "tiles must be a multiple of the dilation");
         const std::size_t n = static_cast<std::size_t>(points), pairs = n / 2 - (n > 1 ? 1 : 0);
         require(a.inputs.size() >= pairs * (pairs + 1) &&
                     a.outputs.size() >= pairs * static_cast<std::size_t>(step),
                 "a matrix does not fit its tile");
     }
+}
+
+// At the infinity of an axis only residues count that have as many taps as the first.
+void WinogradJob::list_runs() {
+    const WinogradFilters& f = filters_;
+    for (int at = 0; at < 8; ++at) {
+        std::vector<Run>& runs = runs_[at];
+        const Index residues = f.residues[0] * f.residues[1] * f.residues[2];
+        for (Index residue = 0; residue < residues; ++residue) {
+            bool counts = true;
+            for (Index i = 2, left = residue; i >= 0; left /= f.residues[i], --i) {
+                const Index last = (f.taps[i] - 1) * f.stride[i] + left % f.residues[i];
+                counts = counts && (last < f.whole[i] || !(at & (4 >> i)));
+            }
+            const Index first = residue * sources();
+            if (counts && !runs.empty() && runs.back().first + runs.back().count == first)
+                runs.back().count += sources();
+            else if (counts)
+                runs.push_back({first, sources()});
+        }
+        task_.runs[at] = {runs.data(), static_cast<Index>(runs.size())};
+    }
+}
+
+Index WinogradJob::sources() const {
+    return filters_.channels / (filters_.residues[0] * filters_.residues[1] * filters_.residues[2]);
 }
 
 void WinogradJob::work() {

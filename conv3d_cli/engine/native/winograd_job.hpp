@@ -32,12 +32,15 @@ class WinogradJob {
     void check(const std::vector<WinogradAxisLayout>& axes, const Array& x, const Array& bias, const Array& out) const;
     void set_axis(int i, const WinogradAxisLayout& layout, Index size, Index outputs);
     void copy_bias(const Array& bias);
+    Index sources() const;  // channels of the input in one group
+    void list_runs();
 
     const WinogradFilters& filters_;
     const WinogradUnit& unit_;
     const bool is_double_;
     WinogradTask task_{};
     std::vector<char> factors_[3][2], bias_;
+    std::vector<Run> runs_[8];
     Index total_ = 0, scratch_bytes_ = 0;
     bool stop_ = false;
     std::atomic<Index> next_{0}, finished_{0};

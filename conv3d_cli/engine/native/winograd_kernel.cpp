@@ -5,140 +5,15 @@
 //             result, which is smaller, takes the slot's place;
 //   scatter   applies A along H and W, adds the bias and writes the output plane by plane.
 
-#include "winograd.hpp"
-
+#include "winograd_gather.hpp"
 #include "winograd_product.hpp"
-#include "winograd_rows.hpp"
-#include "winograd_transform.hpp"
 #include "winograd_weights.hpp"
 
 namespace conv3d {
 namespace CONV3D_UNIT {
 namespace {
 
-inline Index up(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
-inline Index reach(const WinogradAxis& a) { return (a.points - 1) / a.step * a.dilation; }
-inline Index span(const WinogradAxis& a, Index tiles) { return tiles * a.step + (a.points - a.step) * a.dilation; }
-
-// Where the voxels of an axis are kept, one after the other: by the phase of their run, beside the runs of that phase.
-struct Place {
-    Index phase = 0, at = 0, of_run = 0;
-
-    void advance(const WinogradAxis& a) {
-        ++at;
-        if (++of_run < a.dilation) return;
-        of_run = 0;
-        if (++phase < a.step)
-            at -= a.dilation;
-        else
-            phase = 0;
-    }
-};
-
-// Neither a multiple of a page nor of what makes many rows share one set of the cache.
-inline Index uncrowded(Index n, Index lanes, Index item_bytes) { return n * item_bytes % 1024 ? n : n + lanes; }
-
-// One thread's memory, and the block that it works on.
-template <class T>
-struct Work {
-    const WinogradTask& task;
-    T *slots, *values, *sums, *packed, *lines, *rows, *row;
-    Index first[3], tiles[3], plane, group, entry;
-
-    Index vectors(Index count) const { return (count + Simd<T>::lanes - 1) / Simd<T>::lanes; }
-};
-
-struct Parts {
-    Index values, sums, packed, lines, rows, row, end;
-};
-
-Parts parts_of(const WinogradTask& t, Index lanes) {
-    const WinogradAxis* a = t.axes;
-    Parts p;
-    p.values = a[1].points * a[2].points * t.slot;
-    p.sums = p.values + a[0].points * (t.channels * t.most_tiles + lanes);
-    p.packed = p.sums + a[0].points * (t.filters * t.most_tiles + lanes);
-    p.lines = p.packed + a[1].step * t.rows * a[2].step * t.row;
-    p.rows = p.lines + a[1].step * a[2].points * t.line;
-    p.row = p.rows + a[1].step * a[2].step * t.line;
-    p.end = p.row + a[2].step * t.row;
-    return p;
-}
-
-void measure(WinogradTask& t, Index item_bytes, Index& scratch) {
-    const Index lanes = CONV3D_VECTOR_BYTES / item_bytes;
-    const WinogradAxis* a = t.axes;
-    t.plane = a[1].tiles * a[2].tiles;
-    t.most_tiles = uncrowded(up(a[0].tiles * t.plane, lanes), lanes, item_bytes);
-    t.phase = up((a[0].tiles + reach(a[0])) * t.plane + lanes, lanes);
-    t.channel = a[0].step * t.phase;
-    const Index slot = up(most(t.channels * t.channel, t.filters * a[0].step * t.most_tiles) + lanes, lanes);
-    t.slot = uncrowded(slot, lanes, item_bytes);
-    t.rows = a[1].tiles + reach(a[1]);
-    t.row = up(a[2].tiles + reach(a[2]) + lanes, lanes);
-    t.line = uncrowded(up((a[1].tiles + reach(a[1])) * a[2].tiles + lanes, lanes), lanes, item_bytes);
-    scratch = parts_of(t, lanes).end;
-}
-
-inline bool stopped(const WinogradTask& task) { return __atomic_load_n(task.stop, __ATOMIC_RELAXED); }
-
-// Where the inputs of tile 0 stand, for entries that are kept by phase.
-inline void phases(const WinogradAxis& axis, Index phase, Index next, Index* offsets) {
-    for (Index i = 0; i < axis.points; ++i)
-        offsets[i] = i % axis.step * phase + i / axis.step * axis.dilation * next;
-}
-
-// One plane of one channel: B along W row by row, then along H; `to` is its place in the slots.
-template <class T>
-void gather_plane(const Work<T>& w, const T* plane, T* to) {
-    const WinogradTask& t = w.task;
-    const WinogradAxis &height = t.axes[1], &width = t.axes[2];
-    Index offsets[most_points];
-    phases(width, t.row, 1, offsets);
-    const Index count = (w.tiles[2] + reach(width)) * width.step;
-    const Index rows = span(height, w.tiles[1]), packed_row = width.step * t.row, packed_phase = t.rows * packed_row;
-    Place kept;
-    for (Index y = 0; y < rows; ++y, kept.advance(height)) {
-        const Index at = w.first[1] * height.step + y - height.before;
-        if (at < 0 || at >= height.size) {
-            clear(w.row, count);
-        } else {
-            const T* from = plane + at * t.x_strides[3];
-            const Index begin = w.first[2] * width.step - width.before;
-            if (t.x_strides[4] == 1) prefetch_row(from + t.x_strides[1] + begin, count);  // the next channel's
-            fetch_row(from, t.x_strides[4], width.size, begin, count, w.row);
-        }
-        split(width.step, width.dilation, w.row, w.packed + kept.phase * packed_phase + kept.at * packed_row, t.row,
-              count / width.step);
-    }
-    for (Index r = 0; r < height.step; ++r) {
-        const Index runs = (rows / height.dilation - r + height.step - 1) / height.step;
-        forward(width, w.packed + r * packed_phase, offsets, w.lines + r * width.points * t.line, t.line,
-                w.vectors(w.tiles[2]), {runs * height.dilation, packed_row, w.tiles[2]});
-    }
-    phases(height, width.points * t.line, w.tiles[2], offsets);
-    forward(height, w.lines, offsets, to, width.points * t.slot, w.vectors(w.plane), {width.points, t.line, t.slot});
-}
-
-template <class T>
-void gather(const Work<T>& w, const T* x) {
-    const WinogradTask& t = w.task;
-    const WinogradAxis& depth = t.axes[0];
-    Place kept;
-    for (Index z = 0; z < span(depth, w.tiles[0]); ++z, kept.advance(depth)) {
-        if (stopped(t)) return;
-        const Index at = w.first[0] * depth.step + z - depth.before;
-        for (Index c = 0; c < t.channels; ++c) {
-            T* to = w.slots + c * t.channel + kept.phase * t.phase + kept.at * w.plane;
-            if (at >= 0 && at < depth.size) {
-                gather_plane(w, x + c * t.x_strides[1] + at * t.x_strides[2], to);
-            } else {
-                for (Index p = 0; p < t.axes[1].points * t.axes[2].points; ++p)
-                    clear(to + p * t.slot, w.vectors(w.plane) * Simd<T>::lanes);
-            }
-        }
-    }
-}
+inline int infinite(const WinogradAxis& axis, Index point) { return axis.points > 1 && point == axis.points - 1; }
 
 template <class T>
 void multiply(const Work<T>& w) {
@@ -153,8 +28,10 @@ void multiply(const Work<T>& w) {
         if (stopped(t)) return;
         T* slot = w.slots + p * t.slot;
         forward(depth, slot, offsets, w.values, values, vectors, {t.channels, t.channel, t.most_tiles});
+        const int plane = 2 * infinite(t.axes[1], p / t.axes[2].points) + infinite(t.axes[2], p % t.axes[2].points);
         for (Index q = 0; q < depth.points; ++q, weights += t.channels * t.filters)
-            product(weights, t.filters, t.channels, w.values + q * values, w.sums + q * sums, t.most_tiles, vectors);
+            product(weights, t.filters, t.channels, t.runs[4 * infinite(depth, q) + plane], w.values + q * values,
+                    w.sums + q * sums, t.most_tiles, vectors);
         inverse(depth, w.sums, sums, slot, t.most_tiles, vectors,
                 {t.filters, t.most_tiles, depth.step * t.most_tiles});
     }
@@ -203,7 +80,8 @@ template <class T>
 void run(const WinogradTask& t, Index item, void* scratch) {
     const Parts p = parts_of(t, Simd<T>::lanes);
     T* const s = static_cast<T*>(scratch);
-    Work<T> w{t, s, s + p.values, s + p.sums, s + p.packed, s + p.lines, s + p.rows, s + p.row, {}, {}, 0, 0, 0};
+    Work<T> w{t, s, s + p.values, s + p.sums, s + p.packed, s + p.lines, s + p.rows, s + p.row, s + p.apart,
+              {}, {},           0,            0,           0};
     for (int i = 2; i >= 0; --i) {
         const WinogradAxis& a = t.axes[i];
         w.first[i] = item % a.blocks * a.tiles;
@@ -214,7 +92,7 @@ void run(const WinogradTask& t, Index item, void* scratch) {
     w.plane = w.tiles[1] * w.tiles[2];
     w.group = item % t.groups;
     w.entry = item / t.groups;
-    gather(w, static_cast<const T*>(t.x) + w.entry * t.x_strides[0] + w.group * t.channels * t.x_strides[1]);
+    gather(w, static_cast<const T*>(t.x) + w.entry * t.x_strides[0] + w.group * t.sources * t.x_strides[1]);
     multiply(w);
     const Index* o = t.out_strides;
     scatter(w, static_cast<T*>(t.out) + w.entry * o[0] + w.group * t.filters * o[1] +

@@ -72,10 +72,10 @@ void bind_winograd(nb::module_& m) {
     nb::class_<WinogradMatrix>(m, "WinogradMatrix", "Outputs of a tile along one axis, and what transforms a kernel.")
         .def(
             "__init__",
-            [](WinogradMatrix* at, Index step, std::vector<double> kernel) {
-                new (at) WinogradMatrix{step, std::move(kernel)};
+            [](WinogradMatrix* at, Index step, Index stride, std::vector<double> kernel) {
+                new (at) WinogradMatrix{step, stride, std::move(kernel)};
             },
-            nb::kw_only(), nb::arg("step"), nb::arg("kernel"));
+            nb::kw_only(), nb::arg("step"), nb::arg("stride"), nb::arg("kernel"));
 
     nb::class_<WinogradKernels>(m, "WinogradKernels", "Transformed kernels; any number of jobs may read them.")
         .def("__init__", &construct_kernels, nb::arg("isa"), nb::arg("axes"), nb::arg("groups"), nb::arg("kernel"))

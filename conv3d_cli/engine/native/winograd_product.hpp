@@ -2,6 +2,7 @@
 #pragma once
 
 #include "simd.hpp"
+#include "winograd.hpp"
 
 namespace conv3d {
 namespace CONV3D_UNIT {
@@ -10,21 +11,26 @@ constexpr int most_product_filters = wide_file ? 8 : 4;
 constexpr int most_product_vectors = 3;
 
 template <class T, int F, int X>
-void product_of(const T* weights, const T* values, Index value_pitch, Index channels, T* sums, Index sum_pitch) {
+void product_of(const T* first_weight, const T* first_value, Index value_pitch, const Runs& runs, T* sums,
+                Index sum_pitch) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
     V sum[F][X] = {};
-    for (Index c = 0; c < channels; ++c, weights += F, values += value_pitch) {
-        V value[X];
-        CONV3D_UNROLL
-        for (int x = 0; x < X; ++x) {
-            value[x] = load(values + x * lanes);
-            hold(value[x]);
-        }
-        CONV3D_UNROLL
-        for (int f = 0; f < F; ++f)
+    for (const Run* run = runs.of; run < runs.of + runs.count; ++run) {
+        const T* weights = first_weight + run->first * F;
+        const T* values = first_value + run->first * value_pitch;
+        for (Index c = 0; c < run->count; ++c, weights += F, values += value_pitch) {
+            V value[X];
             CONV3D_UNROLL
-            for (int x = 0; x < X; ++x) sum[f][x] += value[x] * weights[f];
+            for (int x = 0; x < X; ++x) {
+                value[x] = load(values + x * lanes);
+                hold(value[x]);
+            }
+            CONV3D_UNROLL
+            for (int f = 0; f < F; ++f)
+                CONV3D_UNROLL
+                for (int x = 0; x < X; ++x) sum[f][x] += value[x] * weights[f];
+        }
     }
     CONV3D_UNROLL
     for (int f = 0; f < F; ++f)
@@ -33,7 +39,7 @@ void product_of(const T* weights, const T* values, Index value_pitch, Index chan
 }
 
 template <class T>
-using Product = void (*)(const T*, const T*, Index, Index, T*, Index);
+using Product = void (*)(const T*, const T*, Index, const Runs&, T*, Index);
 
 template <class T, int F>
 inline Product<T> product_for(Index filters, Index vectors) {
@@ -45,7 +51,8 @@ inline Product<T> product_for(Index filters, Index vectors) {
 
 // All filters and tiles of one point. Three vectors of tiles at a time while they stay in the first-level cache.
 template <class T>
-void product(const T* weights, Index filters, Index channels, const T* values, T* sums, Index pitch, Index vectors) {
+void product(const T* weights, Index filters, Index channels, const Runs& runs, const T* values, T* sums, Index pitch,
+             Index vectors) {
     constexpr Index lanes = Simd<T>::lanes;
     const Index parts = (vectors + most_product_vectors - 1) / most_product_vectors;
     for (Index f = 0, width; f < filters; f += width) {
@@ -53,7 +60,7 @@ void product(const T* weights, Index filters, Index channels, const T* values, T
         for (Index part = 0; part < parts; ++part) {
             const Index from = part * vectors / parts, to = (part + 1) * vectors / parts;
             product_for<T, most_product_filters>(width, to - from)(weights + f * channels, values + from * lanes, pitch,
-                                                                   channels, sums + f * pitch + from * lanes, pitch);
+                                                                   runs, sums + f * pitch + from * lanes, pitch);
         }
     }
 }

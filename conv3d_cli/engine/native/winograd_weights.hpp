@@ -19,6 +19,24 @@ inline void apply_kernel(const WinogradFilters& t, int axis, const double* from,
         }
 }
 
+struct Tap {
+    Index of[3];
+};
+
+// A tap of one residue of a channel: zero where the kernel ends before it.
+template <class T>
+inline double tap_of(const WinogradFilters& t, const T* kernel, const Index* s, Tap tap, Index channel, Index filter) {
+    const Index sources = t.channels / (t.residues[0] * t.residues[1] * t.residues[2]);
+    Index place = filter * s[4] + channel % sources * s[3], residue = channel / sources;
+    for (int i = 2; i >= 0; --i) {
+        const Index k = tap.of[i] * t.stride[i] + residue % t.residues[i];
+        if (k >= t.whole[i]) return 0;
+        place += k * s[i];
+        residue /= t.residues[i];
+    }
+    return kernel[place];
+}
+
 // The kernels of some channels of one group: G along W, H and D in float64, filed by point. Those of two channels fill a
 // line of the cache.
 template <class T>
@@ -37,8 +55,7 @@ void weights(const WinogradFilters& t, const T* kernel, const Index* s, Index gr
                 for (Index x = 0; x < t.taps[2]; ++x)
                     for (Index c = channel; c < channel + channels; ++c)
                         for (Index i = 0; i < width; ++i)
-                            *tap++ = kernel[z * s[0] + y * s[1] + x * s[2] + c * s[3] +
-                                            (group * t.filters + f + i) * s[4]];
+                            *tap++ = tap_of(t, kernel, s, {z, y, x}, c, group * t.filters + f + i);
         apply_kernel(t, 2, taps, t.taps[0] * t.taps[1], count, one);
         apply_kernel(t, 1, one, t.taps[0], t.points[2] * count, two);
         apply_kernel(t, 0, two, 1, points * count, one);
