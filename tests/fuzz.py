@@ -169,13 +169,15 @@ def _carried_out(case: Case, plan, target: str | None) -> np.ndarray:
     return kept
 
 
-def run(seed: int, count: int) -> Tally:
-    """Run ``count`` problems from the number ``seed`` on, in this process."""
+def run(seed: int, count: int, first: bool = False) -> Tally:
+    """Run ``count`` problems from the number ``seed`` on, in this process; only up to the first failure if asked."""
     tally = Tally()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for number in range(seed, seed + count):
             run_case(number, tally)
+            if first and tally.failures:
+                break
     return tally
 
 
@@ -200,9 +202,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="number of the first problem")
     parser.add_argument("--count", type=int, default=1000, help="problems")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--first", action="store_true", help="stop at the first failure; in one process")
     given = parser.parse_args()
     began = time.monotonic()
-    tally = run(given.seed, given.count) if given.jobs == 1 else run_jobs(given.seed, given.count, given.jobs)
+    if given.first or given.jobs == 1:
+        tally = run(given.seed, given.count, given.first)
+    else:
+        tally = run_jobs(given.seed, given.count, given.jobs)
     for line in tally.failures:
         print(line)
     print(tally)

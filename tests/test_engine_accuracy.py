@@ -1,0 +1,84 @@
+"""What a candidate promises is what is measured: every method, every tile that it offers, each accuracy, 32 channels.
+
+The error is relative to the largest output, against float64, for random data of one scale.
+"""
+
+from __future__ import annotations
+
+from math import prod, sqrt
+
+import numpy as np
+import pytest
+from fuzz_bounds import DOUBLE
+from fuzz_ways import offered, turned
+from oracle import oracle
+from ways import USABLE
+
+from conv3d_cli.engine import METHODS, Problem, execute, isa
+
+SUM = 5e-8
+"""What a direct sum in float32 loses, times the root of its terms: roundings of random sign add up like a random walk.
+
+It is what ``strict`` means, however many terms there are; 3.5e-8 is the worst that was seen.
+"""
+
+CUBES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 16)
+LONG = ((31, 3, 2), (2, 31, 4), (3, 2, 31), (1, 24, 24), (21, 1, 5), (1, 1, 9))
+PROBLEMS = [
+    *(Problem((k + 7,) * 3, (k,) * 3, channels=32, filters=2) for k in CUBES),
+    *(Problem(tuple(n + 7 for n in k), k, channels=32, filters=2) for k in LONG),
+    Problem((15, 16, 17), (3, 3, 3), (2, 2, 2), channels=32, filters=3),
+    Problem((15, 16, 17), (5, 4, 3), (1, 2, 1), channels=32, filters=3),
+    Problem((17, 16, 15), (3, 3, 3), dilation=(2, 2, 2), channels=32, filters=3),
+    Problem((17, 16, 25), (5, 3, 7), dilation=(1, 2, 3), channels=32, filters=3),
+    *(Problem((k + 7,) * 3, (k,) * 3, channels=32, filters=2, dtype="float64") for k in (3, 5)),
+    *(Problem((k + 7,) * 3, (k,) * 3, channels=2, filters=2) for k in (3, 7, 15)),
+]
+METHODS_HERE = tuple(METHODS) if isa.native() is not None else USABLE
+
+
+def kernels(problem: Problem, rng):
+    """Yield kernels of one scale: random ones, and for few channels such as are one product or two."""
+    yield rng.standard_normal(problem.kernel_shape).astype(problem.dtype)
+    for terms in (1, 2) if problem.channels < 3 else ():
+        lines = [rng.standard_normal((terms, n, *problem.kernel_shape[3:])) for n in problem.kernel]
+        yield np.einsum("ticf,tjcf,tkcf->ijkcf", *lines).astype(problem.dtype)
+
+
+def every_way(problem: Problem, kernel, method: str):
+    """Return what a method offers, whatever its steps are thought to cost: each tile is the best one at times."""
+    found = {}
+    for seed in range(8):
+        with turned(np.random.default_rng(seed)):
+            plans = offered(problem, kernel, method, 1, np.random.default_rng(seed))
+        found.update({repr(plan.candidate.settings): plan for plan in plans})
+    return found.values()
+
+
+def promised(plan, terms: int) -> float:
+    if plan.problem.dtype == "float64":
+        return min(plan.candidate.error, DOUBLE)
+    summed = plan.candidate.tile is None
+    return max(plan.candidate.error, SUM * sqrt(terms)) if summed else plan.candidate.error
+
+
+@pytest.mark.parametrize(
+    "problem", PROBLEMS, ids=lambda p: f"{p.kernel}-{p.strides}-{p.dilation}-{p.channels}-{p.dtype}"
+)
+def test_the_error_is_what_a_candidate_promises(problem):
+    rng = np.random.default_rng(prod(problem.kernel))
+    x = rng.standard_normal(problem.input_shape).astype(problem.dtype)
+    terms = problem.taps * problem.channels
+    for kernel in kernels(problem, rng):
+        want, _ = oracle(x, kernel, None, problem.strides, problem.padding, problem.dilation)
+        for method in METHODS_HERE:
+            for plan in every_way(problem, kernel, method):
+                error = np.abs(execute(plan, x, kernel, None) - want).max() / np.abs(want).max()
+                told = f"{method}, {plan.candidate.detail}: {error:.2g}, promised {plan.candidate.error:.2g}"
+                assert error <= promised(plan, terms), told
+
+
+@pytest.mark.parametrize("method", METHODS_HERE)
+def test_every_method_is_measured(method):
+    boxes = ((problem, np.ones(problem.kernel_shape, problem.dtype)) for problem in PROBLEMS)
+    assert any(offered(problem, box, method, 1, np.random.default_rng(0)) for problem, box in boxes)
