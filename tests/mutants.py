@@ -30,7 +30,7 @@ MUTANTS = [
     ("an output lost", "native/fft_pack.hpp", "outputs[axis] - at) : 0", "outputs[axis] - at - (at > 8)) : 0"),
     ("a first output too early", "tiles.py", "first = [-(-lo // s)", "first = [lo // s"),
     ("no bias", "native/winograd_kernel.cpp", "bias ? bias[f] : T(0), out", "T(0), out"),
-    ("too little reach", "native/winograd_kernel.cpp", "return (a.points - 1) / a.step;", "return (a.points - 2) / a.step;"),
+    ("too little reach", "native/winograd_kernel.cpp", "(a.points - 1) / a.step; }", "(a.points - 2) / a.step; }"),
     ("NaN let in", "winograd.py", "    bright, heavy = largest(x)", "    return None\n    bright, heavy = largest(x)"),
     ("a plane taken for padding", "native/separable_kernel.cpp", "inside = p >= 0", "inside = p > 0"),
     ("dilations exchanged", "native/separable_kernel.cpp", "r * task.dilation[1])", "r * task.dilation[2])"),
