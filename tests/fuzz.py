@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import sys
 import time
+import warnings
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -131,7 +132,8 @@ def _run_method(exact: Exact, seed: int, method: str, name: str, rng, tally: Tal
         plans = [plan, replace(plan, limits=Limits(int(rng.choice(sorted(others))), ROOM))]
         try:
             taken = settle(plan, case.x, case.kernel) if case.problem.multiply_adds else plan
-            outs = [_carried_out(case, each, rng) for each in (plans if taken is plan else plans[:1])]
+            target = case.target if rng.random() < 0.7 else None
+            outs = [_carried_out(case, each, target) for each in (plans if taken is plan else plans[:1])]
         except (MethodError, OverLimit) as error:
             # What a method is forced to spread it refuses; what it hands over may need more memory.
             allowed = plan.limits.memory < ROOM if isinstance(error, OverLimit) else method != "auto"
@@ -153,25 +155,29 @@ def _run_method(exact: Exact, seed: int, method: str, name: str, rng, tally: Tal
         tally.ran(seed, taken.candidate, name, ratio)
 
 
-def _carried_out(case: Case, plan, rng) -> np.ndarray:
-    """Return the output of a plan, written where the case wants it, and nowhere else."""
+def _carried_out(case: Case, plan, target: str | None) -> np.ndarray:
+    """Return the output of a plan, written to an array of the storage that is named, and nowhere else."""
     problem = case.problem
-    if rng.random() < 0.3:
+    if target is None:
         return execute(plan, case.x, case.kernel, case.bias)
-    out = STORAGES[case.target](problem.output_shape, problem.dtype)
+    out = STORAGES[target](problem.output_shape, problem.dtype)
     if execute(plan, case.x, case.kernel, case.bias, out) is not out:
         raise WrongError("another array than the one given came back")
     kept = out.copy()
-    if not same_outside(out, STORAGES[case.target](problem.output_shape, problem.dtype)):
+    if not same_outside(out, STORAGES[target](problem.output_shape, problem.dtype)):
         raise WrongError(f"{plan.candidate.detail}: something was written outside of the output")
     return kept
 
 
-def run(seed: int, count: int) -> Tally:
-    """Run ``count`` problems from the number ``seed`` on, in this process."""
+def run(seed: int, count: int, first: bool = False) -> Tally:
+    """Run ``count`` problems from the number ``seed`` on, in this process; only up to the first failure if asked."""
     tally = Tally()
-    for number in range(seed, seed + count):
-        run_case(number, tally)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for number in range(seed, seed + count):
+            run_case(number, tally)
+            if first and tally.failures:
+                break
     return tally
 
 
@@ -196,9 +202,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="number of the first problem")
     parser.add_argument("--count", type=int, default=1000, help="problems")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--first", action="store_true", help="stop at the first failure; in one process")
     given = parser.parse_args()
     began = time.monotonic()
-    tally = run(given.seed, given.count) if given.jobs == 1 else run_jobs(given.seed, given.count, given.jobs)
+    if given.first or given.jobs == 1:
+        tally = run(given.seed, given.count, given.first)
+    else:
+        tally = run_jobs(given.seed, given.count, given.jobs)
     for line in tally.failures:
         print(line)
     print(tally)

@@ -74,6 +74,14 @@ def test_an_entry_that_differs_by_more_than_rounding_makes_it_no_product():
     assert factors(1e-40 * np.random.default_rng(0).random((3, 3, 3)).astype("f4"), 0.0, 1) is None
 
 
+@pytest.mark.parametrize("axis", range(3))
+def test_terms_of_no_size_are_left_out(axis):
+    cross = np.moveaxis(np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], "f8"), 0, axis)
+    assert factors(cross, 1e-12).terms == 2
+    exact = factors(cross, 0.0)  # without a warning, whether rounding leaves something over or not
+    assert exact is None or exact.terms == 2
+
+
 def test_sums_are_found_to_the_residual_that_is_allowed():
     kernel = laplacian().astype("f4")
     found = factors(kernel, 1e-6)

@@ -19,6 +19,9 @@ ROUNDINGS = 8.0
 
 MOST_TERMS = 4
 
+LEAST_TERM = 1e-20
+"""Share of a kernel below which a term is nothing but the decomposition's own rounding, or none."""
+
 
 @dataclass(frozen=True)
 class Factors:
@@ -106,7 +109,8 @@ def _sum(whole: Array, axis: int, residual: float, most: int) -> Factors | None:
     found: list[tuple[float, Array, Array, Array]] = []
     for s, u, matrix in zip(size[:most], first.T, rest, strict=False):
         left, inner, right = np.linalg.svd(matrix.reshape(turned.shape[1:]), full_matrices=False)
-        found += [(s * inner[i], u * s * inner[i], left[:, i], right[i]) for i in range(min(most, len(inner)))]
+        sizes = [float(s * n) for n in inner[:most]]
+        found += [(n, n * u, left[:, i], right[i]) for i, n in enumerate(sizes) if n > LEAST_TERM * size[0]]
     found.sort(key=lambda term: -term[0])
     for terms in range(1, min(most, len(found)) + 1):
         lines = [np.array([term[n] for term in found[:terms]]) for n in (1, 2, 3)]
