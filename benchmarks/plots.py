@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from math import atan2, degrees
-from pathlib import Path
+import pathlib
+from itertools import product
+from math import atan2, degrees, hypot
 from statistics import median
 from typing import Any
 
@@ -13,8 +14,10 @@ mpl.use("svg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.text import Annotation
+from matplotlib.path import Path
+from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.transforms import Bbox
 
 from conv3d_cli.bench import REGIONS, parse_case
 
@@ -41,14 +44,10 @@ STYLE = {
     "axes.spines.right": False,
     "svg.hashsalt": "conv3d",
 }
-PLACES = [
-    (dx, dy)
-    for r in (7, 12, 18, 25)
-    for dx, dy in ((0, r), (0, -r), (r, r / 2), (-r, r / 2), (r, -r / 2), (-r, -r / 2))
-]
+DIRECTIONS = ((0, 1), (0, -1), (1, 0.5), (-1, 0.5), (1, -0.5), (-1, -0.5), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
-def draw(document: Document, folder: Path) -> None:
+def draw(document: Document, folder: pathlib.Path) -> None:
     """Write the pictures into a folder."""
     with plt.rc_context(STYLE):
         for name, picture in zip(PLOTS, (_ratios(document), _roofline(document)), strict=True):
@@ -81,7 +80,7 @@ def _ratios(document: Document) -> Any:
     axes.axvspan(low, 1, color=LOST, zorder=0)
     axes.set_xlim(low, max([10, *(row["ratio"] * 1.2 for row in rows)]))
     axes.set_ylim(len(regions) - 0.45, -0.55)
-    axes.set_yticks(range(len(regions)), [region.name for region in regions])
+    axes.set_yticks(range(len(regions)), [_raised(region.name) for region in regions])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
     axes.set_xticks([t for t in (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64) if low <= t <= axes.get_xlim()[1]])
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -102,7 +101,7 @@ def _roofline(document: Document) -> Any:
     """Return a picture of speeds by arithmetic intensity, under what the machine can do at most."""
     limit = max(document["limits"], key=lambda limit: limit["threads"])
     rows = [row for row in document["rows"] if row["threads"] == limit["threads"]]
-    figure, axes = plt.subplots(figsize=(11, 7.2))
+    figure, axes = plt.subplots(figsize=(13, 9))
     axes.set_xscale("log")
     axes.set_yscale("log")
     marks: dict[str, list[tuple[float, float, bool]]] = {name: [] for name in METHODS}
@@ -122,7 +121,7 @@ def _roofline(document: Document) -> Any:
             ) if own else None
     xs = [x for points in marks.values() for x, _, _ in points] or [1.0]
     ys = [y for points in marks.values() for _, y, _ in points] or [1.0]
-    axes.set_xlim(min(xs) / 1.6, max(xs) * 1.8)
+    axes.set_xlim(min(xs) / 2, max(xs) * 2)
     axes.set_ylim(min(ys) / 1.6, max(ys) * 1.9)
     if limit["gflops"] is not None:
         _roof(axes, limit)
@@ -132,7 +131,7 @@ def _roofline(document: Document) -> Any:
     axes.set_ylabel(f"GFLOP/s on {limit['threads']} thread{'s' * (limit['threads'] > 1)}")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.legend(loc="upper left", frameon=False, title="filled: chosen by the engine", alignment="left")
+    axes.legend(loc="lower right", frameon=False, title="filled: chosen by the engine", alignment="left")
     _name_points(axes, rows)
     return figure
 
@@ -146,19 +145,19 @@ def _roof(axes: Axes, limit: Document) -> None:
     axes.annotate(
         f"multiply-adds: {peak:.0f} GFLOP/s",
         (high, peak),
-        (-6, -5),
+        (-6, 4),
         textcoords="offset points",
         ha="right",
-        va="top",
+        va="bottom",
         fontsize=10,
     )
-    x = max(low * 1.15, axes.get_ylim()[0] / bandwidth * 1.3)
+    x = max(low, axes.get_ylim()[0] / bandwidth) * 1.1
     (x0, y0), (x1, y1) = axes.transData.transform([(1, 1), (10, 10)])
     angle = degrees(atan2(y1 - y0, x1 - x0))
     axes.annotate(
         f"memory: {bandwidth:.0f} GB/s",
         (x, x * bandwidth),
-        (0, 6),
+        (-8, 4),
         textcoords="offset points",
         rotation=angle,
         fontsize=10,
@@ -166,27 +165,44 @@ def _roof(axes: Axes, limit: Document) -> None:
 
 
 def _name_points(axes: Axes, rows: list[Document]) -> None:
-    """Write at the chosen method's fastest point of each kind of layer what it is, wherever there is room."""
+    """Write at the chosen method's fastest point of each kind of layer what it is, wherever there is room.
+
+    What is most apart from the others is named first; a thin line leads to a point that is farther away.
+    """
     best: dict[str, tuple[float, float]] = {}
     for row in rows:
-        x, y = row["flops"] / row["bytes"], row["gflops"]
         kind = _kind(row["case"])
-        if kind not in best or y > best[kind][1]:
-            best[kind] = (x, y)
-    figure = axes.figure
-    figure.canvas.draw()
-    legend = axes.get_legend()
-    taken = [legend.get_window_extent()] if legend else []
-    taken += [text.get_window_extent() for text in axes.texts]
-    points = [axes.transData.transform((row["flops"] / row["bytes"], row["gflops"])) for row in rows]
-    inside = axes.get_window_extent()
-    for kind, place in sorted(best.items(), key=lambda item: -item[1][1]):
-        for offset in PLACES:
+        if kind not in best or row["gflops"] > best[kind][1]:
+            best[kind] = (row["flops"] / row["bytes"], row["gflops"])
+    axes.figure.canvas.draw()
+    inside, legend = axes.get_window_extent(), axes.get_legend()
+    taken = [text.get_window_extent() for text in axes.texts] + ([legend.get_window_extent()] if legend else [])
+    for line in axes.lines:
+        half = 0.75 * line.get_markersize() if line.get_marker() != "None" else 1.0
+        path = Path(axes.transData.transform(line.get_xydata()))
+        for x, y in path.vertices if half > 1 else path.interpolated(100).vertices:
+            taken.append(Bbox([[x - half, y - half], [x + half, y + half]]))
+    places = {kind: axes.transData.transform(place) for kind, place in best.items()}
+
+    def apart(kind: str) -> float:
+        x, y = places[kind]
+        return min((hypot(x - u, y - v) for other, (u, v) in places.items() if other != kind), default=0.0)
+
+    for kind in sorted(best, key=apart, reverse=True):
+        for reach, (right, up) in product((11, 17, 25, 34, 44), DIRECTIONS):
             text: Annotation = axes.annotate(
-                kind, place, offset, textcoords="offset points", ha="center", va="center", fontsize=8.5
+                kind,
+                best[kind],
+                (reach * right, reach * up),
+                textcoords="offset points",
+                ha={1: "left", 0: "center", -1: "right"}[round(right)],
+                va="center",
+                fontsize=9,
+                arrowprops={"arrowstyle": "-", "color": "#888888", "lw": 0.6, "shrinkA": 0, "shrinkB": 4},
             )
-            box = text.get_window_extent().padded(1.5)
-            free = not any(box.overlaps(other) for other in taken) and not any(box.contains(*point) for point in points)
+            text.get_window_extent()  # sets where the text stands; what it returns holds the line too
+            box = Text.get_window_extent(text).padded(1.0)
+            free = not any(box.overlaps(other) for other in taken)
             if free and inside.x0 < box.x0 and box.x1 < inside.x1 and inside.y0 < box.y0 and box.y1 < inside.y1:
                 taken.append(box)
                 break
@@ -196,4 +212,8 @@ def _name_points(axes: Axes, rows: list[Document]) -> None:
 def _kind(name: str) -> str:
     """Return a case without its voxels, which hardly change where it stands."""
     case = parse_case(name)
-    return " ".join(word for i, word in enumerate(case.name.split()) if i != 1)
+    return _raised(" ".join(word for i, word in enumerate(case.name.split()) if i != 1))
+
+
+def _raised(name: str) -> str:
+    return name.replace("^3", "³").replace("->", "→")
