@@ -13,8 +13,8 @@ from conv3d_cli.engine import METHODS, Limits, Plan, choose, convolve_array, set
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.errors import MethodError, OverLimit
 
-SLOWER = 5.0
-"""How many times slower than the chosen one a method may be predicted before it is left out, where it takes long."""
+SLOWER, LONG = 6.0, 0.1
+"""How many times slower than the chosen one a method may be predicted, and in how many seconds, to take part."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,10 @@ class Way:
     call: Callable[[], Array]
 
 
-def ways_of(
-    case: Case, x: Array, kernel: Array, limits: Limits, longest: float
-) -> tuple[str, dict[str, Way], dict[str, str]]:
+def ways_of(case: Case, x: Array, kernel: Array, limits: Limits) -> tuple[str, dict[str, Way], dict[str, str]]:
     """Return the name of the chosen method, every method that serves the case, and why the others do not.
 
-    A method that is predicted to take over ``longest`` seconds, and far longer than the chosen one, is left out.
+    One that is predicted to take long, and far longer than the chosen one, is left out.
     Raises OverLimit where none fits into memory.
     """
     chosen = settle(choose(case.problem, limits), x, kernel)
@@ -41,9 +39,9 @@ def ways_of(
         try:
             plan = settle(choose(case.problem, limits, name, kernel=kernel), x, kernel)
         except (MethodError, OverLimit) as error:
-            closed[name] = str(error)
+            closed[name] = str(error).split(f" {name}: ")[-1]
             continue
-        if plan.seconds > max(longest, SLOWER * chosen.seconds):
+        if plan.seconds > max(LONG, SLOWER * chosen.seconds):
             closed[name] = f"predicted to take {plan.seconds:.3g} s"
         else:
             ways[name] = Way(plan, _call(case, x, kernel, limits, name))

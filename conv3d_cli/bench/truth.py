@@ -68,7 +68,9 @@ def _output(case: Case, x: Array, kernel: Array, filter_: int, place: Triple) ->
         for o, (before, _), k in zip(place, problem.padding, case.kernel, strict=True)
     ]
     there = [(t >= 0) & (t < n) for t, n in zip(taps, case.size, strict=True)]
-    window = np.ix_(range(group * channels, (group + 1) * channels), *(t[i] for t, i in zip(taps, there, strict=True)))
+    window = np.ix_(
+        np.arange(group * channels, (group + 1) * channels), *(t[i] for t, i in zip(taps, there, strict=True))
+    )
     values = x[0][window].astype(np.float64)
     weights = np.moveaxis(kernel[..., filter_][np.ix_(*there)], -1, 0).astype(np.float64)
     return float((values * weights).sum()), all(bool(i.all()) for i in there)

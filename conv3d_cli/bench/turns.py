@@ -15,7 +15,7 @@ LONG = 3.0
 """Budgets that a first call may take to be followed by others."""
 
 HOPELESS = 5.0
-"""How many times slower than the fastest a first call may be to be followed by more than FEW."""
+"""How many times slower than the fastest a way may be to be called more often than FEW times."""
 
 FEW = 2
 
@@ -66,20 +66,22 @@ def take_turns(
         time.sleep(pause(name))
         return seconds
 
-    firsts: dict[str, float] = {}
+    again = []
     for name in calls:
         times[name] = Times()
         try:
-            firsts[name] = once(name)
+            first = once(name)
         except Exception as error:  # whatever another library may raise
             failed[name] = error
             continue
-        if firsts[name] > LONG * budget:
-            times[name].seconds.append(firsts.pop(name))
-    fastest = min(firsts.values(), default=0.0)
+        if first > LONG * budget:
+            times[name].seconds.append(first)
+        else:
+            again.append(name)
     for _ in range(rounds):
-        for name, first in firsts.items():
+        fastest = min((min(done.seconds) for done in times.values() if done.seconds), default=0.0)
+        for name in again:
             spent = times[name].seconds
-            if len(spent) < FEW or (sum(spent) < budget and first <= HOPELESS * fastest):
+            if len(spent) < FEW or (sum(spent) < budget and min(spent) <= HOPELESS * fastest):
                 spent.append(once(name))
     return {name: done for name, done in times.items() if name not in failed}, failed

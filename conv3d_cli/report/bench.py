@@ -4,28 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from conv3d_cli.bench.verdicts import losses, well_chosen
 from conv3d_cli.engine import METHODS
 from conv3d_cli.report.table import render_lines, render_rows
 
 Document = dict[str, Any]
-
-NOISE = 1.05
-"""How much slower than a peer the engine must be for it to count as a loss."""
-
-NEAR = 1.15
-"""How much slower than the best method the chosen one may be, to count as well chosen."""
-
-
-def losses(rows: list[Document]) -> list[Document]:
-    """Return the rows in which a peer is faster by more than the noise, the worst first."""
-    lost = [row for row in rows if row["ratio"] is not None and row["ratio"] * NOISE < 1]
-    return sorted(lost, key=lambda row: float(row["ratio"]))
-
-
-def well_chosen(row: Document) -> bool:
-    """Return whether the chosen method is about as fast as the fastest of the engine's."""
-    best = min(float(method["best_ms"]) for method in row["methods"].values())
-    return float(row["methods"][row["method"]]["best_ms"]) <= NEAR * best
 
 
 def render_bench(document: Document) -> None:

@@ -48,6 +48,7 @@ const MachineUnit& machine_of(const std::string& isa) {
 
 void copy(const std::string& isa, const Source& from, const Target& to) {
     if (from.size() != to.size()) throw std::invalid_argument("from and to must have the same size");
+    if (to.size() == 0) return;
     if (reinterpret_cast<std::uintptr_t>(to.data()) % line) throw std::invalid_argument("to must begin a line of cache");
     const MachineUnit& unit = machine_of(isa);
     const nb::gil_scoped_release free;
