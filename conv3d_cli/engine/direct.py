@@ -118,6 +118,7 @@ def _native_layout(module: Any, problem: Problem, layout: Layout) -> Any:
         slab=layout.slab,
         out=layout.out,
         columns=layout.columns,
+        stream=layout.stream,
     )
 
 

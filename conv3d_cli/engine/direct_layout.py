@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PAGE = 4096
 MAX_SPLITS = 64
+STREAM_BYTES = 8 << 20  # outputs of so many bytes, written in one go, do so past the cache
 FAR = 2.0  # how much slower a tile is whose slab lies outside of the second-level cache
 
 
@@ -65,6 +66,7 @@ class Layout:
     slab: tuple[int, int, int]
     out: tuple[int, int, int]
     columns: bool
+    stream: bool
     items: int
     seconds: float
 
@@ -220,7 +222,8 @@ def _finish(
     seconds = (
         max(per_item * rounds, 0.0) + memory / min(used, MEMORY_THREADS) + (costs.threads * used if used > 1 else 0.0)
     )
-    return Layout(axes, channel_chunk, filter_chunk, slab, out, columns, items, seconds)
+    stream = planar and channel_chunk == channels and problem.output_bytes >= STREAM_BYTES
+    return Layout(axes, channel_chunk, filter_chunk, slab, out, columns, stream, items, seconds)
 
 
 def _pitches(width: int, height: int, depth: int, lanes: int, itemsize: int) -> tuple[int, int, int]:
