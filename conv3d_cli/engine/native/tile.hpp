@@ -25,9 +25,11 @@ struct TileArgs {
     Index tiles;                // side by side along W
 };
 
+// The sums that a tile starts from.
 template <class T, int F, int Y, int X>
 inline void begin(const TileArgs<T>& a, const T* out, typename Simd<T>::Vector (&sum)[F][Y][X]) {
     using V = typename Simd<T>::Vector;
+    constexpr Index lanes = Simd<T>::lanes;
     CONV3D_UNROLL
     for (int f = 0; f < F; ++f) {
         const V start = a.bias && !a.add ? spread(a.bias[f]) : V{};
@@ -42,7 +44,7 @@ inline void begin(const TileArgs<T>& a, const T* out, typename Simd<T>::Vector (
         CONV3D_UNROLL
         for (int y = 0; y < Y; ++y)
             CONV3D_UNROLL
-            for (int x = 0; x < X; ++x) sum[f][y][x] = load(out + f * a.out_filter + y * a.out_row + x * Simd<T>::lanes);
+            for (int x = 0; x < X; ++x) sum[f][y][x] = load(out + f * a.out_filter + y * a.out_row + x * lanes);
 }
 
 template <class T, int F, int Y, int X, int C>
