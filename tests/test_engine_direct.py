@@ -88,6 +88,9 @@ TABLE = {
     "every length of a column": [Problem((2, 20, 18), (1, n, 2)) for n in range(1, 21)],
     "kernel larger than the input": [Problem((2, 2, 2), (9, 8, 7), padding=((9, 9), (9, 9), (9, 9)))],
     "an input without a voxel": [Problem((0, 3, 3), (2, 2, 2), padding=((1, 2), (0, 0), (0, 0)), filters=2)],
+    "a stride of two along rows of every size": [
+        Problem((3, 3, n), (2, 2, 3), strides=(1, 1, 2), filters=2) for n in range(3, 75)
+    ],
     "strides beyond the kernel": [Problem((40, 41, 42), (2, 3, 2), strides=(7, 11, 13), filters=2)],
     "a stride beyond the input": [replace(SMALL, strides=s) for s in ((99, 1, 10**12), (1, 99, 99))],
     "dilation beyond the blocks": [Problem((300, 5, 300), (3, 1, 3), dilation=(140, 1, 130), filters=9)],
@@ -146,8 +149,11 @@ def test_a_value_that_is_not_finite_reaches_the_kernel_and_no_farther(name, filt
     assert np.isnan(out[0, :, 7, 7, 18]).all()
 
 
-def test_nothing_is_written_beyond_the_output():
-    problem = Problem((4, 5, 21), (2, 2, 2), filters=3)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("width", [22, 33, 49])
+def test_nothing_is_written_beyond_the_output(width, stream, monkeypatch):
+    problem = Problem((4, 11, width), (2, 2, 2), filters=3)
+    monkeypatch.setattr(direct, "layout_of", lambda *args: replace(layout_of(*args), stream=stream))
     x, kernel, bias = arrays(problem)
     n, f, *space = problem.output_shape
     for name in ISAS:
@@ -155,8 +161,50 @@ def test_nothing_is_written_beyond_the_output():
         inner = (slice(None), slice(None), *[slice(1, -1)] * 3)
         direct.run(problem, x, kernel, bias, frame[inner], threads=1, isa=name)
         assert np.isfinite(frame).all()
+        np.testing.assert_array_equal(frame[inner], convolve(problem, x, kernel, bias, name=name))
         frame[inner] = 7
         assert (frame == 7).all()
+
+
+@pytest.mark.parametrize("filters", [1, 2, 8, 11])
+@pytest.mark.parametrize("width", [16, 31, 48, 67])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_stores_past_the_cache_change_nothing(filters, width, dtype, monkeypatch):
+    problem = Problem((5, 19, width), (3, 9, 3), padding=((1, 1),) * 3, filters=filters, dtype=dtype)
+    x, kernel, bias = arrays(problem)
+    for name in ISAS:
+        plain = convolve(problem, x, kernel, bias, name=name)
+        with monkeypatch.context() as patch:
+            patch.setattr(direct, "layout_of", lambda *args: replace(layout_of(*args), stream=True))
+            np.testing.assert_array_equal(convolve(problem, x, kernel, bias, name=name, threads=2), plain)
+
+
+def test_outputs_go_past_the_cache_where_that_pays():
+    large = Problem((128, 128, 128), (3, 3, 3), padding=((1, 1),) * 3)
+    for problem, expected in (
+        (large, True),
+        (replace(large, channels=8, filters=8, groups=8), True),
+        (replace(large, filters=8), False),  # measured: slower
+        (replace(large, padding=((0, 0),) * 3), False),  # rows of 126 voxels
+        (replace(large, size=(64, 64, 64)), False),  # stays in cache
+    ):
+        assert layout_of(problem, 2, ISAS[0]).stream is expected
+    assert not layout_of(large, 2, ISAS[0], planar=False).stream
+
+
+@pytest.mark.parametrize("change", [{"slab": (41, 5000, 90000)}, {"out": (41, 5000, 90000)}])
+def test_the_kernels_refuse_rows_that_are_no_whole_vectors(change):
+    x, kernel, bias = arrays(SMALL)
+    layout = replace(layout_of(SMALL, 1, ISAS[0]), **change)
+    with pytest.raises(ValueError, match="whole vectors"):
+        isa.native().Job(
+            ISAS[0],
+            direct._native_layout(isa.native(), SMALL, layout),
+            x,
+            kernel,
+            bias,
+            planar(SMALL.output_shape, "float32"),
+        )
 
 
 def test_a_kernel_of_any_strides_and_read_only_arrays():

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.direct_layout import Axis, Layout, layout_of
+from conv3d_cli.engine.direct_layout import Axis, Layout, layout_of, tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.threads import share
 from conv3d_cli.errors import MethodError
@@ -78,7 +78,10 @@ def scratch_bytes(problem: Problem, threads: int) -> int:
     if isa == isas.NUMPY:
         return 0
     layouts = [layout_of(problem, threads, isa, planar) for planar in (True, False)]
-    slabs = max(a.channel_chunk * a.slab[2] + a.filter_chunk * a.out[2] + PAGE_ELEMENTS for a in layouts)
+    rows = tile_of(isa).rows
+    slabs = max(
+        a.channel_chunk * a.slab[2] + max(a.filter_chunk * a.out[2], rows * a.out[0]) + PAGE_ELEMENTS for a in layouts
+    )
     weights = prod(problem.kernel_shape) * ITEMSIZE[problem.dtype]
     offsets = 2 * 8 * problem.taps * layouts[0].channel_chunk
     return threads * slabs * ITEMSIZE[problem.dtype] + weights + offsets
@@ -118,6 +121,7 @@ def _native_layout(module: Any, problem: Problem, layout: Layout) -> Any:
         slab=layout.slab,
         out=layout.out,
         columns=layout.columns,
+        stream=layout.stream,
     )
 
 

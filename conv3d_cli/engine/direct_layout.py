@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 PAGE = 4096
 MAX_SPLITS = 64
+STREAM_BYTES = 8 << 20  # outputs of so many bytes go past the cache, if that pays
+LINE = 64
 FAR = 2.0  # how much slower a tile is whose slab lies outside of the second-level cache
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A kernel's register tile: bytes of a vector, most filters, most rows, longest column of taps."""
+    """A kernel's register tile: bytes of a vector, most filters, most rows of all filters, longest column of taps."""
 
     vector_bytes: int
     filters: int
@@ -65,6 +67,7 @@ class Layout:
     slab: tuple[int, int, int]
     out: tuple[int, int, int]
     columns: bool
+    stream: bool
     items: int
     seconds: float
 
@@ -220,7 +223,18 @@ def _finish(
     seconds = (
         max(per_item * rounds, 0.0) + memory / min(used, MEMORY_THREADS) + (costs.threads * used if used > 1 else 0.0)
     )
-    return Layout(axes, channel_chunk, filter_chunk, slab, out, columns, items, seconds)
+    stream = planar and channel_chunk == channels and _streams(problem)
+    return Layout(axes, channel_chunk, filter_chunk, slab, out, columns, stream, items, seconds)
+
+
+def _streams(problem: Problem) -> bool:
+    """Whether stores past the cache pay: for large outputs of rows in whole lines, of one filter.
+
+    The stores of a row come in a burst. Several filters leave the caches time to write back what they hold, and are
+    slower with bursts; lines shared by two rows are read after all.
+    """
+    lines = problem.output_size[2] * ITEMSIZE[problem.dtype] % LINE == 0
+    return lines and problem.filters == problem.groups and problem.output_bytes >= STREAM_BYTES
 
 
 def _pitches(width: int, height: int, depth: int, lanes: int, itemsize: int) -> tuple[int, int, int]:

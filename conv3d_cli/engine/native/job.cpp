@@ -49,6 +49,7 @@ Job::Job(const Unit& unit, bool is_double, Layout layout, const Array& x, const 
         task_.out_plane = layout_.out_plane;
         task_.out_volume = layout_.out_volume;
     }
+    task_.stream = layout_.stream;
     task_.stop = &stop_;
     plan_passes();
     const Index item_bytes = is_double_ ? 8 : 4;
@@ -79,6 +80,7 @@ void Job::check(const Array& x, const Array& kernel, const Array& bias, const Ar
     require(l.channel_chunk > 0 && l.filter_chunk > 0 &&
                 (l.filter_chunk % unit_.filters == 0 || l.filter_chunk >= kernel.shape[4] / l.groups),
             "chunks must be positive, those of filters whole blocks");
+    const Index lanes = unit_.vector_bytes / (is_double_ ? 8 : 4);
     for (std::size_t i = 0; i < 3; ++i) {
         const AxisLayout& a = l.axes[i];
         require(a.size == x.shape[i + 2] && a.outputs == out.shape[i + 2] && a.outputs > 0 &&
@@ -88,11 +90,13 @@ void Job::check(const Array& x, const Array& kernel, const Array& bias, const Ar
         Index end = 0;
         for (const Band& band : a.bands) {
             require(band.start >= end && band.length >= a.block, "bands must not overlap");
+            require(i < 2 || band.start % lanes == 0, "the bands of a row must begin with a vector");
             end = band.start + band.length;
         }
         require(end <= a.extent, "bands must lie within the slab");
         for (Index slot : a.slots) require(slot >= 0 && slot + a.block <= a.extent, "a tap lies outside of the slab");
     }
+    require(l.pitch % lanes == 0 && l.out_pitch % lanes == 0, "rows must be whole vectors");
     require(l.pitch >= l.axes[2].extent && l.plane >= l.axes[1].extent * l.pitch &&
                 l.volume >= l.axes[0].extent * l.plane,
             "the slab is too small for its axes");
@@ -163,7 +167,9 @@ void Job::pack_weights(const Array& kernel, std::vector<T>& packed) const {
 }
 
 void Job::work() {
-    const Index elements = task_.channel_chunk * task_.volume + unit_.vector_bytes + task_.filter_chunk * task_.out_volume;
+    const Index lanes = unit_.vector_bytes / (is_double_ ? 8 : 4);
+    const Index block = std::max(task_.filter_chunk * task_.out_volume, unit_.rows * whole_vectors(task_, lanes));
+    const Index elements = task_.channel_chunk * task_.volume + lanes + block;
     const auto scratch = allocate(static_cast<std::size_t>(elements) * (is_double_ ? 8 : 4));
     const auto run = is_double_ ? unit_.run_double : unit_.run_float;
     for (Index item = next_++; item < total_; item = next_++) {

@@ -21,6 +21,7 @@ struct Layout {
     Index pitch, plane, volume;
     Index out_pitch, out_plane, out_volume;
     bool columns;  // taps along H are neighbours in the slab
+    bool stream;   // outputs go past the cache
 };
 
 struct Array {

@@ -99,13 +99,13 @@ NB_MODULE(_native, m) {
         .def(
             "__init__",
             [](Layout* at, std::vector<AxisLayout> axes, Index groups, Index channel_chunk, Index filter_chunk,
-               const Pitches& slab, const Pitches& out, bool columns) {
+               const Pitches& slab, const Pitches& out, bool columns, bool stream) {
                 new (at) Layout{std::move(axes),   groups,           channel_chunk,    filter_chunk,
                                 std::get<0>(slab), std::get<1>(slab), std::get<2>(slab), std::get<0>(out),
-                                std::get<1>(out),  std::get<2>(out),  columns};
+                                std::get<1>(out),  std::get<2>(out),  columns,          stream};
             },
             nb::kw_only(), nb::arg("axes"), nb::arg("groups"), nb::arg("channel_chunk"), nb::arg("filter_chunk"),
-            nb::arg("slab"), nb::arg("out"), nb::arg("columns"));
+            nb::arg("slab"), nb::arg("out"), nb::arg("columns"), nb::arg("stream"));
 
     nb::class_<HeldJob>(m, "Job", "One convolution; any number of threads may call work().")
         .def("__init__", &construct, nb::arg("isa"), nb::arg("layout"), nb::arg("x"), nb::arg("kernel"),

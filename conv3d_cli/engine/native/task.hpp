@@ -57,19 +57,24 @@ struct Task {
     Index out_pitch, out_plane, out_volume;  // the same for the block of outputs kept where W has not stride 1; else 0
     Pass several[2];                         // passes for several filters at once; no columns means no pass
     Pass one[2];                             // passes for one filter: long columns, then those one tap shorter
+    bool stream;                             // outputs go past the cache
     const bool* stop;                        // set to make a block end early
 };
 
-// One instruction set. `run` computes one block; `scratch` holds the slab and then the block of outputs.
+// One instruction set. `run` computes one block; `scratch` holds the slab and then the block of outputs, or a tile's
+// rows of them.
 struct Unit {
     const char* name;
     Index vector_bytes;
     Index filters;  // most filters that a register tile holds
-    Index rows;     // rows of a register tile for one filter
+    Index rows;     // most rows of a register tile, of all its filters together
     Index column;   // longest column of taps along H
     void (*run_float)(const Task&, Index item, void* scratch);
     void (*run_double)(const Task&, Index item, void* scratch);
 };
+
+// Elements of a row of the block of outputs, or of a tile's rows, in whole vectors.
+inline Index whole_vectors(const Task& task, Index lanes) { return (task.axes[2].block + lanes - 1) / lanes * lanes; }
 
 // Filters are taken in blocks of the largest power of two that is left, at most `most`.
 inline Index block_of_filters(Index left, Index most) {

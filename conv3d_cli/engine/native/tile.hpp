@@ -2,7 +2,8 @@
 //
 // A tile is F filters x Y rows x X vectors along W of the output, all in registers. Each column of C taps along H is
 // read from the slab as Y + C - 1 rows; row r serves every output row y with the tap r - y, so that for one filter,
-// where the loads are what limits the speed, a vector that was loaded is used up to C times.
+// where the loads are what limits the speed, a vector that was loaded is used up to C times. Two multiply-adds a cycle
+// that each take four cycles need eight sums at least; what registers are left hold the weights of a column.
 #pragma once
 
 #include "simd.hpp"
@@ -18,77 +19,102 @@ struct TileArgs {
     Index columns;
     const T* weights;  // [column][C][F]
     const T* bias;     // F values, or null
-    T* out;
+    T* out;            // whole vectors are written
     Index out_filter, out_row;  // from filter to filter, row to row; W has stride 1
-    Index tail;                 // outputs in the last vector of each row
     bool add;                   // to what `out` holds, instead of to the bias
+    Index tiles;                // side by side along W
 };
+
+// The sums that a tile starts from.
+template <class T, int F, int Y, int X>
+inline void begin(const TileArgs<T>& a, const T* out, typename Simd<T>::Vector (&sum)[F][Y][X]) {
+    using V = typename Simd<T>::Vector;
+    constexpr Index lanes = Simd<T>::lanes;
+    CONV3D_UNROLL
+    for (int f = 0; f < F; ++f) {
+        const V start = a.bias && !a.add ? spread(a.bias[f]) : V{};
+        CONV3D_UNROLL
+        for (int y = 0; y < Y; ++y)
+            CONV3D_UNROLL
+            for (int x = 0; x < X; ++x) sum[f][y][x] = start;
+    }
+    if (!a.add) return;
+    CONV3D_UNROLL
+    for (int f = 0; f < F; ++f)
+        CONV3D_UNROLL
+        for (int y = 0; y < Y; ++y)
+            CONV3D_UNROLL
+            for (int x = 0; x < X; ++x) sum[f][y][x] = load(out + f * a.out_filter + y * a.out_row + x * lanes);
+}
 
 template <class T, int F, int Y, int X, int C>
 void tile(const TileArgs<T>& a) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
-    V sum[F][Y][X];
-    CONV3D_UNROLL
-    for (int f = 0; f < F; ++f) {
-        const V start = a.bias && !a.add ? spread(a.bias[f]) : V{};
-        CONV3D_UNROLL
-        for (int y = 0; y < Y; ++y) {
-            const T* out = a.out + f * a.out_filter + y * a.out_row;
+    const Index pitch = a.pitch;
+    for (Index n = 0; n < a.tiles; ++n) {
+        T* const out = a.out + n * X * lanes;
+        V sum[F][Y][X];
+        begin(a, out, sum);
+        const T* w = a.weights;
+        const T* const source = a.source + n * X * lanes;
+        for (Index t = 0; t < a.columns; ++t, w += F * C) {
+            const T* row = source + a.offsets[t];
             CONV3D_UNROLL
-            for (int x = 0; x < X; ++x)
-                sum[f][y][x] = !a.add       ? start
-                               : x == X - 1 ? load_some(out + x * lanes, a.tail)
-                                            : load(out + x * lanes);
-        }
-    }
-    const T* w = a.weights;
-    for (Index t = 0; t < a.columns; ++t, w += F * C) {
-        const T* row = a.source + a.offsets[t];
-        CONV3D_UNROLL
-        for (int r = 0; r < Y + C - 1; ++r, row += a.pitch) {
-            V value[X];
-            CONV3D_UNROLL
-            for (int x = 0; x < X; ++x) {
-                value[x] = load(row + x * lanes);
-                if (C > 1) hold(value[x]);
-            }
-            CONV3D_UNROLL
-            for (int c = 0; c < C; ++c) {
-                const int y = r - c;
-                if (y < 0 || y >= Y) continue;
+            for (int r = 0; r < Y + C - 1; ++r, row += pitch) {
+                V value[X];
                 CONV3D_UNROLL
-                for (int f = 0; f < F; ++f)
+                for (int x = 0; x < X; ++x) {
+                    value[x] = load(row + x * lanes);
+                    if (C > 1) hold(value[x]);
+                }
+                CONV3D_UNROLL
+                for (int c = 0; c < C; ++c) {
+                    const int y = r - c;
+                    if (y < 0 || y >= Y) continue;
                     CONV3D_UNROLL
-                    for (int x = 0; x < X; ++x) sum[f][y][x] += value[x] * w[c * F + f];
+                    for (int f = 0; f < F; ++f)
+                        CONV3D_UNROLL
+                        for (int x = 0; x < X; ++x) sum[f][y][x] += value[x] * w[c * F + f];
+                }
             }
         }
-    }
-    CONV3D_UNROLL
-    for (int f = 0; f < F; ++f)
         CONV3D_UNROLL
-        for (int y = 0; y < Y; ++y) {
-            T* out = a.out + f * a.out_filter + y * a.out_row;
+        for (int f = 0; f < F; ++f)
             CONV3D_UNROLL
-            for (int x = 0; x < X - 1; ++x) store(out + x * lanes, sum[f][y][x]);
-            if (a.tail == lanes)
-                store(out + (X - 1) * lanes, sum[f][y][X - 1]);
-            else
-                store_some(out + (X - 1) * lanes, sum[f][y][X - 1], a.tail);
-        }
+            for (int y = 0; y < Y; ++y)
+                CONV3D_UNROLL
+                for (int x = 0; x < X; ++x) store(out + f * a.out_filter + y * a.out_row + x * lanes, sum[f][y][x]);
+    }
 }
 
 template <class T>
 using Tile = void (*)(const TileArgs<T>&);
 
 constexpr int most_filters = wide_file ? 8 : 4;
-constexpr int most_rows = wide_file ? 8 : 4;
+constexpr int most_rows = 8;
 constexpr int most_vectors = 3;
 constexpr int longest_column = wide_file ? 7 : 5;
 
+// Rows of the largest tile for so many filters. With 16 registers four filters by one row by three vectors is best.
+constexpr int rows_of(Index filters) {
+    return static_cast<int>(wide_file || filters < 4 ? most_rows / filters : 1);
+}
+
+// The longest tile for so many filters and rows.
+constexpr int vectors_of(Index filters, Index rows) {
+    return wide_file || filters * rows < 4 || (filters == 4 && rows == 1) ? most_vectors : filters * rows == 4 ? 2 : 1;
+}
+
 template <class T, int F, int Y, int C>
 Tile<T> of_width(Index vectors) {
-    return vectors == 1 ? tile<T, F, Y, 1, C> : vectors == 2 ? tile<T, F, Y, 2, C> : tile<T, F, Y, 3, C>;
+    if constexpr (vectors_of(F, Y) >= 3) {
+        if (vectors == 3) return tile<T, F, Y, 3, C>;
+    }
+    if constexpr (vectors_of(F, Y) >= 2) {
+        if (vectors == 2) return tile<T, F, Y, 2, C>;
+    }
+    return tile<T, F, Y, 1, C>;
 }
 
 template <class T, int F, int Y, int C>
@@ -104,7 +130,7 @@ Tile<T> of_column(Index length, Index rows, Index vectors) {
     if constexpr (C > 1) {
         if (length < C) return of_column<T, C - 1>(length, rows, vectors);
     }
-    return of_rows<T, 1, most_rows, C>(rows, vectors);
+    return of_rows<T, 1, rows_of(1), C>(rows, vectors);
 }
 
 template <class T, int F>
@@ -112,12 +138,12 @@ Tile<T> of_filters(Index filters, Index rows, Index vectors) {
     if constexpr (F > 2) {
         if (filters < F) return of_filters<T, F / 2>(filters, rows, vectors);
     }
-    return of_rows<T, F, most_rows / F, 1>(rows, vectors);
+    return of_rows<T, F, rows_of(F), 1>(rows, vectors);
 }
 
 // Rows that a tile for so many filters takes when so many rows are left.
 inline Index tile_rows(Index filters, Index left) {
-    Index rows = most_rows / filters;
+    Index rows = rows_of(filters);
     while (rows > left) rows /= 2;
     return rows;
 }
