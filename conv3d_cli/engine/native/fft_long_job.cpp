@@ -102,8 +102,9 @@ FftLongJob::FftLongJob(const FftSpectra& spectra, const FftLongSizes& sizes, con
     buffer_ = allocate(static_cast<std::size_t>(buffer_bytes()));
     task_.buffer = static_cast<float*>(buffer_.get());
     forward_ = task_.channels * task_.tile[0];
+    columns_ = ceil_div(task_.columns, task_.together);
     restored_ = task_.chunk * task_.kept[0];
-    per_tile_ = forward_ + chunks_ * (task_.tile[1] + restored_);
+    per_tile_ = forward_ + chunks_ * (columns_ + restored_);
     total_ = volumes_ * per_tile_;
 }
 
@@ -158,14 +159,14 @@ void FftLongJob::run(const FftPlace& place, Index item, Index before, float* scr
             unit_.forward_plane(task_, place, item / task_.tile[0], item % task_.tile[0], scratch);
         return;
     }
-    const Index both = task_.tile[1] + restored_, chunk = (item - forward_) / both;
+    const Index both = columns_ + restored_, chunk = (item - forward_) / both;
     const Index begun = before + forward_ + chunk * both, left = (item - forward_) % both, first = chunk * task_.chunk;
-    if (left < task_.tile[1]) {
-        if (sequence_.wait_for(begun)) unit_.row(task_, place, first, left, scratch);
+    if (left < columns_) {
+        if (sequence_.wait_for(begun)) unit_.columns(task_, place, first, left, scratch);
         return;
     }
-    const Index slot = (left - task_.tile[1]) / task_.kept[0], z = (left - task_.tile[1]) % task_.kept[0];
-    if (sequence_.wait_for(begun + task_.tile[1]) && first + slot < task_.filters)
+    const Index slot = (left - columns_) / task_.kept[0], z = (left - columns_) % task_.kept[0];
+    if (sequence_.wait_for(begun + columns_) && first + slot < task_.filters)
         unit_.backward_plane(task_, place, first + slot, slot, z, scratch);
 }
 

@@ -65,7 +65,7 @@ class FftSpectra {
     Index planes_bytes() const;  // beside these, while they are prepared
     const FftLongUnit& unit() const { return unit_; }
     const FftLongTask& task() const { return task_; }
-    bool ready() const { return sequence_.finished() == planes_ + rows_; }
+    bool ready() const { return sequence_.finished() == items_; }
 
   private:
     const FftLongUnit& unit_;
@@ -73,7 +73,7 @@ class FftSpectra {
     FftLongTask task_{};
     std::vector<float> kernel_;
     std::unique_ptr<void, Free> spectra_, kernel_planes_;
-    Index planes_ = 0, rows_ = 0;
+    Index planes_ = 0, column_items_ = 0, items_ = 0;
     Sequence sequence_;
 };
 
@@ -103,8 +103,8 @@ class FftLongJob {
     std::vector<float> bias_;
     std::unique_ptr<void, Free> buffer_;
     Index volumes_ = 0;                              // tiles of all entries and groups
-    Index forward_ = 0, restored_ = 0, chunks_ = 0;  // items of the sweeps over one tile, and over one chunk
-    Index per_tile_ = 0, total_ = 0;
+    Index forward_ = 0, columns_ = 0, restored_ = 0;  // items of the three sweeps, the last two over one chunk
+    Index chunks_ = 0, per_tile_ = 0, total_ = 0;
     Sequence sequence_;
 };
 

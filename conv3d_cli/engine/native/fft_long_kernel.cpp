@@ -6,6 +6,8 @@ namespace conv3d {
 namespace CONV3D_UNIT {
 namespace {
 
+constexpr Index ahead = 2;  // columns
+
 // What a thread works in.
 struct Scratch {
     float* plane;    // rows of frequencies
@@ -18,20 +20,25 @@ struct Scratch {
 };
 
 Scratch divide(const FftLongTask& task, float* at) {
-    const Index longest = most(most(task.tile[0], task.tile[1]), task.lines[2].length) * pair;
+    const Index longest = larger(larger(task.tile[0], task.tile[1]), task.lines[2].length) * pair;
     Scratch s{};
     const auto take = [&](Index count) {
         float* from = at + s.size;
         s.size += count;
         return from;
     };
-    s.plane = take((task.tile[1] + lanes) * task.pitch);
+    s.plane = take(task.blocks * task.pitch + lanes * pair);  // rows of the next block are overwritten
     s.line = take(longest + lanes * pair);
     s.between = take(longest);
     s.x = take(task.channels * task.tile[0] * pair);
     s.y = take(task.tile[0] * pair);
     s.voxels = take((task.extent[2] + lanes) * lanes);
     return s;
+}
+
+// So many floats are needed soon.
+void announce(const float* at, Index count) {
+    for (Index i = 0; i < count; i += 16) __builtin_prefetch(at + i);
 }
 
 Index scratch_size(const FftLongTask& task) { return divide(task, nullptr).size; }
@@ -41,9 +48,10 @@ bool known(Index radix) { return find_passes(radix) != nullptr; }
 // Rows low to high of a plane, transformed along W by now, to all rows of `to` along H.
 void forward_columns(const FftLongTask& task, const Scratch& s, Index low, Index high, float* to) {
     const LongLine along(task.lines[1], s.between);
-    for (Index block = 0; block < task.blocks; ++block)
-        along.forward({s.plane + block * pair, task.pitch, low, high},
-                      {to + block * pair, task.pitch, task.tile[1]});
+    for (Index block = 0; block < task.blocks; ++block, to += task.pitch) {
+        announce(to, task.pitch);
+        along.forward({s.plane + block * task.pitch, pair, low, high}, {to, pair, task.tile[1]});
+    }
 }
 
 void clear(float* at, Index count) { __builtin_memset(at, 0, static_cast<std::size_t>(count) * sizeof(float)); }
@@ -59,27 +67,27 @@ void kernel_plane(const FftLongTask& task, Index item, float* memory) {
     clear(s.voxels, lanes * pitch);
     for (Index y = 0; y < task.extent[1]; y += lanes) {
         VoxelRows rows{{}, 1, 0, pitch};
-        for (Index i = 0; i < least(lanes, task.extent[1] - y); ++i) {
+        for (Index i = 0; i < smaller(lanes, task.extent[1] - y); ++i) {
             if ((y + i) % task.dilation[1] != 0) continue;
             const float* row = from + (y + i) / task.dilation[1] * taps[2];
             for (Index x = 0; x < taps[2]; ++x) s.voxels[i * pitch + x * task.dilation[2]] = row[x];
             rows.at[i] = s.voxels + i * pitch;
         }
-        forward_rows(task, along, rows, s.line, s.plane + y * task.pitch, lanes);
+        forward_rows(task, along, rows, s.line, s.plane + y * pair);
     }
     forward_columns(task, s, 0, task.extent[1], to);
 }
 
-void kernel_row(const FftLongTask& task, Index item, float* memory) {
+void kernel_columns(const FftLongTask& task, Index group, Index item, float* memory) {
     const Scratch s = divide(task, memory);
-    const Index group = item / task.tile[1], y = item % task.tile[1], depth = task.tile[0];
+    const Index depth = task.tile[0], first = item * task.together;
     const Index pairs = task.filters * task.channels, volume = task.extent[0] * task.plane;
-    const float* from = task.kernel_planes + group * pairs * volume + y * task.pitch;
-    float* to = task.spectra + item * task.blocks * pairs * depth * pair;
+    const float* from = task.kernel_planes + group * pairs * volume;
+    float* to = task.spectra + (group * task.columns + first) * pairs * depth * pair;
     const LongLine along(task.lines[0], s.between);
-    for (Index block = 0; block < task.blocks; ++block)
+    for (Index column = first; column < smaller(first + task.together, task.columns); ++column)
         for (Index i = 0; i < pairs; ++i, to += depth * pair) {
-            along.forward({from + i * volume + block * pair, task.plane, 0, task.extent[0]}, {to, pair, depth});
+            along.forward({from + i * volume + column * pair, task.plane, 0, task.extent[0]}, {to, pair, depth});
             for (Index z = 0; z < depth; ++z) put<false>(to + z * pair, conjugate(fetch<false>(to + z * pair)));
         }
 }
@@ -92,9 +100,9 @@ void forward_plane(const FftLongTask& task, const FftPlace& place, Index channel
     const LongLine along(task.lines[2], s.between);
     for (Index y = place.low[1]; y < place.high[1]; y += lanes) {
         VoxelRows rows{{}, steps[4], place.low[2], place.high[2]};
-        const Index count = least(lanes, place.high[1] - y);
+        const Index count = smaller(lanes, place.high[1] - y);
         for (Index i = 0; i < count; ++i) rows.at[i] = x + (y + i) * steps[3];
-        forward_rows(task, along, rows, s.line, s.plane + y * task.pitch, count);
+        forward_rows(task, along, rows, s.line, s.plane + y * pair);
     }
     forward_columns(task, s, place.low[1], place.high[1], task.buffer + channel * task.volume + z * task.plane);
 }
@@ -112,32 +120,27 @@ void multiply(const float* x, const float* k, Index channels, Index depth, float
     }
 }
 
-// The lines of the next block come from far away, each in a page of its own.
-void fetch_ahead(const float* from, Index step, Index count) {
-    for (Index z = 0; z < count; ++z, from += step)
-        for (Index part = 0; part < pair; part += 16) __builtin_prefetch(from + part);
-}
-
-void row(const FftLongTask& task, const FftPlace& place, Index first, Index y, float* memory) {
+void columns(const FftLongTask& task, const FftPlace& place, Index first_filter, Index item, float* memory) {
     const Scratch s = divide(task, memory);
-    const Index depth = task.tile[0], filters = least(task.chunk, task.filters - first);
-    const Index wanted = (place.count[0] - 1) * task.stride[0] + 1;
-    const float* spectra = task.spectra + (place.group * task.tile[1] + y) * task.blocks * task.filters *
-                                              task.channels * depth * pair;
-    float* const from = task.buffer + y * task.pitch;
+    const Index depth = task.tile[0], filters = smaller(task.chunk, task.filters - first_filter);
+    const Index wanted = (place.count[0] - 1) * task.stride[0] + 1, line = task.channels * depth * pair;
+    const Index first = item * task.together, end = smaller(first + task.together, task.columns);
+    const float* spectra = task.spectra + (place.group * task.columns * task.filters + first_filter) * line;
     const LongLine along(task.lines[0], s.between);
-    for (Index block = 0; block < task.blocks; ++block) {
+    for (Index column = first; column < end; ++column) {
+        float* const at = task.buffer + column * pair;
         for (Index c = 0; c < task.channels; ++c) {
-            const float* at = from + c * task.volume + block * pair;
-            along.forward({at, task.plane, place.low[0], place.high[0]}, {s.x + c * depth * pair, pair, depth});
-            if (block + 1 < task.blocks)
-                fetch_ahead(at + pair + place.low[0] * task.plane, task.plane, place.high[0] - place.low[0]);
+            along.forward({at + c * task.volume, task.plane, place.low[0], place.high[0]},
+                          {s.x + c * depth * pair, pair, depth});
+            if (column + ahead < task.columns)
+                for (Index z = place.low[0]; z < place.high[0]; ++z)
+                    announce(at + c * task.volume + z * task.plane + ahead * pair, pair);
         }
-        const float* k = spectra + (block * task.filters + first) * task.channels * depth * pair;
-        for (Index f = 0; f < filters; ++f, k += task.channels * depth * pair) {
+        const float* k = spectra + column * task.filters * line;
+        for (Index f = 0; f < filters; ++f, k += line) {
             multiply(s.x, k, task.channels, depth, s.y);
             along.backward({s.y, pair, 0, depth},
-                           {from + (task.first_filter + f) * task.volume + block * pair, task.plane, wanted});
+                           {at + (task.first_filter + f) * task.volume, task.plane, wanted});
         }
     }
 }
@@ -147,15 +150,15 @@ void backward_plane(const FftLongTask& task, const FftPlace& place, Index filter
     const Scratch s = divide(task, memory);
     const Index* steps = task.out_strides;
     const float* from = task.buffer + (task.first_filter + slot) * task.volume + z * task.stride[0] * task.plane;
-    const Index wanted = (place.count[1] - 1) * task.stride[1] + 1, apart = task.stride[1] * task.pitch;
+    const Index wanted = (place.count[1] - 1) * task.stride[1] + 1, apart = task.stride[1] * pair;
     const LongLine along_h(task.lines[1], s.between), along_w(task.lines[2], s.between);
     for (Index block = 0; block < task.blocks; ++block)
-        along_h.backward({from + block * pair, task.pitch, 0, task.tile[1]},
-                         {s.plane + block * pair, task.pitch, wanted});
+        along_h.backward({from + block * task.pitch, pair, 0, task.tile[1]},
+                         {s.plane + block * task.pitch, pair, wanted});
     float* out = place.out + filter * steps[1] + z * steps[2];
     const float bias = task.bias ? task.bias[place.group * task.filters + filter] : 0.0f;
     for (Index y = 0; y < place.count[1]; y += lanes) {
-        OutputRows rows{{}, least(lanes, place.count[1] - y), place.count[2], bias};
+        OutputRows rows{{}, smaller(lanes, place.count[1] - y), place.count[2], bias};
         for (Index i = 0; i < rows.rows; ++i) rows.at[i] = out + (y + i) * steps[3];
         backward_rows(task, along_w, s.plane + y * apart, apart, s.line, rows);
     }
@@ -164,7 +167,8 @@ void backward_plane(const FftLongTask& task, const FftPlace& place, Index filter
 }  // namespace
 
 extern const FftLongUnit fft_long_unit;
-const FftLongUnit fft_long_unit = {lanes, known, scratch_size, kernel_plane, kernel_row, forward_plane, row, backward_plane};
+const FftLongUnit fft_long_unit = {lanes,         known,   scratch_size,  kernel_plane, kernel_columns,
+                                   forward_plane, columns, backward_plane};
 
 }  // namespace CONV3D_UNIT
 }  // namespace conv3d

@@ -8,18 +8,15 @@
 namespace conv3d {
 namespace CONV3D_UNIT {
 
-template <int N>
-struct Radix : Butterfly<N> {};
-template <>
-struct Radix<9> : Composite<3, 3> {};
-template <>
-struct Radix<10> : Composite<2, 5> {};
-template <>
-struct Radix<12> : Composite<3, 4> {};
-template <>
-struct Radix<15> : Composite<3, 5> {};
-template <>
-struct Radix<16> : Composite<4, 4> {};
+// The transform of N values: `get(n)` returns value n, `set(k, value)` takes frequency k.
+template <int N, class Get, class Set>
+inline void small_transform(Get get, Set set) {
+    constexpr int a = N == 9 || N == 12 || N == 15 ? 3 : N == 8 || N == 10 ? 2 : N == 16 ? 4 : 1;
+    transform<a, N / a>(get, set);
+}
+
+inline Index smaller(Index a, Index b) { return a < b ? a : b; }
+inline Index larger(Index a, Index b) { return a > b ? a : b; }
 
 // A line of complex numbers `step` floats apart; those before `low` and from `high` on are zero and are not read.
 struct Source {
@@ -36,38 +33,32 @@ struct Target {
 alignas(CONV3D_VECTOR_BYTES) constexpr float nothing[pair] = {};
 
 template <int A, bool Inverse>
-void first_pass(const Source& from, Index second, const float* w, float* to) {
-    for (Index b = 0; b < second; ++b, to += pair, w += 2 * (A - 1)) {
-        Complex v[A];
-        CONV3D_UNROLL
-        for (int a = 0; a < A; ++a) {
-            const Index n = second * a + b;
-            v[a] = fetch<Inverse>(n >= from.low && n < from.high ? from.at + n * from.step : nothing);
-        }
-        Radix<A>::apply(v);
-        put<false>(to, v[0]);
-        CONV3D_UNROLL
-        for (int c = 1; c < A; ++c) put<false>(to + c * second * pair, turned(v[c], w[2 * c - 2], w[2 * c - 1]));
-    }
+void first_pass(Source from, Index second, const float* w, float* to) {
+    const Index apart = second * from.step, rows = second * pair;
+    const auto count = static_cast<std::size_t>(larger(from.high - from.low, 0));
+    for (Index b = 0; b < second; ++b, to += pair, w += 2 * (A - 1))
+        small_transform<A>(
+            [&](int a) {
+                const bool there = static_cast<std::size_t>(second * a + b - from.low) < count;
+                return fetch<Inverse>(there ? from.at + a * apart + b * from.step : nothing);
+            },
+            [&](int c, Complex value) {
+                put<false>(to + c * rows, c == 0 ? value : turned(value, w[2 * c - 2], w[2 * c - 1]));
+            });
 }
 
 template <int B, bool Inverse>
-void second_pass(const float* from, Index first, const Target& to) {
-    for (Index c = 0; c < first; ++c, from += B * pair) {
-        Complex v[B];
-        CONV3D_UNROLL
-        for (int b = 0; b < B; ++b) v[b] = fetch<false>(from + b * pair);
-        Radix<B>::apply(v);
-        CONV3D_UNROLL
-        for (int d = 0; d < B; ++d) {
-            const Index k = c + first * d;
-            if (k < to.kept) put<Inverse>(to.at + k * to.step, v[d]);
-        }
-    }
+void second_pass(const float* from, Index first, Target to) {
+    const Index apart = first * to.step;
+    for (Index c = 0; c < first; ++c, from += B * pair, to.at += to.step)
+        small_transform<B>([&](int b) { return fetch<false>(from + b * pair); },
+                           [&](int d, Complex value) {
+                               if (c + first * d < to.kept) put<Inverse>(to.at + d * apart, value);
+                           });
 }
 
-using First = void (*)(const Source&, Index, const float*, float*);
-using Second = void (*)(const float*, Index, const Target&);
+using First = void (*)(Source, Index, const float*, float*);
+using Second = void (*)(const float*, Index, Target);
 
 struct Passes {
     Index radix;
@@ -93,11 +84,11 @@ class LongLine {
     LongLine(const FftLine& line, float* between)
         : line_(line), first_(*find_passes(line.first)), second_(*find_passes(line.second)), between_(between) {}
 
-    void forward(const Source& from, const Target& to) const {
+    void forward(Source from, Target to) const {
         first_.forward_first(from, line_.second, line_.twiddles, between_);
         second_.forward_second(between_, line_.first, to);
     }
-    void backward(const Source& from, const Target& to) const {
+    void backward(Source from, Target to) const {
         first_.backward_first(from, line_.second, line_.twiddles, between_);
         second_.backward_second(between_, line_.first, to);
     }

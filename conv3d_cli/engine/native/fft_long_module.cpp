@@ -67,6 +67,10 @@ void bind_fft_long(nb::module_& m) {
         },
         nb::arg("isa"), "Lengths of complex lines that there are transforms for; along W a tile has twice as many.");
 
+    m.def(
+        "fft_long_lanes", [](const std::string& isa) { return find_fft_long_unit(isa).lanes; }, nb::arg("isa"),
+        "Frequencies of a block.");
+
     nb::class_<FftSpectra>(m, "FftSpectra", "The transforms of kernels; any number of threads may prepare them.")
         .def("__init__", &construct_spectra, nb::arg("isa"), nb::arg("tile"), nb::arg("dilation"), nb::arg("groups"),
              nb::arg("kernel"))

@@ -10,9 +10,6 @@
 namespace conv3d {
 namespace CONV3D_UNIT {
 
-inline Index least(Index a, Index b) { return a < b ? a : b; }
-inline Index most(Index a, Index b) { return a > b ? a : b; }
-
 // Rows of voxels `step` apart: those from `low` to `high` are in memory, the others are zero, as a row without address.
 struct VoxelRows {
     const float* at[lanes];
@@ -22,7 +19,7 @@ struct VoxelRows {
 inline Vector load_voxels(const VoxelRows& rows, Index row, Index n) {
     const float* at = rows.at[row];
     if (at == nullptr) return Vector{};
-    const Index low = most(rows.low - n, 0), high = least(rows.high - n, lanes);
+    const Index low = larger(rows.low - n, 0), high = smaller(rows.high - n, lanes);
     if (low == 0 && high == lanes && rows.step == 1) return load(at + n);
     alignas(CONV3D_VECTOR_BYTES) float values[lanes] = {};
     for (Index i = low; i < high; ++i) values[i] = at[(n + i) * rows.step];
@@ -39,31 +36,30 @@ inline void load_square(const VoxelRows& rows, Index n, Vector (&square)[lanes])
     turn_square(square);
 }
 
-// The frequencies of `lanes` rows, the first `count` of which go to rows `pitch` floats apart; `line` holds a line.
-inline void forward_rows(const FftLongTask& task, const LongLine& along, const VoxelRows& rows, float* line, float* to,
-                         Index count) {
+// The frequencies of `lanes` rows, for neighbouring columns of each block; `line` holds a line.
+inline void forward_rows(const FftLongTask& task, const LongLine& along, const VoxelRows& rows, float* line,
+                         float* to) {
     const Index half = task.lines[2].length;
     const float* twist = task.twist;
     for (Index n = 0; n < half; n += lanes) {
         Vector re[lanes], im[lanes];
         load_square(rows, n, re);
         load_square(rows, n + half, im);
-        for (Index i = 0; i < least(lanes, half - n); ++i, twist += 2)
+        for (Index i = 0; i < smaller(lanes, half - n); ++i, twist += 2)
             put<false>(line + (n + i) * pair, turned({re[i], im[i]}, twist[0], twist[1]));
     }
     along.forward({line, pair, 0, half}, {line, pair, half});
     for (Index block = 0; block < task.blocks; ++block) {
         const float* from = line + block * lanes * pair;
-        const Index there = least(lanes, half - block * lanes);
+        const Index there = smaller(lanes, half - block * lanes);
         for (Index part = 0; part < 2; ++part) {
             Vector square[lanes];
             CONV3D_UNROLL
             for (Index k = 0; k < lanes; ++k) square[k] = k < there ? load(from + k * pair + part * lanes) : Vector{};
             turn_square(square);
-            float* at = to + block * pair + part * lanes;
+            float* at = to + block * task.pitch + part * lanes;
             CONV3D_UNROLL
-            for (Index row = 0; row < lanes; ++row)
-                if (row < count) store(at + row * task.pitch, square[row]);
+            for (Index row = 0; row < lanes; ++row) store(at + row * pair, square[row]);
         }
     }
 }
@@ -94,12 +90,13 @@ inline void backward_rows(const FftLongTask& task, const LongLine& along, const 
             Vector square[lanes];
             CONV3D_UNROLL
             for (Index row = 0; row < lanes; ++row)
-                square[row] = row < rows.rows ? load(from + row * apart + block * pair + part * lanes) : Vector{};
+                square[row] = row < rows.rows ? load(from + block * task.pitch + row * apart + part * lanes) : Vector{};
             turn_square(square);
             float* to = line + block * lanes * pair + part * lanes;
-            for (Index k = 0; k < least(lanes, half - block * lanes); ++k) store(to + k * pair, square[k]);
+            for (Index k = 0; k < smaller(lanes, half - block * lanes); ++k) store(to + k * pair, square[k]);
         }
     along.backward({line, pair, 0, half}, {line, pair, half});
+    const Index in_half = smaller(rows.count, (half - 1) / stride + 1);
     const Index last = (rows.count - 1) * stride;  // the voxels beyond are not outputs
     for (Index n = 0; n < half && n <= last; n += lanes) {
         Vector re[lanes], im[lanes];
@@ -115,10 +112,11 @@ inline void backward_rows(const FftLongTask& task, const LongLine& along, const 
             im[i] = value.im + rows.bias;
         }
         turn_square(re);
-        for (Index row = 0; row < rows.rows; ++row) store_voxels(rows.at[row], step, stride, least(rows.count, (half - 1) / stride + 1), n, re[row]);
+        for (Index row = 0; row < rows.rows; ++row) store_voxels(rows.at[row], step, stride, in_half, n, re[row]);
         if (n + half > last) continue;
         turn_square(im);
-        for (Index row = 0; row < rows.rows; ++row) store_voxels(rows.at[row], step, stride, rows.count, n + half, im[row]);
+        for (Index row = 0; row < rows.rows; ++row)
+            store_voxels(rows.at[row], step, stride, rows.count, n + half, im[row]);
     }
 }
 

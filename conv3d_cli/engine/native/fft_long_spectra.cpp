@@ -12,6 +12,7 @@ namespace conv3d {
 namespace {
 
 constexpr Index longest = 512;  // of a tile: sizes multiplied with it stay far from overflow
+constexpr Index together = 16;   // columns of an item: neighbours share what is fetched for them
 const double pi = std::acos(-1.0);
 
 void require(bool holds, const char* what) {
@@ -42,7 +43,8 @@ bool knows_long_line(const FftLongUnit& unit, Index length) {
 FftTables::FftTables(const FftLongUnit& unit, const Index (&tile)[3]) {
     for (int axis = 0; axis < 3; ++axis) {
         const Index length = axis == 2 ? tile[2] / 2 : tile[axis];
-        require(knows_long_line(unit, length) && (axis < 2 || tile[2] % 2 == 0), "there is no transform of this length");
+        require(knows_long_line(unit, length) && (axis < 2 || tile[2] % 2 == 0),
+                "there is no transform of this length");
         const auto [a, b] = factors(unit, length);
         for (Index j = 0; j < b; ++j)
             for (Index c = 1; c < a; ++c)
@@ -85,8 +87,10 @@ FftSpectra::FftSpectra(const FftLongUnit& unit, const FftLongSizes& sizes, const
         task_.extent[i] = (task_.taps[i] - 1) * task_.dilation[i] + 1;
     }
     task_.blocks = ceil_div(task_.lines[2].length, unit.lanes);
-    task_.pitch = task_.blocks * 2 * unit.lanes;
-    task_.plane = task_.tile[1] * task_.pitch;
+    task_.columns = task_.blocks * task_.tile[1];
+    task_.pitch = task_.tile[1] * 2 * unit.lanes;
+    task_.plane = task_.blocks * task_.pitch;
+    task_.together = together;
     // Planes an even number of lines apart would crowd into a part of the cache.
     const Index numbers = static_cast<Index>(line / sizeof(float));
     task_.plane = (ceil_div(task_.plane, numbers) | 1) * numbers;
@@ -105,7 +109,8 @@ FftSpectra::FftSpectra(const FftLongUnit& unit, const FftLongSizes& sizes, const
                                          c * kernel.strides[3] + filter * kernel.strides[4]]);
     task_.kernel = kernel_.data();
     planes_ = pairs * task_.extent[0];
-    rows_ = task_.groups * task_.tile[1];
+    column_items_ = ceil_div(task_.columns, together);
+    items_ = planes_ + task_.groups * column_items_;
     spectra_ = allocate(static_cast<std::size_t>(bytes()));
     kernel_planes_ = allocate(static_cast<std::size_t>(planes_bytes()));
     task_.spectra = static_cast<float*>(spectra_.get());
@@ -114,7 +119,7 @@ FftSpectra::FftSpectra(const FftLongUnit& unit, const FftLongSizes& sizes, const
 
 Index FftSpectra::bytes() const {
     const Index pairs = task_.groups * task_.filters * task_.channels;
-    return pairs * task_.tile[0] * task_.tile[1] * task_.pitch * static_cast<Index>(sizeof(float));
+    return pairs * task_.tile[0] * task_.blocks * task_.pitch * static_cast<Index>(sizeof(float));
 }
 
 Index FftSpectra::planes_bytes() const { return planes_ * task_.plane * static_cast<Index>(sizeof(float)); }
@@ -123,11 +128,11 @@ void FftSpectra::prepare() {
     const Index numbers = unit_.scratch(task_);
     const auto scratch = allocate(static_cast<std::size_t>(numbers) * sizeof(float));
     float* const at = static_cast<float*>(scratch.get());
-    for (Index item = sequence_.take(); item < planes_ + rows_ && !sequence_.stopped(); item = sequence_.take()) {
+    for (Index item = sequence_.take(); item < items_ && !sequence_.stopped(); item = sequence_.take()) {
         if (item < planes_)
             unit_.kernel_plane(task_, item, at);
         else if (sequence_.wait_for(planes_))
-            unit_.kernel_row(task_, item - planes_, at);
+            unit_.kernel_columns(task_, (item - planes_) / column_items_, (item - planes_) % column_items_, at);
         else
             return;
         sequence_.done();

@@ -1,9 +1,10 @@
 // What one convolution through long tiles of Fourier transforms is, in plain data (see task.hpp for why it is plain).
 //
-// A tile is worked on by all threads together, in three sweeps: plane by plane of the input along W and H; row by row
-// of frequencies along D, with the product and the way back; plane by plane of the output along H and W. Between the
-// sweeps a tile lies in memory as [channel][z][y][block of frequencies along W][re | im], a block being as many
-// frequencies as a vector has lanes. What of it is zero on the way in, or not wanted on the way out, is left out.
+// A tile is worked on by all threads together, in three sweeps: plane by plane of the input along W and H; column by
+// column of frequencies along D, with the product and the way back; plane by plane of the output along H and W. Between
+// the sweeps a tile lies in memory as [channel][z][block of frequencies along W][y][re | im], a block being as many
+// frequencies as a vector has lanes; a block and a y are a column. What of a tile is zero on the way in, or not wanted
+// on the way out, is left out.
 //
 // Along W the voxels are real. With M = tile / 2 and  w = exp(pi i / (2 M)),
 //
@@ -31,8 +32,8 @@ struct FftLongTask {
     float* out;
     const float* kernel;      // packed [group][filter][channel][D][H][W]
     const float* bias;        // one for each filter, contiguous, or null
-    float* kernel_planes;     // [group][filter][channel][z below the kernel's extent][y][block][2][lane]
-    float* spectra;           // of the kernels, conjugate: [group][y][block][filter][channel][z][2][lane]
+    float* kernel_planes;     // [group][filter][channel][z below the kernel's extent][column][2][lane]
+    float* spectra;           // of the kernels, conjugate: [group][column][filter][channel][z][2][lane]
     float* buffer;            // a tile: channels from slot 0 on, filters from slot `first_filter` on
     Index x_strides[5];       // in elements: batch, channel, D, H, W
     Index out_strides[5];     // batch, filter, D, H, W
@@ -48,7 +49,9 @@ struct FftLongTask {
     Index chunk;              // filters that are in the buffer at once
     Index first_filter;
     Index blocks;             // of frequencies along W
-    Index pitch, plane, volume;  // floats from row to row, plane to plane, channel to channel
+    Index columns;            // in a plane
+    Index pitch, plane, volume;  // floats from block to block, plane to plane, channel to channel
+    Index together;           // columns of an item
     FftLine lines[3];         // along D, H, and W, where it has half the length of the tile
     const float* twist;       // w^n, real and imaginary part
     const float* untwist;     // w^-n, divided by the number of frequencies
@@ -69,9 +72,9 @@ struct FftLongUnit {
     bool (*known)(Index radix);             // whether a pass of this length is there
     Index (*scratch)(const FftLongTask&);   // floats that a thread needs
     void (*kernel_plane)(const FftLongTask&, Index item, float* scratch);  // item: group, filter, channel, z
-    void (*kernel_row)(const FftLongTask&, Index item, float* scratch);    // item: group, y
+    void (*kernel_columns)(const FftLongTask&, Index group, Index item, float* scratch);
     void (*forward_plane)(const FftLongTask&, const FftPlace&, Index channel, Index z, float* scratch);
-    void (*row)(const FftLongTask&, const FftPlace&, Index first, Index y, float* scratch);
+    void (*columns)(const FftLongTask&, const FftPlace&, Index first_filter, Index item, float* scratch);
     void (*backward_plane)(const FftLongTask&, const FftPlace&, Index filter, Index slot, Index z, float* scratch);
 };
 
