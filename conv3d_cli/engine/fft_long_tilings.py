@@ -125,7 +125,7 @@ def tilings_of(problem: Problem, threads: int, isa: str) -> Tilings:
     slots = np.where(chunks > 1, channels + chunk, max(channels, filters))
     spectra = volume * channels * filters * problem.groups
     longest = np.maximum(np.maximum(tile[0], tile[1]), half)
-    lines = 2 * (longest + lanes) + (channels + 1) * tile[0]
+    lines = 2 * longest + lanes + (channels + 1) * tile[0] + half  # the last is what a thread's own plane has more
     room = threads * (plane + 2 * FLOAT * lanes * lines + FLOAT * lanes * (extent[2] + lanes))
     kernel_planes = spectra / tile[0] * extent[0]
     scratch = spectra + np.maximum(kernel_planes, slots * volume) + room

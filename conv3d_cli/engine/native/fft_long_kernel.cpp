@@ -27,7 +27,7 @@ Scratch divide(const FftLongTask& task, float* at) {
         s.size += count;
         return from;
     };
-    s.plane = take(task.blocks * task.pitch + lanes * pair);  // rows of the next block are overwritten
+    s.plane = take(task.blocks * task.own_pitch);
     s.line = take(longest + lanes * pair);
     s.between = take(longest);
     s.x = take(task.channels * task.tile[0] * pair);
@@ -50,7 +50,7 @@ void forward_columns(const FftLongTask& task, const Scratch& s, Index low, Index
     const LongLine along(task.lines[1], s.between);
     for (Index block = 0; block < task.blocks; ++block, to += task.pitch) {
         announce(to, task.pitch);
-        along.forward({s.plane + block * task.pitch, pair, low, high}, {to, pair, task.tile[1]});
+        along.forward({s.plane + block * task.own_pitch, pair, low, high}, {to, pair, task.tile[1]});
     }
 }
 
@@ -154,7 +154,7 @@ void backward_plane(const FftLongTask& task, const FftPlace& place, Index filter
     const LongLine along_h(task.lines[1], s.between), along_w(task.lines[2], s.between);
     for (Index block = 0; block < task.blocks; ++block)
         along_h.backward({from + block * task.pitch, pair, 0, task.tile[1]},
-                         {s.plane + block * task.pitch, pair, wanted});
+                         {s.plane + block * task.own_pitch, pair, wanted});
     float* out = place.out + filter * steps[1] + z * steps[2];
     const float bias = task.bias ? task.bias[place.group * task.filters + filter] : 0.0f;
     for (Index y = 0; y < place.count[1]; y += lanes) {

@@ -36,7 +36,7 @@ inline void load_square(const VoxelRows& rows, Index n, Vector (&square)[lanes])
     turn_square(square);
 }
 
-// The frequencies of `lanes` rows, for neighbouring columns of each block; `line` holds a line.
+// The frequencies of `lanes` rows, for neighbouring columns of each block of a thread's own plane.
 inline void forward_rows(const FftLongTask& task, const LongLine& along, const VoxelRows& rows, float* line,
                          float* to) {
     const Index half = task.lines[2].length;
@@ -57,7 +57,7 @@ inline void forward_rows(const FftLongTask& task, const LongLine& along, const V
             CONV3D_UNROLL
             for (Index k = 0; k < lanes; ++k) square[k] = k < there ? load(from + k * pair + part * lanes) : Vector{};
             turn_square(square);
-            float* at = to + block * task.pitch + part * lanes;
+            float* at = to + block * task.own_pitch + part * lanes;
             CONV3D_UNROLL
             for (Index row = 0; row < lanes; ++row) store(at + row * pair, square[row]);
         }
@@ -90,7 +90,8 @@ inline void backward_rows(const FftLongTask& task, const LongLine& along, const 
             Vector square[lanes];
             CONV3D_UNROLL
             for (Index row = 0; row < lanes; ++row)
-                square[row] = row < rows.rows ? load(from + block * task.pitch + row * apart + part * lanes) : Vector{};
+                square[row] =
+                    row < rows.rows ? load(from + block * task.own_pitch + row * apart + part * lanes) : Vector{};
             turn_square(square);
             float* to = line + block * lanes * pair + part * lanes;
             for (Index k = 0; k < smaller(lanes, half - block * lanes); ++k) store(to + k * pair, square[k]);

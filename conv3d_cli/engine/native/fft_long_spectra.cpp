@@ -89,6 +89,7 @@ FftSpectra::FftSpectra(const FftLongUnit& unit, const FftLongSizes& sizes, const
     task_.blocks = ceil_div(task_.lines[2].length, unit.lanes);
     task_.columns = task_.blocks * task_.tile[1];
     task_.pitch = task_.tile[1] * 2 * unit.lanes;
+    task_.own_pitch = task_.pitch + unit.lanes * 2 * unit.lanes;
     task_.plane = task_.blocks * task_.pitch;
     task_.together = together;
     // Planes an even number of lines apart would crowd into a part of the cache.

@@ -51,6 +51,7 @@ struct FftLongTask {
     Index blocks;             // of frequencies along W
     Index columns;            // in a plane
     Index pitch, plane, volume;  // floats from block to block, plane to plane, channel to channel
+    Index own_pitch;          // floats from block to block of a thread's own plane, with room for more rows
     Index together;           // columns of an item
     FftLine lines[3];         // along D, H, and W, where it has half the length of the tile
     const float* twist;       // w^n, real and imaginary part
