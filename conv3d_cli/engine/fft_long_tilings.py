@@ -21,6 +21,9 @@ from conv3d_cli.shapes import Triple, effective
 ROOM = 64 << 20
 """Bytes that a tile of all channels and filters may take, if there are tiles so small."""
 
+NEAR = 16 << 20
+"""Bytes of a tile and of spectra that stay in the last cache from sweep to sweep, on most machines."""
+
 FLOAT = 4
 
 
@@ -137,32 +140,25 @@ def tilings_of(problem: Problem, threads: int, isa: str) -> Tilings:
         """Return how many items one thread does while all do so many."""
         return np.ceil(items / np.minimum(threads, items))
 
-    columns = half * tile[1]
     wanted_h = (kept[1] - 1) * stride[1] + 1
-    forward = (
-        lines_seconds(inside[1] * half, half)
-        + costs.pack * inside[1] * tile[2]
-        + lines_seconds(columns, tile[1])
-        + costs.byte * plane
-    )
-    backward = (
-        lines_seconds(kept[1] * half, half)
-        + costs.pack * kept[1] * tile[2]
-        + lines_seconds(half * wanted_h, tile[1])
-        + costs.byte * plane
-    )
-    row = half * tile[0]
-    turns = channels * chunks + filters
-    rows = lines_seconds(row, tile[0]) * turns + costs.product * row * channels * filters
-    rows = rows + costs.byte * 2 * FLOAT * half * (inside[0] * channels * chunks + kept[0] * filters)
+    forward = lines_seconds(inside[1] * half, half) + lines_seconds(half * tile[1], tile[1])
+    forward = forward + costs.pack * inside[1] * tile[2]
+    backward = lines_seconds(kept[1] * half, half) + lines_seconds(half * wanted_h, tile[1])
+    backward = backward + costs.pack * kept[1] * tile[2]
+    column = lines_seconds(tile[0], tile[0]) * (channels * chunks + filters)
+    column = column + costs.product * tile[0] * channels * filters
+    # Each sweep reads what the one before has written, and the second one the kernels' spectra as well.
+    swept = plane * (inside[0] * channels * (1 + chunks) + 2 * kept[0] * filters) + volume * channels * filters / 2
+    near = slots * volume + volume * channels * filters <= NEAR
     one = (
         forward * shared(inside[0] * channels)
-        + backward * shared(kept[0] * np.minimum(chunk, filters)) * chunks
-        + rows * shared(tile[1])
+        + backward * shared(kept[0] * chunk) * chunks
+        + column * shared(half * tile[1])
+        + swept * np.where(near, costs.near / threads, costs.far / min(threads, MEMORY_THREADS))
         + (costs.join * (1 + 2 * chunks) if threads > 1 else 0.0)
     )
     pairs = channels * filters * problem.groups
-    prepare = (forward * extent[0] * pairs + lines_seconds(row, tile[0]) * tile[1] * pairs) / threads
+    prepare = (forward * extent[0] + lines_seconds(volume / (2 * FLOAT), tile[0])) * pairs / threads
     memory = (problem.input_bytes + problem.output_bytes) * DIRECT[isa].byte / min(threads, MEMORY_THREADS)
     seconds = CALL_SECONDS + one * count + prepare + memory + (2 * DIRECT[isa].threads * threads if threads > 1 else 0)
     within = slots * volume <= np.maximum(ROOM, (slots * volume).min())
