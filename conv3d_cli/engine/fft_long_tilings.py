@@ -24,6 +24,9 @@ ROOM = 64 << 20
 NEAR = 16 << 20
 """Bytes of a tile and of spectra that stay in the last cache from sweep to sweep, on most machines."""
 
+FAR_THREADS = 4
+"""Threads from which on what lies further away comes no faster."""
+
 FLOAT = 4
 
 
@@ -154,7 +157,7 @@ def tilings_of(problem: Problem, threads: int, isa: str) -> Tilings:
         forward * shared(inside[0] * channels)
         + backward * shared(kept[0] * chunk) * chunks
         + column * shared(half * tile[1])
-        + swept * np.where(near, costs.near / threads, costs.far / min(threads, MEMORY_THREADS))
+        + swept * np.where(near, costs.near / threads, costs.far / min(threads, FAR_THREADS))
         + (costs.join * (1 + 2 * chunks) if threads > 1 else 0.0)
     )
     pairs = channels * filters * problem.groups
