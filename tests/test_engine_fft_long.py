@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from math import prod
@@ -222,6 +224,16 @@ def test_a_kernel_is_transformed_once(monkeypatch):
     assert KERNELS.bytes == kept
     kernel[3, 4, 5] += 1
     assert not np.array_equal(execute(plan, x, kernel, bias), first)
+
+
+def test_what_is_kept_is_gone_before_the_interpreter():
+    code = (
+        "import numpy as np; from conv3d_cli.engine import *; p = Problem((24, 24, 24), (13, 13, 13));"
+        "k = np.ones(p.kernel_shape, 'f4'); x = np.ones(p.input_shape, 'f4');"
+        "execute(choose(p, Limits(threads=2, memory=1 << 33), 'fft'), x, k, None)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stderr == ""  # nanobind tells there of what is left
 
 
 @pytest.mark.parametrize(("amplitude", "gain"), [(1e-30, 1.0), (1.0, 1e-30), (1e25, 1.0), (1e34, 1e-4), (1e-4, 1e34)])
