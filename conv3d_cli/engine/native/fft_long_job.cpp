@@ -98,7 +98,6 @@ FftLongJob::FftLongJob(const FftSpectra& spectra, const FftLongSizes& sizes, con
     for (Index f = 0; bias.data && f < bias.shape[0]; ++f)
         bias_.push_back(static_cast<const float*>(bias.data)[f * bias.strides[0]]);
     task_.bias = bias.data ? bias_.data() : nullptr;
-    task_.stop = sequence_.stop();
     buffer_ = allocate(static_cast<std::size_t>(buffer_bytes()));
     task_.buffer = static_cast<float*>(buffer_.get());
     forward_ = task_.channels * task_.tile[0];

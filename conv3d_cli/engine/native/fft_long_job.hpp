@@ -26,7 +26,6 @@ struct FftLongSizes {
 class Sequence {
   public:
     void cancel() { __atomic_store_n(&stop_, true, __ATOMIC_RELAXED); }
-    const bool* stop() const { return &stop_; }
     bool stopped() const { return __atomic_load_n(&stop_, __ATOMIC_RELAXED); }
     Index take() { return next_++; }
     bool wait_for(Index items) const;  // until so many are done; false if the work was stopped

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <stdexcept>
+#include <utility>
 
 #include "fft_long_job.hpp"
 
@@ -98,8 +99,8 @@ FftSpectra::FftSpectra(const FftLongUnit& unit, const FftLongSizes& sizes, const
     task_.volume = task_.tile[0] * task_.plane;
     const Index pairs = task_.groups * task_.filters * task_.channels;
     require(pairs <= PTRDIFF_MAX / (task_.volume * 16), "too many kernels");
-    task_.stop = sequence_.stop();
 
+    kernel_.reserve(static_cast<std::size_t>(pairs * task_.taps[0] * task_.taps[1] * task_.taps[2]));
     for (Index filter = 0; filter < kernel.shape[4]; ++filter)
         for (Index c = 0; c < task_.channels; ++c)
             for (Index z = 0; z < task_.taps[0]; ++z)

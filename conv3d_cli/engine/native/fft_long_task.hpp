@@ -56,7 +56,6 @@ struct FftLongTask {
     FftLine lines[3];         // along D, H, and W, where it has half the length of the tile
     const float* twist;       // w^n, real and imaginary part
     const float* untwist;     // w^-n, divided by the number of frequencies
-    const bool* stop;         // set to make an item end early
 };
 
 // The channels of one group in one tile.
