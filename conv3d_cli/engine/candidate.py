@@ -32,8 +32,9 @@ class Candidate:
     """One way to serve a problem: seconds predicted, bytes needed beside input and output, error to expect.
 
     ``tile`` and ``transform`` are set by methods that work in tiles of a transform, ``native`` where compiled code does
-    that, ``residual`` by one that takes a kernel for one that differs by so much. ``refused`` says why this way is
-    closed, if it is; ``unproven`` what the kernel's values have yet to show for it to be open.
+    that, ``long`` where it takes one tile after the other, ``residual`` by one that takes a kernel for one that differs
+    by so much. ``refused`` says why this way is closed, if it is; ``unproven`` what the kernel's values have yet to
+    show for it to be open.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Candidate:
     tile: Triple | None = None
     transform: Real | None = None
     native: bool = False
+    long: bool = False
     refused: str | None = None
     residual: float | None = None
     unproven: str | None = None
@@ -57,7 +59,7 @@ class Candidate:
         if self.tile is None:
             return {}
         tiles: dict[str, Triple | Real | float | bool | None] = {"tile": self.tile, "transform": self.transform}
-        return {**tiles, "native": True} if self.native else tiles
+        return {**tiles, "native": True, "long": self.long} if self.native else tiles
 
     @property
     def way(self) -> str:

@@ -15,7 +15,7 @@ from math import ceil
 
 import numpy as np
 
-from conv3d_cli.engine import costs, fft_tiles
+from conv3d_cli.engine import costs, fft_long, fft_tiles
 from conv3d_cli.engine.blocks import Array, Span, blocks, padded_window
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.kept import KERNELS
@@ -40,9 +40,10 @@ LARGEST = {"float32": 1e37, "float64": 1e307}
 def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
     """Return the fastest tilings that fit in ``memory`` bytes (else the leanest), and the whole volume at once.
 
-    There are two tilings at most, one of compiled tiles.
+    There are three tilings at most: one of compiled tiles, one of compiled long ones, one through scipy.fft.
     """
-    return [*fft_tiles.candidates(problem, threads, accuracy, memory), *_scipy(problem, threads, accuracy, memory)]
+    offers = (fft_tiles.candidates, fft_long.candidates, _scipy)
+    return [candidate for offer in offers for candidate in offer(problem, threads, accuracy, memory)]
 
 
 def _scipy(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
@@ -81,6 +82,7 @@ def run(
     tile: Triple,
     transform: Real,
     native: bool = False,
+    long: bool = False,
     threads: int,
     tick: Callable[[float], None] | None = None,
 ) -> None:
@@ -88,7 +90,8 @@ def run(
     if transform == "float32":
         amplitude, gain = largest(x, threads), _gain(problem, kernel)
         if native and fft_tiles.largest(tile, amplitude, gain) <= LARGEST["float32"]:
-            fft_tiles.run(problem, x, kernel, bias, out, tile=tile, threads=threads, tick=tick)
+            compiled = fft_long if long else fft_tiles
+            compiled.run(problem, x, kernel, bias, out, tile=tile, threads=threads, tick=tick)
             return
         if amplitude * gain * voxels(tile) > LARGEST["float32"]:
             transform = "float64"

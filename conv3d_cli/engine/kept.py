@@ -5,6 +5,7 @@ Weights are compared byte by byte with those that were transformed: an array tha
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -81,3 +82,4 @@ class Kept:
 
 KERNELS = Kept(ROOM)
 """What this process keeps."""
+atexit.register(KERNELS.clear)  # what compiled code made must go before that code does

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "fft_long_module.hpp"
 #include "fft_module.hpp"
 #include "job.hpp"
 #include "machine_module.hpp"
@@ -63,6 +64,7 @@ NB_MODULE(_native, m) {
     conv3d::bind_pointwise(m);
     conv3d::bind_separable(m);
     conv3d::bind_fft(m);
+    conv3d::bind_fft_long(m);
     conv3d::bind_winograd(m);
     conv3d::bind_machine(m);
 
