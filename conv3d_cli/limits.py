@@ -16,7 +16,6 @@ from conv3d_cli.errors import UsageError
 
 CGROUP = Path("/sys/fs/cgroup")
 CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
-PROCESSOR = Path("/proc/cpuinfo")
 MEMBERSHIP = Path("/proc/self/cgroup")
 STATUS = Path("/proc/self/status")
 CPUINFO = Path("/proc/cpuinfo")
@@ -96,10 +95,19 @@ def processors() -> int:
 
 def processor() -> str:
     """Return the processor's name, as the system has it."""
+    return _processor_fact("model name") or platform.processor() or platform.machine()
+
+
+def processor_flags() -> str:
+    """Return the list of what the processor can do, as the system has it; empty where it does not tell."""
+    return _processor_fact("flags") or _processor_fact("Features")
+
+
+def _processor_fact(name: str) -> str:
     with suppress(OSError, StopIteration):
         lines = CPUINFO.read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return platform.processor() or platform.machine()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}\t"))
+    return ""
 
 
 @lru_cache(maxsize=1)
@@ -109,13 +117,6 @@ def second_level_cache() -> int:
         return parse_bytes(CACHE.read_text())
     except (OSError, UsageError):
         return USUAL_CACHE
-
-
-def processor() -> tuple[str, str]:
-    """Return the processor's model and the list of its abilities, as the system tells them."""
-    lines = [line.partition(":")[::2] for line in PROCESSOR.read_text().splitlines()] if PROCESSOR.exists() else []
-    facts = {name.strip(): value.strip() for name, value in reversed(lines)}
-    return facts.get("model name", platform.processor()), facts.get("flags") or facts.get("Features", "")
 
 
 def memory_bounds() -> dict[str, int]:

@@ -46,3 +46,12 @@ def padded_window(
         to = tuple(slice(a - lo, b - lo) for (lo, _), (a, b) in zip(read, inside, strict=True))
         slab[(slice(None), *to)] = x[(slice(None), *(slice(a, b) for a, b in inside))]
     return slab
+
+
+def whole_strides(array: Array) -> bool:
+    """Whether every stride is a whole number of elements, as compiled code needs; those of a record's field may not be.
+
+    >>> whole_strides(np.zeros((2, 3))[:, ::-2])
+    True
+    """
+    return bool(array.flags.aligned) and all(stride % array.itemsize == 0 for stride in array.strides)

@@ -66,7 +66,7 @@ class Candidate:
         """The method, and which of its ways where it has several that differ in more than their tiles."""
         if self.method != "fft":
             return self.method
-        return "fft compiled" if self.native else "fft scipy"
+        return "fft scipy" if not self.native else "fft long" if self.long else "fft compiled"
 
     def keeps(self, accuracy: Accuracy) -> bool:
         """Return whether the error to expect is one that the user accepts."""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from conv3d_cli.engine import isa as isas
+from conv3d_cli.engine.blocks import whole_strides
 from conv3d_cli.engine.direct_layout import Axis, Layout, layout_of, tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.threads import share
@@ -45,7 +46,7 @@ def run(
     """
     if 0 in out.shape:
         return
-    if not (_regular(x) and _regular(out)):
+    if not (whole_strides(x) and whole_strides(out)):
         x, whole = x.copy(), np.empty(out.shape, out.dtype)
         run(problem, x, kernel, bias, whole, threads=threads, tick=tick, isa=isa)
         out[...] = whole
@@ -103,13 +104,8 @@ def seconds(problem: Problem, threads: int) -> float:
 PAGE_ELEMENTS = 1024
 
 
-def _regular(array: Array) -> bool:
-    """Whether every stride is a whole number of elements; those of a field of a record may not be."""
-    return bool(array.flags.aligned) and all(stride % array.itemsize == 0 for stride in array.strides)
-
-
 def _plain(array: Array | None) -> Array | None:
-    return array if array is None or _regular(array) else array.copy()
+    return array if array is None or whole_strides(array) else array.copy()
 
 
 def _native_layout(module: Any, problem: Problem, layout: Layout) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.blocks import Array, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.fft_long_tilings import chunk_of, lanes_of, predicted, tilings_of, volume_bytes
 from conv3d_cli.engine.kept import KERNELS
@@ -86,7 +86,7 @@ def run(
     The result has the same bits for any number of threads. ``tick`` hears the share done. ``chunk`` filters of a group
     are restored at once: as many as have room, if it is not given.
     """
-    if not (_regular(x) and _regular(out)):
+    if not (whole_strides(x) and whole_strides(out)):
         x, whole = np.ascontiguousarray(x), np.empty(out.shape, out.dtype)
         run(problem, x, kernel, bias, whole, tile=tile, threads=threads, tick=tick, isa=isa, chunk=chunk)
         out[...] = whole
@@ -106,11 +106,6 @@ def run(
         share(job.work, threads, stop=job.cancel, tick=lambda: tick(job.done / job.total) if tick else None)
     if tick is not None:
         tick(1.0)
-
-
-def _regular(array: Array) -> bool:
-    """Whether every stride is a whole number of elements; those of a field of a record may not be."""
-    return bool(array.flags.aligned) and all(stride % array.itemsize == 0 for stride in array.strides)
 
 
 def _spectra(problem: Problem, kernel: Array, tile: Triple, isa: str, threads: int) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.blocks import Array, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT
 from conv3d_cli.engine.direct_costs import MEMORY_THREADS
@@ -118,7 +118,7 @@ def run(
 
     The result has the same bits for any number of threads. ``tick`` hears the share done.
     """
-    x, whole = x if _regular(x) else x.copy(), out if _regular(out) else np.empty(out.shape, out.dtype)
+    x, whole = x if whole_strides(x) else x.copy(), out if whole_strides(out) else np.empty(out.shape, out.dtype)
     before = tuple(pads[0] for pads in problem.padding)
     bias = None if bias is None else np.ascontiguousarray(bias)
     module: Any = isas.native()
@@ -150,11 +150,6 @@ def _spectra(problem: Problem, kernel: Array, tile: Triple, threads: int, isa: s
         return spectra
 
     return KERNELS.get(("fft tiles", isa, tile, problem.groups), kernel, transformed, size=lambda made: made.bytes)
-
-
-def _regular(array: Array) -> bool:
-    """Whether every stride is a whole number of elements; those of a field of a record may not be."""
-    return bool(array.flags.aligned) and all(stride % array.itemsize == 0 for stride in array.strides)
 
 
 @lru_cache(maxsize=64)

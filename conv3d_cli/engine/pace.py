@@ -21,7 +21,7 @@ from conv3d_cli.engine import isa
 from conv3d_cli.engine.candidate import Candidate
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.errors import quoted
-from conv3d_cli.limits import processor
+from conv3d_cli.limits import processor, processor_flags
 
 FILE = "pace.json"
 SLOWEST = 16.0
@@ -83,7 +83,7 @@ def machine(threads: int) -> str:
     """Return what tells this machine, this build and so many threads from others."""
     module = isa.native()
     build = userfiles.stamp(module.__file__) if module is not None and module.__file__ else ""
-    facts = [*processor(), platform.machine(), isa.active(), __version__, build]
+    facts = [processor(), processor_flags(), platform.machine(), isa.active(), __version__, build]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     return f"{digest} {threads}"
 

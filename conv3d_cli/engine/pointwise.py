@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.blocks import Array, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.direct_costs import COSTS, MEMORY_THREADS
 from conv3d_cli.engine.direct_layout import tile_of
@@ -74,7 +74,7 @@ def run(
     """
     if 0 in out.shape:
         return
-    if not (_whole_strides(x) and _whole_strides(out)):
+    if not (whole_strides(x) and whole_strides(out)):
         whole = np.empty(out.shape, out.dtype)
         run(problem, x.copy(), kernel, bias, whole, threads=threads, tick=tick, isa=isa)
         out[...] = whole
@@ -198,8 +198,3 @@ def _parts(vectors: int) -> list[int]:
         parts.append(-(-vectors // -(-vectors // 3)))
         vectors -= parts[-1]
     return parts
-
-
-def _whole_strides(array: Array) -> bool:
-    """Whether every stride is a whole number of elements; those of a field of a record may not be."""
-    return bool(array.flags.aligned) and all(stride % array.itemsize == 0 for stride in array.strides)

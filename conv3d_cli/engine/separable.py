@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.blocks import Array, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.factors import MOST_TERMS, Factors, factors
 from conv3d_cli.engine.fft import not_finite
@@ -101,7 +101,7 @@ def run(
     """
     if 0 in out.shape:
         return
-    if not (_whole_strides(x) and _whole_strides(out)):
+    if not (whole_strides(x) and whole_strides(out)):
         whole = np.empty(out.shape, out.dtype)
         run(problem, x.copy(), kernel, bias, whole, residual=residual, threads=threads, tick=tick, isa=isa)
         out[...] = whole
@@ -230,8 +230,3 @@ def _found(kernel: Array, residual: float) -> list[list[Factors]] | None:
         if sum(one.terms for one in found[-1]) > MOST_TERMS:
             return None
     return found
-
-
-def _whole_strides(array: Array) -> bool:
-    """Whether every stride is a whole number of elements; those of a field of a record may not be."""
-    return bool(array.flags.aligned) and all(stride % array.itemsize == 0 for stride in array.strides)

@@ -13,7 +13,7 @@ import numpy as np
 
 from conv3d_cli.engine import fft
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.blocks import Array, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.cook_toom import cook_toom
 from conv3d_cli.engine.kept import KERNELS
@@ -102,9 +102,9 @@ def run(
     if module is None:
         raise MethodError(f"method: 'winograd' cannot run: {isas.why_missing()}")
     layout = active_layout(problem, tile, threads)
-    whole = out if _regular(out) else np.empty(out.shape, out.dtype)
-    x, kernel = (array if _regular(array) else array.copy() for array in (x, kernel))
-    bias = bias if bias is None or _regular(bias) else bias.copy()
+    whole = out if whole_strides(out) else np.empty(out.shape, out.dtype)
+    x, kernel = (array if whole_strides(array) else array.copy() for array in (x, kernel))
+    bias = bias if bias is None or whole_strides(bias) else bias.copy()
     kernels = KERNELS.get(
         ("winograd", isas.active(), tile, problem.strides, problem.groups),
         kernel,
@@ -185,8 +185,3 @@ def _axes(module: Any, problem: Problem, layout: Layout) -> list[Any]:
             )
         )
     return made
-
-
-def _regular(array: Array) -> bool:
-    """Whether every stride is a whole number of elements; those of a field of a record may not be."""
-    return bool(array.flags.aligned) and all(stride % array.itemsize == 0 for stride in array.strides)
