@@ -8,7 +8,7 @@ import pytest
 from conv3d_cli.bench import DEFAULT, GRID, PEERS, bench_schema
 from conv3d_cli.bench.peers import Peer
 from conv3d_cli.cli.bench import _cases
-from conv3d_cli.engine import isa
+from conv3d_cli.engine import isa, pace
 
 TINY = ("--case", "1->1 8^3 k3", "--rounds", 1, "--threads", 2)
 
@@ -85,3 +85,23 @@ def test_a_case_that_does_not_fit_into_memory(conv3d, monkeypatch):
     told = conv3d("bench", *TINY, "--no-peers")
     assert (told.code, told.out) == (5, "")
     assert told.err.startswith("Error: memory: not enough for this convolution: got 1 KiB (CONV3D_MAX_MEMORY), ")
+
+
+def test_a_calibration_is_kept_for_the_planner(conv3d, monkeypatch, tmp_path):
+    monkeypatch.setenv("CONV3D_CACHE", str(tmp_path))
+    told = conv3d("bench", "--calibrate", "--threads", 1)
+    assert (told.code, told.err) == (0, "")
+    assert told.out.startswith(f"{tmp_path / 'pace.json'}: {isa.active()}, 1 thread\n")
+    assert pace.active(1).measured
+    assert all(f" {kind} " in told.out for kind, _ in pace.active(1).multiples)
+    document = conv3d("bench", "--calibrate", "--threads", 2, "--json").document
+    assert (document["threads"], document["instruction_set"]) == (2, isa.active())
+    assert document["multiples"] == dict(pace.active(2).multiples)
+    assert "costs             measured " in conv3d("info").out
+
+
+@pytest.mark.parametrize("more", [("--grid",), ("--case", "1->1 8^3 k3")])
+def test_a_calibration_measures_no_case(conv3d, more):
+    told = conv3d("bench", "--calibrate", *more)
+    assert told.code == 2
+    assert "--calibrate: goes without --grid and --case" in told.err
