@@ -12,9 +12,10 @@
 // takes the place of a voxel then: tile T = t * d + p reads the voxels (t * m + i) * d + p, and the entries i of
 // neighbouring tiles are neighbours again.
 //
-// With stride s a convolution is the sum of s convolutions without, one for each residue q: of the voxels u * s + q with
-// the taps k * s + q. So each channel counts as one for each residue, and a kernel of r taps as one of r / s, rounded up.
-// Residues that have a tap less end with a zero: at infinity, where only the last tap counts, there is nothing to multiply.
+// With stride s a convolution is the sum of s convolutions without, one for each residue q: of the voxels u * s + q
+// with the taps k * s + q. So each channel counts as one for each residue, and a kernel of r taps as one of r / s,
+// rounded up. Residues that have a tap less end with a zero: at infinity, where only the last tap counts, there is
+// nothing to multiply.
 #pragma once
 
 #include "task.hpp"
@@ -71,7 +72,7 @@ struct WinogradTask {
     WinogradAxis axes[3];
     Index batch, groups, channels, filters;  // as those of WinogradFilters
     Index sources;                           // channels of the input in one group
-    Runs runs[8];                            // by the axes at whose infinity a point lies: bits of 4, 2 and 1 for D, H, W
+    Runs runs[8];                            // by the axes at whose infinity a point lies: 4, 2 and 1 for D, H, W
     Index most_tiles;                        // of a block, a multiple of a vector
     Index plane, phase, channel, slot;       // tiles of a plane rounded up; pitches within the slots
     Index rows;                              // of a phase of H in a plane
@@ -83,8 +84,10 @@ struct WinogradTask {
 struct WinogradUnit {
     const char* name;
     void (*measure)(WinogradTask&, Index item_bytes, Index& scratch);
-    void (*weights_float)(const WinogradFilters&, const float* kernel, const Index* strides, Index group, Index channel);
-    void (*weights_double)(const WinogradFilters&, const double* kernel, const Index* strides, Index group, Index channel);
+    void (*weights_float)(const WinogradFilters&, const float* kernel, const Index* strides, Index group,
+                          Index channel);
+    void (*weights_double)(const WinogradFilters&, const double* kernel, const Index* strides, Index group,
+                           Index channel);
     void (*run_float)(const WinogradTask&, Index item, void* scratch);
     void (*run_double)(const WinogradTask&, Index item, void* scratch);
     double (*largest_float)(const void* values, Index count);

@@ -1,5 +1,5 @@
-// The first stage of winograd_kernel.cpp: reads the input plane by plane, applies B along W and H, and files the result by
-// point of H x W.
+// The first stage of winograd_kernel.cpp: reads the input plane by plane, applies B along W and H, and files the result
+// by point of H x W.
 #pragma once
 
 #include "winograd_rows.hpp"
@@ -30,7 +30,8 @@ void gather_row(const Work<T>& w, const T* line, Index begin, Index count, T* to
         split(width.step, width.dilation, from + q * pitch, to + q * residue_pitch, t.row, count / width.step);
 }
 
-// One plane of one channel, the rows of one residue: B along W row by row, then along H; `to` is its place in the slots.
+// One plane of one channel, the rows of one residue: B along W row by row, then along H; `to` is its place in the
+// slots.
 template <class T>
 void gather_plane(const Work<T>& w, const T* plane, Index residue, T* to) {
     const WinogradTask& t = w.task;
@@ -50,8 +51,8 @@ void gather_plane(const Work<T>& w, const T* plane, Index residue, T* to) {
     for (Index q = 0; q < width.residues; ++q, to += t.sources * t.channel) {
         for (Index r = 0; r < height.step; ++r) {
             const Index runs = (rows / height.dilation - r + height.step - 1) / height.step;
-            forward(width, w.packed + (q * height.step + r) * phase, along_w, w.lines + r * width.points * t.line, t.line,
-                    w.vectors(w.tiles[2]), {runs * height.dilation, row, w.tiles[2]});
+            forward(width, w.packed + (q * height.step + r) * phase, along_w, w.lines + r * width.points * t.line,
+                    t.line, w.vectors(w.tiles[2]), {runs * height.dilation, row, w.tiles[2]});
         }
         forward(height, w.lines, along_h, to, width.points * t.slot, w.vectors(w.plane),
                 {width.points, t.line, t.slot});

@@ -55,8 +55,9 @@ WinogradJob::WinogradJob(const WinogradKernels& kernels, const std::vector<Winog
     const Index item = is_double_ ? 8 : 4;
     Index scratch = 0;
     unit_.measure(task_, item, scratch);
-    scratch_bytes_ = scratch * item;
-    // Slots lie so far apart that each is on pages of its own: small ones are too many for the processor to keep in mind.
+    used_bytes_ = scratch_bytes_ = scratch * item;
+    // Slots lie so far apart that each is on pages of its own: small ones are too many for the processor to keep in
+    // mind.
     const Index page = static_cast<Index>(huge);
     if (scratch_bytes_ > page / 4) scratch_bytes_ = ceil_div(scratch_bytes_, page) * page;
     if (bias.data) copy_bias(bias);
@@ -138,9 +139,9 @@ Index WinogradJob::sources() const {
 }
 
 void WinogradJob::work() {
-    const std::size_t bytes = static_cast<std::size_t>(scratch_bytes());
-    const auto scratch = allocate(bytes);
-    std::memset(scratch.get(), 0, bytes);  // lanes without a tile compute too, and subnormal numbers would slow them
+    const auto scratch = allocate(static_cast<std::size_t>(scratch_bytes_));
+    // Lanes without a tile compute too, and subnormal numbers would slow them down.
+    std::memset(scratch.get(), 0, static_cast<std::size_t>(used_bytes_));
     const auto run = is_double_ ? unit_.run_double : unit_.run_float;
     for (Index item = next_++; item < total_; item = next_++) {
         if (__atomic_load_n(&stop_, __ATOMIC_RELAXED)) return;

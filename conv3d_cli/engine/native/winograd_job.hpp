@@ -41,7 +41,7 @@ class WinogradJob {
     WinogradTask task_{};
     std::vector<char> factors_[3][2], bias_;
     std::vector<Run> runs_[8];
-    Index total_ = 0, scratch_bytes_ = 0;
+    Index total_ = 0, used_bytes_ = 0, scratch_bytes_ = 0;
     bool stop_ = false;
     std::atomic<Index> next_{0}, finished_{0};
 };

@@ -1,5 +1,5 @@
-// Rows between arrays of any strides and the phases of winograd.hpp: run t * step + r of a row is run t of phase r. A run
-// holds as many voxels as the dilation; `Run` is 0 where it is none of those compiled for.
+// Rows between arrays of any strides and the phases of winograd.hpp: run t * step + r of a row is run t of phase r. A
+// run holds as many voxels as the dilation; `Run` is 0 where it is none of those compiled for.
 #pragma once
 
 #include "pack.hpp"

@@ -1,5 +1,5 @@
-// Transforms along one axis. The points are 0, pairs +a and -a, infinity. With M(x) = x Q(x^2) the product over all points,
-// and R = Q / (x^2 - a^2), both without a factor before their highest power,
+// Transforms along one axis. The points are 0, pairs +a and -a, infinity. With M(x) = x Q(x^2) the product over all
+// points, and R = Q / (x^2 - a^2), both without a factor before their highest power,
 //     the row of 0 in B is Q over x0, x2, ..., the row of infinity is Q over x1, x3, ...,
 //     the rows of a pair are E + a O and E - a O, with E = R over x2, x4, ... and O = R over x1, x3, ...;
 // and in A the columns of a pair are a^j and (-a)^j: even outputs take the sum of a pair, odd ones the difference.

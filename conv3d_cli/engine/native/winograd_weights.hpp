@@ -1,4 +1,5 @@
-// Kernels, transformed and in the order in which the products read them; and what tells of values beyond a tile's range.
+// Kernels, transformed and in the order in which the products read them; and what tells of values beyond a tile's
+// range.
 #pragma once
 
 #include "pack.hpp"
@@ -9,7 +10,8 @@ namespace conv3d {
 namespace CONV3D_UNIT {
 
 // to[a][point][b] = sum over taps of G[point][tap] * from[a][tap][b], for `before` x `after` values of a and b.
-inline void apply_kernel(const WinogradFilters& t, int axis, const double* from, Index before, Index after, double* to) {
+inline void apply_kernel(const WinogradFilters& t, int axis, const double* from, Index before, Index after,
+                         double* to) {
     for (Index a = 0; a < before; ++a, from += t.taps[axis] * after)
         for (Index p = 0; p < t.points[axis]; ++p, to += after) {
             const double* g = t.factors[axis] + p * t.taps[axis];
@@ -37,8 +39,8 @@ inline double tap_of(const WinogradFilters& t, const T* kernel, const Index* s, 
     return kernel[place];
 }
 
-// The kernels of some channels of one group: G along W, H and D in float64, filed by point. Those of two channels fill a
-// line of the cache.
+// The kernels of some channels of one group: G along W, H and D in float64, filed by point. Those of two channels fill
+// a line of the cache.
 template <class T>
 void weights(const WinogradFilters& t, const T* kernel, const Index* s, Index group, Index channel) {
     constexpr Index widest = kernel_channels * most_product_filters, cube = most_points * most_points * most_points;
