@@ -220,7 +220,8 @@ def _predictions(problem: Problem, threads: int, isa: str) -> tuple[Array, Array
         + costs.byte * (_beyond(column_bytes) * 4 + _beyond(spectra))
     )
     prepare = (_transform_seconds(costs, t, t, t) + costs.spread * columns * t[0] * lanes) * kernels
-    memory = (problem.input_bytes + problem.output_bytes) * DIRECT[isa].byte
+    # Rows of a tile begin and end within lines of memory, which are read before they are written.
+    memory = (problem.input_bytes + 3 * problem.output_bytes) * DIRECT[isa].byte
     seconds = (
         CALL_SECONDS
         + item * np.ceil(items / used)
