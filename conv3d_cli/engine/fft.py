@@ -225,11 +225,14 @@ def _candidate(problem: Problem, tile: Triple, transform: Real, threads: int) ->
     spectrum = voxels((*tile[:2], tile[2] // 2 + 1)) * 2 * ITEMSIZE[transform]
     real = points * ITEMSIZE[transform]
     per_tile = channels * (real + spectrum) + 4 * spectrum + 2 * real
+    spectra = filters * channels * spectrum
+    # Those of groups that are done are kept while the next ones are computed.
+    others = min((problem.groups - sharing.groups) * spectra, KERNELS.room) if spectra <= KERNELS.room else 0
     is_whole = tile == whole_tile(problem)
     return Candidate(
         "fft",
         seconds=group_seconds * _rounds(problem.groups, sharing.groups) + costs.THREADS_START * starts,
-        scratch_bytes=(filters * channels * spectrum + per_tile * sharing.tiles) * sharing.groups,
+        scratch_bytes=(spectra + per_tile * sharing.tiles) * sharing.groups + others,
         error=1e-6 if transform == "float32" else 1e-7,
         local=transform == "float64",
         detail=f"{'whole volume' if is_whole else 'tiles'} of {'x'.join(map(str, tile))}, {transform} transforms",

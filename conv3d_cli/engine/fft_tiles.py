@@ -40,6 +40,9 @@ ROOM = 64 << 20
 ROOM_PER_THREAD = 8 << 20
 """The same for each of many threads."""
 
+VOLUMES = 4
+"""Volumes of one layer among which the work on its kernels is divided, if what comes of it is kept."""
+
 FLOAT = 4
 
 
@@ -203,19 +206,21 @@ def _predictions(problem: Problem, threads: int, isa: str) -> tuple[Array, Array
     room = threads * (column_bytes + planes + lines + padding)
     scratch = spectra * problem.groups + room
 
+    move = costs.pack + (costs.apart if apart[2] > 1 else 0.0)
     item = (
         _transform_seconds(costs, t, t, t) * channels
         + _transform_seconds(costs, t, t / folds, kept) * filters
-        + costs.pack * (channels * t[0] * t[1] * t[2] + filters * np.prod(kept, axis=0))
+        + move * (channels * t[0] * t[1] * t[2] + filters * np.prod(kept, axis=0))
         + costs.product * columns * t[0] * channels * filters
         + costs.byte * (_beyond(column_bytes) * 4 + _beyond(spectra))
     )
     prepare = (_transform_seconds(costs, t, t, t) + costs.spread * columns * t[0] * lanes) * kernels
-    memory = (problem.input_bytes + problem.output_bytes) * DIRECT[isa].byte
+    # Rows of a tile begin and end within lines of memory, which are read before they are written.
+    memory = (problem.input_bytes + 3 * problem.output_bytes) * DIRECT[isa].byte
     seconds = (
         CALL_SECONDS
         + item * np.ceil(items / used)
-        + prepare / min(threads, kernels)
+        + prepare / min(threads, kernels) / np.where(spectra * problem.groups <= KERNELS.room, VOLUMES, 1)
         + memory / np.minimum(used, MEMORY_THREADS)
         + np.where(used > 1, 2 * DIRECT[isa].threads * used, 0.0)
     )

@@ -37,6 +37,12 @@ inline Vector load_between(const float* from, Index step, Index low, Index high)
         return (Vector)_mm256_maskload_ps(from, mask);
 #endif
     }
+    if (low == 0 && high == lanes) {  // put together in a register: a load must wait for so many stores to end
+        Vector value{};
+        CONV3D_UNROLL
+        for (Index i = 0; i < lanes; ++i) value[i] = from[i * step];
+        return value;
+    }
     alignas(CONV3D_VECTOR_BYTES) float values[lanes] = {};
     for (Index i = low; i < high; ++i) values[i] = from[i * step];
     return load(values);
