@@ -168,6 +168,13 @@ def test_they_are_chosen_for_large_kernels():
     assert not choose(many, ROOM, "fft").candidate.long
 
 
+def test_windows_that_meet_no_voxel_are_planned_and_computed():
+    problem = Problem((1, 8, 8), (2, 3, 3), (9, 1, 1), padding=((5, 9), (1, 1), (1, 1)))
+    [candidate] = offered(problem)
+    check(problem, candidate.tile)
+    check(problem, (4, 8, 8))
+
+
 def test_little_memory_takes_smaller_tiles():
     [roomy] = offered(LARGE)
     [lean] = offered(LARGE, memory=roomy.scratch_bytes - 1)
