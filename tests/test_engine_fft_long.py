@@ -115,6 +115,13 @@ def test_padding_that_wraps_round_to_the_other_side(before):
         check(problem, (length,) * 3, seed=before)
 
 
+def test_more_padding_than_the_kernel_reaches():
+    for stride in (1, 9):
+        problem = Problem((1, 2, 3), (2, 2, 2), (stride,) * 3, padding=((5, 9), (5, 9), (5, 9)))
+        for length in (6, 8, 12, 16, 20):
+            check(problem, (length,) * 3, seed=stride)
+
+
 def test_the_tiles_are_those_that_were_planned():
     x, kernel, _ = arrays(LARGE)
     for length in (24, 60, 72, 80, 96):
