@@ -119,7 +119,11 @@ def test_more_padding_than_the_kernel_reaches():
     for stride in (1, 9):
         problem = Problem((1, 2, 3), (2, 2, 2), (stride,) * 3, padding=((5, 9), (5, 9), (5, 9)))
         for length in (6, 8, 12, 16, 20):
-            check(problem, (length,) * 3, seed=stride)
+            check(problem, (length, length, 2 * length), seed=stride)
+
+
+def test_a_single_tap_may_be_dilated_beyond_the_tile():
+    check(Problem((9, 9, 9), (1, 3, 1), dilation=(40, 1, 40), channels=2), (4, 12, 8))
 
 
 def test_the_tiles_are_those_that_were_planned():
