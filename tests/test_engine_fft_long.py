@@ -115,6 +115,17 @@ def test_padding_that_wraps_round_to_the_other_side(before):
         check(problem, (length,) * 3, seed=before)
 
 
+def test_more_padding_than_the_kernel_reaches():
+    for stride in (1, 9):
+        problem = Problem((1, 2, 3), (2, 2, 2), (stride,) * 3, padding=((5, 9), (5, 9), (5, 9)))
+        for length in (6, 8, 12, 16, 20):
+            check(problem, (length, length, 2 * length), seed=stride)
+
+
+def test_a_single_tap_may_be_dilated_beyond_the_tile():
+    check(Problem((9, 9, 9), (1, 3, 1), dilation=(40, 1, 40), channels=2), (4, 12, 8))
+
+
 def test_the_tiles_are_those_that_were_planned():
     x, kernel, _ = arrays(LARGE)
     for length in (24, 60, 72, 80, 96):
@@ -166,6 +177,13 @@ def test_they_are_chosen_for_large_kernels():
         assert plan.candidate.long
     many = Problem((64, 64, 64), (5, 5, 5), padding=((2, 2),) * 3, channels=32, filters=32)
     assert not choose(many, ROOM, "fft").candidate.long
+
+
+def test_windows_that_meet_no_voxel_are_planned_and_computed():
+    problem = Problem((1, 8, 8), (2, 3, 3), (9, 1, 1), padding=((5, 9), (1, 1), (1, 1)))
+    [candidate] = offered(problem)
+    check(problem, candidate.tile)
+    check(problem, (4, 8, 8))
 
 
 def test_little_memory_takes_smaller_tiles():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from oracle import oracle
@@ -73,6 +75,8 @@ def test_a_bright_voxel_disturbs_nothing_beyond_one_tile(method, dtype):
     problem = cube(80, 9, dtype=dtype)
     x, kernel = filled(problem)
     plan = choose(problem, ROOM, method)
+    ways = [c for c in plan.candidates if c.refused is None]
+    plan = replace(plan, candidate=min(ways, key=lambda c: c.tile or ()))  # one tile may serve all of this volume
     want, magnitude = oracle(x, kernel, None, padding=problem.padding)
     x[0, 0, 2, 2, 2] = 1e6
     y = execute(plan, x, kernel, None)

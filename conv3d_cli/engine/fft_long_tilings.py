@@ -66,7 +66,8 @@ def cut(problem: Problem, axis: int, length: int) -> Cut | None:
         return None
     kept = min((length - extent) // stride + 1, outputs)
     # One tile may serve although not all of the padding finds room: what wraps round meets the zeros at the other end.
-    if before + size <= length and (outputs - 1) * stride + extent - length <= before:
+    last = (outputs - 1) * stride
+    if last < length and before + size <= length and last + extent - length <= before:
         kept = outputs
     firsts = [first * stride - before for first in range(0, outputs, kept)]
     inside = sum(max(min(size, first + length) - max(first, 0), 0) for first in firsts)
@@ -141,7 +142,7 @@ def tilings_of(problem: Problem, threads: int, isa: str) -> Tilings:
 
     def shared(items: Array) -> Array:
         """Return how many items one thread does while all do so many."""
-        return np.ceil(items / np.minimum(threads, items))
+        return np.ceil(items / np.clip(items, 1, threads))
 
     wanted_h = (kept[1] - 1) * stride[1] + 1
     forward = lines_seconds(inside[1] * half, half) + lines_seconds(half * tile[1], tile[1])

@@ -87,7 +87,7 @@ FftLongJob::FftLongJob(const FftSpectra& spectra, const FftLongSizes& sizes, con
         const Index read = (outputs - 1) * task_.stride[i] + task_.extent[i];
         // One tile may serve an axis although not all of its padding finds room: beyond the end it wraps round to the
         // zeros before the volume.
-        const bool whole = before + size <= tile && read - tile <= before;
+        const bool whole = before + size <= tile && read - tile <= before && read - task_.extent[i] < tile;
         task_.kept[i] = whole ? outputs : std::min((tile - task_.extent[i]) / task_.stride[i] + 1, outputs);
         task_.tiles[i] = ceil_div(outputs, task_.kept[i]);
         volumes_ *= task_.tiles[i];

@@ -81,7 +81,7 @@ FftSpectra::FftSpectra(const FftLongUnit& unit, const FftLongSizes& sizes, const
     for (std::size_t i = 0; i < 3; ++i) {
         task_.tile[i] = sizes.tile[i];
         task_.taps[i] = kernel.shape[i];
-        task_.dilation[i] = sizes.dilation[i];
+        task_.dilation[i] = task_.taps[i] == 1 && sizes.dilation[i] > 0 ? 1 : sizes.dilation[i];
         require(task_.taps[i] > 0 && task_.dilation[i] > 0 && task_.taps[i] <= task_.tile[i] &&
                     task_.dilation[i] <= task_.tile[i] && (task_.taps[i] - 1) * task_.dilation[i] < task_.tile[i],
                 "the kernel must fit into a tile");
