@@ -147,7 +147,7 @@ def test_every_shape_agrees_with_the_oracle_in_one_thread_and_in_two(name, monke
 def boxes(count, seed):
     rng = np.random.default_rng(seed)
     while count:
-        kernel = tuple(int(n) for n in rng.choice([1, 3, 9, 10, 12, 15, 17, 24], 3))
+        kernel = tuple(int(n) for n in rng.choice([1, 3, 16, 17, 18, 19, 24], 3))
         dilation = tuple(int(n) for n in rng.integers(1, 3, 3))
         problem = Problem(
             size=tuple(int(n) for n in rng.integers(1, 41, 3)),
@@ -164,7 +164,7 @@ def boxes(count, seed):
         lines = [np.ones(n) if rng.random() < 0.8 else rng.standard_normal(n) for n in kernel]
         weights = np.stack([outer(*lines) / 7, -outer(*lines)], -1)[..., None].astype(problem.dtype)
         x = rng.standard_normal(problem.input_shape).astype(problem.dtype)
-        x[0, 1, tuple(rng.integers(problem.size))[0]] = np.nan if rng.random() < 0.3 else 1.0
+        x[0, 1, rng.integers(problem.size[0])] = np.nan if rng.random() < 0.3 else 1.0
         yield problem, x, weights, tuple(int(n) for n in rng.integers(1, 30, 3))
 
 
@@ -204,7 +204,7 @@ def test_outputs_may_go_past_the_cache_from_any_address(columns, past, monkeypat
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_non_finite_voxel_reaches_exactly_the_windows_of_a_box(value):
-    problem = Problem((40, 41, 70), (17, 12, 31), padding=((8, 8), (6, 5), (15, 15)))
+    problem = Problem((40, 41, 70), (17, 16, 31), padding=((8, 8), (8, 7), (15, 15)))
     kernel = np.full((*problem.kernel, 1, 1), 1e-3, "f4")
     x = np.random.default_rng(0).standard_normal(problem.input_shape).astype("f4")
     x[0, 0, 20, 19, 33] = value
@@ -212,7 +212,7 @@ def test_a_non_finite_voxel_reaches_exactly_the_windows_of_a_box(value):
     assert plan.candidate.detail.startswith("one outer product a filter (a box along D, a box along H, a box along W)")
     y = execute(plan, x, kernel, None)
     reached = np.zeros(problem.output_shape, bool)
-    reached[:, :, 12:29, 14:26, 18:49] = True
+    reached[:, :, 12:29, 12:28, 18:49] = True
     np.testing.assert_array_equal(~np.isfinite(y), reached)
 
 

@@ -1,7 +1,7 @@
 """How a separable convolution is cut into tiles, and what that costs.
 
-A tile of a few output planes goes through the volume row by row. Its ring of rows has to stay in the second-level cache;
-the planes that it reads beyond its own are read by its neighbours too, out of the third-level cache.
+A tile of a few output planes goes through the volume row by row. Its ring of rows has to stay in the second-level
+cache; the planes that it reads beyond its own are read by its neighbours too, out of the third-level cache.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from conv3d_cli.shapes import Triple, effective
 
 STEP = 8  # rows for which sums along D are kept together, and outputs that a box shares sums between
 LINE = 12e-9  # beginning a row of the slab, of sums along H or W
-COPY = 0.3e-9  # a vector of the slab
+COPY = 0.5e-9  # a vector of the slab
+FAR_COPY = 2e-9  # the same where the planes of a tile do not fit in the second-level cache
 ITEM = 2e-6
 FAR = 1.6  # how much slower sums are whose ring lies outside of the second-level cache
-BYTE = 0.04e-9  # one core: a byte of input or output, read from or written to memory
-MEMORY_THREADS = 1.6  # how much faster than one thread two or more read and write memory
-BOX_TAPS = 9  # from so many on equal weights are summed as a box
+BYTE = 0.04e-9  # one core: a byte of output, written to memory
+MEMORY_THREADS = 1.6  # how much faster than one thread two or more write memory
+BOX_TAPS = 16  # from so many on equal weights are summed as a box
 NO_BOX = (False, False, False)
 
 Boxes: TypeAlias = tuple[bool, bool, bool]
@@ -104,10 +105,11 @@ def _laid_out(problem: Problem, tile: Triple, terms: int, threads: int, isa: str
     costs = COSTS[isa]
     far = FAR if vectors * vector_bytes > 0.8 * second_level_cache() else 1.0
     taps = [_adds(n) if boxed else n for n, boxed in zip(k, box, strict=True)]
+    copy = FAR_COPY if planes * rows * columns * size > second_level_cache() else COPY
     planes_in, rows_in = min(planes, problem.size[0]), min(rows, problem.size[1])
     channels = min(terms, problem.channels // problem.groups)
     stored = min(columns, problem.size[2]) / lanes
-    of_input_row = channels * planes_in * (stored * COPY + LINE) + terms * tile[0] * (
+    of_input_row = channels * planes_in * (stored * copy + LINE) + terms * tile[0] * (
         stored * (taps[0] * costs.across + costs.vector) + LINE / 4
     )
     along = 1 if box[2] else terms
@@ -117,12 +119,11 @@ def _laid_out(problem: Problem, tile: Triple, terms: int, threads: int, isa: str
     counts = [ceil(n / t) for n, t in zip(problem.output_size, tile, strict=True)]
     items = problem.batch * problem.filters * prod(counts)
     used = min(threads, items)
-    memory = (problem.input_bytes * problem.filters / problem.groups + problem.output_bytes) * BYTE
-    memory /= min(used, MEMORY_THREADS)
+    memory = problem.output_bytes * BYTE / min(used, MEMORY_THREADS)
     starts = DIRECT_COSTS[isa].threads * used if used > 1 else 0.0
     return Layout(tile, vectors * vector_bytes + pointers, ceil(items / used) * item + memory + starts)
 
 
 def _adds(taps: int) -> float:
     """Return the taps that a box costs as much as."""
-    return 3 + taps / STEP
+    return 12 + 0.3 * taps

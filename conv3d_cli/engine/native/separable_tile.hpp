@@ -109,10 +109,11 @@ inline __attribute__((always_inline)) void box_tile(const ColumnSum<T>& a, Index
     for (int y = 0; y < Y; ++y)
         CONV3D_UNROLL
         for (int x = 0; x < X; ++x) sum[y][x] = V{};
-    for (Index t = 0; t < a.terms; ++t) {
+    const Index terms = a.terms, taps = a.taps;
+    for (Index t = 0; t < terms; ++t) {
         const T* const* rows = a.rows + t * a.rows_of_term;
-        const T w = a.weights[t * a.taps];
-        V run[X], more[X];
+        const T w = a.weights[t * taps];
+        V run[X], part[4][X];  // parts: as many sums at a time as hide the latency of each
         const auto add = [&](V (&to)[X], Index r) __attribute__((always_inline)) {
             CONV3D_UNROLL
             for (int x = 0; x < X; ++x) to[x] += load(rows[r] + at + x * lanes) * w;
@@ -131,22 +132,21 @@ inline __attribute__((always_inline)) void box_tile(const ColumnSum<T>& a, Index
             add(run, y);
             give(y);
         }
-        begin(run);
-        begin(more);
-        Index r = Y - 1;
-        for (; r + 1 < a.taps; r += 2) {
-            add(run, r);
-            add(more, r + 1);
-        }
-        if (r < a.taps) add(run, r);
         CONV3D_UNROLL
-        for (int x = 0; x < X; ++x) run[x] += more[x];
+        for (int i = 0; i < 4; ++i) begin(part[i]);
+        Index r = Y - 1;
+        for (; r + 4 <= taps; r += 4)
+            CONV3D_UNROLL
+            for (int i = 0; i < 4; ++i) add(part[i], r + i);
+        for (; r < taps; ++r) add(part[0], r);
+        CONV3D_UNROLL
+        for (int x = 0; x < X; ++x) run[x] = (part[0][x] + part[1][x]) + (part[2][x] + part[3][x]);
         CONV3D_UNROLL
         for (int y = 0; y < Y; ++y) give(y);
         begin(run);
         CONV3D_UNROLL
         for (int y = 1; y < Y; ++y) {
-            add(run, a.taps + y - 1);
+            add(run, taps + y - 1);
             give(y);
         }
     }
