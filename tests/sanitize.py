@@ -32,9 +32,10 @@ TESTS = {
 
 SETTINGS = {
     # Python keeps what it imported until it ends, which would all be leaks.
-    "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
+    "ASAN_OPTIONS": "detect_leaks=0",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
-    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+    # A test forks a process that has threads, and starts threads in it: what the runtime would rather end.
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:die_after_fork=0",
     "PYTHONMALLOC": "malloc",
     "PYTHONUNBUFFERED": "1",
     # OpenBLAS's threads wait for one another by means that no sanitizer sees.
