@@ -113,7 +113,7 @@ def _spectra(problem: Problem, kernel: Array, tile: Triple, isa: str, threads: i
     module: Any = isas.native()
 
     def make() -> Any:
-        spectra = module.FftSpectra(isa, tile, problem.dilation, problem.groups, kernel)
+        spectra = module.FftLongSpectra(isa, tile, problem.dilation, problem.groups, kernel)
         share(spectra.prepare, threads, stop=spectra.cancel)
         spectra.release()
         return spectra

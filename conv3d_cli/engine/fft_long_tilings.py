@@ -142,7 +142,8 @@ def tilings_of(problem: Problem, threads: int, isa: str) -> Tilings:
 
     def shared(items: Array) -> Array:
         """Return how many items one thread does while all do so many."""
-        return np.ceil(items / np.clip(items, 1, threads))
+        rounds: Array = np.ceil(items / np.clip(items, 1, threads))
+        return rounds
 
     wanted_h = (kept[1] - 1) * stride[1] + 1
     forward = lines_seconds(inside[1] * half, half) + lines_seconds(half * tile[1], tile[1])

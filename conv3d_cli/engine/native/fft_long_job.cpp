@@ -67,7 +67,7 @@ bool Sequence::wait_for(Index items) const {
     return !stopped();
 }
 
-FftLongJob::FftLongJob(const FftSpectra& spectra, const FftLongSizes& sizes, const Array& x, const Array& bias,
+FftLongJob::FftLongJob(const FftLongSpectra& spectra, const FftLongSizes& sizes, const Array& x, const Array& bias,
                        const Array& out)
     : unit_(spectra.unit()), task_(spectra.task()) {
     require(spectra.ready(), "the kernels' spectra are not ready");

@@ -50,12 +50,12 @@ class FftTables {
 };
 
 // The spectra of kernels, for any number of convolutions with the same tile.
-class FftSpectra {
+class FftLongSpectra {
   public:
     // The kernel (kd, kh, kw, C / groups, F) is copied.
-    FftSpectra(const FftLongUnit& unit, const FftLongSizes& sizes, const Array& kernel);
-    FftSpectra(const FftSpectra&) = delete;
-    FftSpectra& operator=(const FftSpectra&) = delete;
+    FftLongSpectra(const FftLongUnit& unit, const FftLongSizes& sizes, const Array& kernel);
+    FftLongSpectra(const FftLongSpectra&) = delete;
+    FftLongSpectra& operator=(const FftLongSpectra&) = delete;
 
     void prepare();  // every thread that takes part must have returned from it before they are used
     void cancel() { sequence_.cancel(); }
@@ -79,7 +79,7 @@ class FftSpectra {
 class FftLongJob {
   public:
     // Shapes: x (N, C, D, H, W), bias (F) or no data, out (N, F, D', H', W').
-    FftLongJob(const FftSpectra& spectra, const FftLongSizes& sizes, const Array& x, const Array& bias,
+    FftLongJob(const FftLongSpectra& spectra, const FftLongSizes& sizes, const Array& x, const Array& bias,
                const Array& out);
     FftLongJob(const FftLongJob&) = delete;
     FftLongJob& operator=(const FftLongJob&) = delete;

@@ -31,17 +31,17 @@ using Triple = std::tuple<Index, Index, Index>;
 
 void copy(const Triple& from, Index (&to)[3]) { std::tie(to[0], to[1], to[2]) = from; }
 
-void construct_spectra(FftSpectra* at, const std::string& isa, const Triple& tile, const Triple& dilation, Index groups,
+void construct_spectra(FftLongSpectra* at, const std::string& isa, const Triple& tile, const Triple& dilation, Index groups,
                        const Readable& kernel) {
     if (kernel.dtype() != nb::dtype<float>()) throw nb::type_error("kernel must be float32");
     FftLongSizes sizes{};
     copy(tile, sizes.tile);
     copy(dilation, sizes.dilation);
     sizes.groups = groups;
-    new (at) FftSpectra(find_fft_long_unit(isa), sizes, describe(kernel));
+    new (at) FftLongSpectra(find_fft_long_unit(isa), sizes, describe(kernel));
 }
 
-void construct_job(HeldFftLongJob* at, const FftSpectra& spectra, const Triple& before, const Triple& strides,
+void construct_job(HeldFftLongJob* at, const FftLongSpectra& spectra, const Triple& before, const Triple& strides,
                    Index chunk, Readable x, std::optional<Readable> bias, Writable out) {
     if (is_double(x, x, bias, out)) throw nb::type_error("x must be float32");
     FftLongSizes sizes{};
@@ -71,20 +71,20 @@ void bind_fft_long(nb::module_& m) {
         "fft_long_lanes", [](const std::string& isa) { return find_fft_long_unit(isa).lanes; }, nb::arg("isa"),
         "Frequencies of a block.");
 
-    nb::class_<FftSpectra>(m, "FftSpectra", "The transforms of kernels; any number of threads may prepare them.")
+    nb::class_<FftLongSpectra>(m, "FftLongSpectra", "The transforms of kernels; any number of threads may prepare them.")
         .def("__init__", &construct_spectra, nb::arg("isa"), nb::arg("tile"), nb::arg("dilation"), nb::arg("groups"),
              nb::arg("kernel"))
         .def(
-            "prepare", [](FftSpectra& spectra) { spectra.prepare(); }, nb::call_guard<nb::gil_scoped_release>(),
+            "prepare", [](FftLongSpectra& spectra) { spectra.prepare(); }, nb::call_guard<nb::gil_scoped_release>(),
             "Transform kernels until none is left; they may be used once all threads are back.")
         .def(
-            "release", [](FftSpectra& spectra) { spectra.release(); }, "Free what only the preparation needs.")
+            "release", [](FftLongSpectra& spectra) { spectra.release(); }, "Free what only the preparation needs.")
         .def(
-            "cancel", [](FftSpectra& spectra) { spectra.cancel(); }, "Let every thread return from prepare() soon.")
+            "cancel", [](FftLongSpectra& spectra) { spectra.cancel(); }, "Let every thread return from prepare() soon.")
         .def_prop_ro(
-            "bytes", [](const FftSpectra& spectra) { return spectra.bytes(); }, "Memory of the spectra.")
+            "bytes", [](const FftLongSpectra& spectra) { return spectra.bytes(); }, "Memory of the spectra.")
         .def_prop_ro(
-            "planes_bytes", [](const FftSpectra& spectra) { return spectra.planes_bytes(); },
+            "planes_bytes", [](const FftLongSpectra& spectra) { return spectra.planes_bytes(); },
             "Further memory until release().");
 
     nb::class_<HeldFftLongJob>(m, "FftLongJob", "A convolution through long tiles; any number of threads may share it.")

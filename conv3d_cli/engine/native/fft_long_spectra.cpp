@@ -69,7 +69,7 @@ void FftTables::describe(FftLongTask& task) const {
     task.untwist = untwist_.data();
 }
 
-FftSpectra::FftSpectra(const FftLongUnit& unit, const FftLongSizes& sizes, const Array& kernel)
+FftLongSpectra::FftLongSpectra(const FftLongUnit& unit, const FftLongSizes& sizes, const Array& kernel)
     : unit_(unit), tables_(unit, sizes.tile) {
     require(kernel.shape.size() == 5, "the kernel needs 5 axes");
     require(sizes.groups > 0 && kernel.shape[3] > 0 && kernel.shape[4] > 0 && kernel.shape[4] % sizes.groups == 0,
@@ -119,14 +119,14 @@ FftSpectra::FftSpectra(const FftLongUnit& unit, const FftLongSizes& sizes, const
     task_.kernel_planes = static_cast<float*>(kernel_planes_.get());
 }
 
-Index FftSpectra::bytes() const {
+Index FftLongSpectra::bytes() const {
     const Index pairs = task_.groups * task_.filters * task_.channels;
     return pairs * task_.tile[0] * task_.blocks * task_.pitch * static_cast<Index>(sizeof(float));
 }
 
-Index FftSpectra::planes_bytes() const { return planes_ * task_.plane * static_cast<Index>(sizeof(float)); }
+Index FftLongSpectra::planes_bytes() const { return planes_ * task_.plane * static_cast<Index>(sizeof(float)); }
 
-void FftSpectra::prepare() {
+void FftLongSpectra::prepare() {
     const Index numbers = unit_.scratch(task_);
     const auto scratch = allocate(static_cast<std::size_t>(numbers) * sizeof(float));
     float* const at = static_cast<float*>(scratch.get());
@@ -141,7 +141,7 @@ void FftSpectra::prepare() {
     }
 }
 
-void FftSpectra::release() {
+void FftLongSpectra::release() {
     kernel_planes_.reset();
     kernel_ = {};
     task_.kernel_planes = nullptr;

@@ -178,6 +178,14 @@ inline float* output(const FftTask& task, const Places& places, Index lane, Inde
     return places.out[lane] + filter * steps[1] + z * task.dilation[0] * steps[2] + y * task.dilation[1] * steps[3];
 }
 
+// An output as it is stored. Held between its product and its sum, it has the same bits in rows of either kind, whether
+// or not the compiler would make one FMA of the two.
+inline Vector finished(const float* from, float scale, float bias) {
+    Vector value = load(from) * scale;
+    hold(value);
+    return value + bias;
+}
+
 // One row of outputs of one filter to each tile's place.
 inline void unpack_row(const FftTask& task, const Places& places, const float* from, Index z, Index y, Index filter,
                        float scale, float bias) {
@@ -186,7 +194,7 @@ inline void unpack_row(const FftTask& task, const Places& places, const float* f
         Vector square[lanes];
         CONV3D_UNROLL
         for (Index i = 0; i < lanes; ++i)
-            square[i] = begin + i < task.kept[2] ? load(from + (begin + i) * lanes) * scale + bias : Vector{};
+            square[i] = begin + i < task.kept[2] ? finished(from + (begin + i) * lanes, scale, bias) : Vector{};
         turn_square(square);
         CONV3D_UNROLL
         for (Index lane = 0; lane < lanes; ++lane) {
@@ -205,7 +213,7 @@ inline void unpack_row_across(const FftTask& task, const Places& places, const f
         Vector square[lanes];
         CONV3D_UNROLL
         for (Index f = 0; f < lanes; ++f)
-            square[f] = f < filters ? load(from + f * pitch + i * lanes) * scale + (bias ? bias[f] : 0.0f) : Vector{};
+            square[f] = f < filters ? finished(from + f * pitch + i * lanes, scale, bias ? bias[f] : 0.0f) : Vector{};
         turn_square(square);
         CONV3D_UNROLL
         for (Index lane = 0; lane < lanes; ++lane)
