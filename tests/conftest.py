@@ -15,6 +15,7 @@ import pytest
 
 import conv3d_cli
 from conv3d_cli.cli.stopping import SIGNALS
+from conv3d_cli.engine.kept import KERNELS
 
 # Processes that tests start use the same package as the tests do: the installed one, not the folder they start in.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(conv3d_cli.__file__).parent.parent), str(Path(__file__).parent)])
@@ -46,6 +47,12 @@ def no_keras_json(monkeypatch, tmp_path_factory):
 def no_calibration(monkeypatch, tmp_path_factory):
     """Plan with the shipped costs, whatever was measured on this machine before."""
     monkeypatch.setenv("CONV3D_CACHE", str(tmp_path_factory.getbasetemp() / "no-cache"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    """Let every test make its own of a kernel, whatever the one before it left."""
+    KERNELS.clear()
 
 
 @pytest.fixture(autouse=True)

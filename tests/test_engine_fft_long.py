@@ -46,7 +46,7 @@ def check(problem, tile, storage="planar", target="planar", with_bias=True, name
 
 def run_by_three(problem, x, kernel, bias, out, tile, name, chunk):
     module = isa.native()
-    spectra = module.FftSpectra(name, tile, problem.dilation, problem.groups, kernel)
+    spectra = module.FftLongSpectra(name, tile, problem.dilation, problem.groups, kernel)
     by_three(spectra.prepare)
     spectra.release()
     before = tuple(pads[0] for pads in problem.padding)
@@ -132,7 +132,7 @@ def test_the_tiles_are_those_that_were_planned():
         for stride in (1, 2, 3):
             problem = replace(LARGE, strides=(stride,) * 3)
             out = planar(problem.output_shape, "float32")
-            spectra = isa.native().FftSpectra(ISAS[0], (length,) * 3, (1, 1, 1), 1, kernel)
+            spectra = isa.native().FftLongSpectra(ISAS[0], (length,) * 3, (1, 1, 1), 1, kernel)
             spectra.prepare()
             job = isa.native().FftLongJob(spectra, (8, 8, 8), (stride,) * 3, 1, x, None, out)
             assert job.tiles == fft_long_tilings.cut(problem, 0, length).tiles ** 3
@@ -206,7 +206,7 @@ def buffer_and_rest(problem, candidate, threads):
     """Return the bytes of a tile and what a job takes beside it, at its worst."""
     x, kernel, bias = arrays(problem)
     module, out = isa.native(), planar(problem.output_shape, "float32")
-    spectra = module.FftSpectra(isa.active(), candidate.tile, problem.dilation, problem.groups, kernel)
+    spectra = module.FftLongSpectra(isa.active(), candidate.tile, problem.dilation, problem.groups, kernel)
     spectra.prepare()
     before = tuple(p[0] for p in problem.padding)
     lanes = module.fft_long_lanes(isa.active())
@@ -295,12 +295,12 @@ def test_progress_is_told():
 def test_work_can_be_stopped():
     x, kernel, bias = arrays(LARGE)
     out, module = planar(LARGE.output_shape, "float32"), isa.native()
-    spectra = module.FftSpectra(ISAS[0], (36, 36, 40), (1, 1, 1), 1, kernel)
+    spectra = module.FftLongSpectra(ISAS[0], (36, 36, 40), (1, 1, 1), 1, kernel)
     spectra.cancel()
     by_three(spectra.prepare)
     with pytest.raises(ValueError, match="the kernels' spectra are not ready"):
         module.FftLongJob(spectra, (8, 8, 8), (1, 1, 1), 1, x, bias, out)
-    spectra = module.FftSpectra(ISAS[0], (36, 36, 40), (1, 1, 1), 1, kernel)
+    spectra = module.FftLongSpectra(ISAS[0], (36, 36, 40), (1, 1, 1), 1, kernel)
     spectra.prepare()
     job = module.FftLongJob(spectra, (8, 8, 8), (1, 1, 1), 1, x, bias, out)
     job.cancel()
@@ -336,7 +336,7 @@ def test_what_does_not_fit_together_is_refused(change, told):
 
 def make(given, kernel, work, out):
     module = isa.native()
-    spectra = module.FftSpectra(ISAS[0], given["tile"], given["dilation"], given["groups"], kernel)
+    spectra = module.FftLongSpectra(ISAS[0], given["tile"], given["dilation"], given["groups"], kernel)
     spectra.prepare()
     names = ("before", "strides", "chunk", "x", "bias")
     return module.FftLongJob(spectra, **{name: work[name] for name in names}, out=out)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from conv3d_cli.engine import Limits, Problem, choose, costs, execute, fft, threads
+from conv3d_cli.engine.kept import Kept
 
 DEPTHWISE = Problem((24, 24, 24), (9, 9, 9), padding=((4, 4),) * 3, channels=6, filters=6, groups=6)
 
@@ -34,6 +35,7 @@ def test_groups_of_one_tile_are_computed_side_by_side(monkeypatch):
 
 def test_a_prediction_counts_on_the_threads_that_there_will_be(monkeypatch):
     monkeypatch.setattr(costs, "THREADS_START", 0.0)
+    monkeypatch.setattr(fft, "KERNELS", Kept(0))
     few = Problem((24, 24, 24), (9, 9, 9), channels=2, filters=2, groups=2)
     for problem, length in ((DEPTHWISE, 32), (few, 24)):
         one, two = (fft._candidate(problem, (length,) * 3, "float64", count) for count in (1, 2))
