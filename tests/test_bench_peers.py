@@ -21,7 +21,7 @@ CASES = (
     "4->6 12^3 k2 s2 last",
     "3->3 12^3 k3 g3 d2",
     "8->4 10^3 k3 last",
-    "1->1 21^3 gaussian2",
+    "1->1 32^3 gaussian2",
     "1->1 20^3 box5",
     "1->1 20^3 sobel",
     "1->1 20^3 laplacian",
@@ -39,6 +39,8 @@ def test_a_peer_agrees_with_the_definition(name, threads):
     served = 0
     for text in CASES:
         case = parse_case(text)
+        if peer.direct and case.kernel == (17, 17, 17):
+            continue  # takes some of them seconds
         x, kernel = case.arrays()
         call = peer.prepare(case, x, kernel, threads)
         if call is not None:
