@@ -140,7 +140,7 @@ def fails(case, x, kernel, threads):
 )
 def test_a_peer_is_left_out_and_it_is_said_why(monkeypatch, prepare, direct, reason):
     monkeypatch.setattr(running, "MANY", 0)
-    monkeypatch.setattr(running, "SMALL", 2)
+    monkeypatch.setattr(running, "SMALL", (2, 2))
     settings = peer_named(monkeypatch, "other", prepare=prepare, direct=direct)
     row = measure_case(parse_case("1->1 6^3 box1"), UNKNOWN, settings)
     assert row["peers"] == {}

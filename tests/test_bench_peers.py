@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # other libraries' own
 
 CASES = (
     "1->1 20^3 k3",
-    "1->1 9x20x14 k5",
+    "1->1 9x13x10 k5",
     "1->1 12^3 k2",
     "1->3 12^3 k3x5x1 s2",
     "4->6 11^3 k3 g2",
@@ -39,6 +39,8 @@ def test_a_peer_agrees_with_the_definition(name, threads):
     served = 0
     for text in CASES:
         case = parse_case(text)
+        if peer.direct and case.kernel == (17, 17, 17):
+            continue  # takes some of them seconds
         x, kernel = case.arrays()
         call = peer.prepare(case, x, kernel, threads)
         if call is not None:

@@ -129,8 +129,13 @@ def openvino(case: Case, x: Array, kernel: Array, threads: int) -> Call:
     return call
 
 
-def tensorflow(case: Case, x: Array, kernel: Array, threads: int) -> Call:
-    """Return TensorFlow's convolution, which gets the channels last in memory however the case has them."""
+def tensorflow(case: Case, x: Array, kernel: Array, threads: int) -> Call | None:
+    """Return TensorFlow's convolution, which gets the channels last in memory however the case has them.
+
+    It knows no groups, and its threads are those of its first convolution in a process.
+    """
+    if case.groups > 1:
+        return None
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow
 

@@ -18,12 +18,16 @@ from conv3d_cli.bench.turns import PAUSE, Wrong, take_turns
 from conv3d_cli.engine import ACCURACIES, Limits
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.errors import Conv3dError
+from conv3d_cli.shapes import voxels
 
 MANY = 250_000_000
 """Multiply-adds from which on a direct sum of another library is tried on a small volume first."""
 
-SMALL = 32
-"""Voxels along an axis of that volume."""
+TRIAL = 30_000_000
+"""Multiply-adds of that volume, about."""
+
+SMALL = (8, 32)
+"""Voxels along an axis of it, at least and at most."""
 
 BRIEF = 0.2  # seconds
 
@@ -114,7 +118,9 @@ def _prepared(peer: Peer, case: Case, x: Array, kernel: Array, settings: Setting
 
 def _expected(peer: Peer, case: Case, threads: int) -> float:
     """Return the seconds that a call of a direct sum should take, by one of a small volume."""
-    d, h, w = (min(n, SMALL) for n in case.size)
+    each = case.problem.multiply_adds / voxels(case.problem.output_size)
+    side = min(max(round((TRIAL / each) ** (1 / 3)), SMALL[0]), SMALL[1])
+    d, h, w = (min(n, side) for n in case.size)
     small = replace(case, size=(d, h, w))
     call = peer.prepare(small, *small.arrays(), threads)
     if call is None:

@@ -29,11 +29,14 @@ class Truth:
     def error(self, result: Array, edges: bool = True) -> float:
         """Return the largest error of a result, as a share of the largest output; infinity where it holds a NaN.
 
-        Without ``edges`` only outputs that see no border are looked at. Raises ValueError for another shape.
+        Without ``edges`` only outputs that see no border are looked at. Raises ValueError for another shape, or where
+        there is nothing to look at.
         """
         if result.shape != self.shape:
             raise ValueError(f"shape {result.shape}, expected {self.shape}")
         chosen = np.ones_like(self.inside) if edges else self.inside
+        if not chosen.any():
+            raise ValueError("cannot be checked: the kernel reaches beyond the volume everywhere")
         got = result[tuple(index[chosen] for index in self.at)].astype(np.float64)
         if not np.isfinite(got).all():
             return float("inf")
@@ -42,7 +45,7 @@ class Truth:
 
 
 def truth_of(case: Case, x: Array, kernel: Array) -> Truth:
-    """Return the outputs of ``x`` (N, C, D, H, W) and ``kernel`` at the corners and at random places.
+    """Return the outputs of ``x`` (N, C, D, H, W) and ``kernel`` at the corners, in the middle and at random places.
 
     >>> case = Case(1, 1, (4, 4, 4), (3, 3, 3))
     >>> x, kernel = case.arrays()
@@ -52,7 +55,8 @@ def truth_of(case: Case, x: Array, kernel: Array) -> Truth:
     shape = case.problem.output_shape
     rng = np.random.default_rng(1)
     corners = list(product((0,), (0, shape[1] - 1), *((0, n - 1) for n in shape[2:])))
-    places = [*corners, *(tuple(int(rng.integers(n)) for n in shape) for _ in range(SAMPLES))]
+    middle = (0, 0, *(n // 2 for n in shape[2:]))
+    places = [*corners, middle, *(tuple(int(rng.integers(n)) for n in shape) for _ in range(SAMPLES))]
     found = [_output(case, x, kernel, place[1], (place[2], place[3], place[4])) for place in places]
     at = tuple(np.array(indices) for indices in zip(*places, strict=True))
     return Truth(shape, at, np.array([value for value, _ in found]), np.array([inside for _, inside in found]))
