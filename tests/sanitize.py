@@ -53,7 +53,7 @@ def build(folder: Path, sanitizers: str, wide: bool) -> Path:
     (site / "tests.pth").write_text("\n".join(sites) + "\n")  # what is in there last: the package comes from here
     alone = ["--no-build-isolation"] if importlib.util.find_spec("scikit_build_core") else []
     defines = {"CONV3D_SANITIZE": sanitizers, "CONV3D_WIDE_VECTORS": "ON" if wide else "OFF"}
-    options = [f"-Ccmake.define.{name}={value}" for name, value in defines.items()]
+    options = ["-Cinstall.strip=false", *(f"-Ccmake.define.{name}={value}" for name, value in defines.items())]
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", *alone]
     subprocess.run([*pip, "--force-reinstall", f"-Cbuild-dir={folder / 'cmake'}", *options, str(ROOT)], check=True)
     return python
