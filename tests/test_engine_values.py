@@ -10,7 +10,7 @@ from oracle import oracle
 from tolerances import assert_close
 from ways import USABLE
 
-from conv3d_cli.engine import Limits, Problem, choose, execute, fft, settle
+from conv3d_cli.engine import Limits, Problem, choose, execute, fft, isa, settle
 from conv3d_cli.errors import MethodError
 
 ROOM = Limits(threads=2, memory=1 << 33)
@@ -159,3 +159,18 @@ def test_values_too_large_for_any_transform_take_another_way():
     assert settle(choose(problem, ROOM), x, kernel).method in LOCAL
     with pytest.raises(MethodError, match="values so large that a transform may overflow"):
         execute(choose(problem, ROOM, "fft"), x, kernel, None)
+
+
+@pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+def test_values_too_large_for_compiled_tiles_that_are_shorter_than_the_kernel():
+    """Where all beyond a tile is padding it may be shorter than the kernel; a tile of SciPy's transforms may not."""
+    problem = Problem((4, 4, 4), (41, 5, 5), padding=((40, 40), (2, 2), (2, 2)))
+    plan = choose(problem, Limits(1, 1 << 32), "fft")
+    rng = np.random.default_rng(0)
+    x = (1e35 * rng.standard_normal(problem.input_shape)).astype("f4")
+    kernel = rng.standard_normal(problem.kernel_shape, "f4")
+    want, magnitude = oracle(x, kernel, padding=problem.padding)
+    for candidate in plan.candidates:
+        if candidate.refused is None and candidate.native:
+            out = execute(replace(plan, candidate=candidate), x, kernel, None)
+            assert_close("fft", "float32", out, want, magnitude, 1, 8192)

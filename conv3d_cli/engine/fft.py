@@ -28,6 +28,7 @@ from conv3d_cli.engine.tiles import (
     dense_problem,
     outputs_of,
     strided_places,
+    tile_at_least,
     tile_of,
     whole_tile,
 )
@@ -93,6 +94,8 @@ def run(
             compiled = fft_long if long else fft_tiles
             compiled.run(problem, x, kernel, bias, out, tile=tile, threads=threads, tick=tick)
             return
+        if native:  # compiled tiles may be shorter than the kernel, where all that is beyond them is padding
+            tile = tile_at_least(problem, tile)
         if amplitude * gain * voxels(tile) > LARGEST["float32"]:
             transform = "float64"
     dense = dense_problem(problem)

@@ -87,7 +87,7 @@ def run(
     are restored at once: as many as have room, if it is not given.
     """
     if not (whole_strides(x) and whole_strides(out)):
-        x, whole = np.ascontiguousarray(x), np.empty(out.shape, out.dtype)
+        x, whole = x.copy(), np.empty(out.shape, out.dtype)
         run(problem, x, kernel, bias, whole, tile=tile, threads=threads, tick=tick, isa=isa, chunk=chunk)
         out[...] = whole
         return

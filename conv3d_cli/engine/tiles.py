@@ -73,6 +73,19 @@ def tile_of(problem: Problem, length: int) -> Triple:
     return d, h, w
 
 
+def tile_at_least(problem: Problem, tile: Triple) -> Triple:
+    """Return a tile, with each axis that is shorter than the kernel made long enough.
+
+    >>> tile_at_least(Problem((4, 4, 4), (9, 1, 1), padding=((8, 8), (0, 0), (0, 0))), (5, 8, 8))
+    (16, 8, 8)
+    """
+    d, h, w = (
+        t if t >= effective(k, r) else longer
+        for t, k, r, longer in zip(tile, problem.kernel, problem.dilation, tile_of(problem, max(tile)), strict=True)
+    )
+    return d, h, w
+
+
 @lru_cache(maxsize=1024)
 def fast_length(n: int) -> int:
     """Return the smallest length of at least ``n`` with no prime factor above 5, which transforms fast.
