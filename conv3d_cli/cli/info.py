@@ -11,7 +11,7 @@ from conv3d_cli.cli import options
 from conv3d_cli.errors import UsageError, quoted
 
 SPECS, WEIGHTS = (".yaml", ".yml", ".json", ".keras"), (".npz", ".safetensors")
-SCHEMAS = ("spec", "report")
+SCHEMAS = ("spec", "report", "compare")
 
 
 @click.command()
@@ -21,7 +21,7 @@ SCHEMAS = ("spec", "report")
     type=click.Choice(SCHEMAS),
     is_flag=False,
     flag_value="spec",
-    help="Print the JSON Schema of a spec, or of the report.  [spec if no name is given]",
+    help="Print the JSON Schema of a spec, of the report, or of what compare prints.  [spec if no name is given]",
 )
 @options.JSON
 def info(path: str | None, schema: str | None, as_json: bool) -> None:
@@ -60,9 +60,9 @@ def _schema(name: str) -> dict[str, Any]:
         from conv3d_cli.spec import json_schema
 
         return json_schema()
-    from conv3d_cli.report import report_schema
+    from conv3d_cli.report import comparison_schema, report_schema
 
-    return report_schema()
+    return report_schema() if name == "report" else comparison_schema()
 
 
 def _facts(path: str | None) -> dict[str, Any]:

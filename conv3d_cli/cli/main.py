@@ -20,6 +20,7 @@ INTERNAL_ERROR, USAGE_ERROR, WRITE_ERROR, OVER_LIMIT = 1, 2, 4, 5
 
 COMMANDS = {
     "apply": "conv3d_cli.cli.apply:apply",
+    "compare": "conv3d_cli.cli.compare:compare",
     "info": "conv3d_cli.cli.info:info",
     "plan": "conv3d_cli.cli.plan:plan",
     "weights": "conv3d_cli.cli.weights:weights",
@@ -62,7 +63,8 @@ def cli(debug: bool) -> None:
 
     \b
     Exit codes: 0 done, 1 internal error, 2 usage, 3 a spec, weights or volume cannot be used,
-    4 the output cannot be written, 5 over the memory limit, 129/130/143 stopped by a signal.
+    4 the output cannot be written, 5 over the memory limit, 7 compared volumes differ,
+    129/130/143 stopped by a signal.
     """
 
 

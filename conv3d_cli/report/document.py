@@ -12,6 +12,8 @@ from conv3d_cli.engine import Candidate, Plan, isa
 from conv3d_cli.limits import peak_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from conv3d_cli.layers import Layer
     from conv3d_cli.pipeline import Outcome, RunPlan, Step, StepOutcome
     from conv3d_cli.pipeline.arrange import Arrangement
@@ -172,8 +174,13 @@ def _candidate(candidate: Candidate) -> Document:
     }
 
 
+def place_document(shape: Sequence[int], axes: str, geometry: Geometry | None) -> Document:
+    """Return shape, axes and place in the world of a volume."""
+    return {"shape": list(shape), "axes": axes, **_geometry(geometry)}
+
+
 def _place(place: Arrangement, geometry: Geometry | None) -> Document:
-    return {"shape": list(place.shape), "axes": place.axes, **_geometry(geometry)}
+    return place_document(place.shape, place.axes, geometry)
 
 
 def _geometry(geometry: Geometry | None) -> Document:

@@ -20,11 +20,13 @@ OPTIONAL_NUMBER: Schema = {"type": ["number", "null"]}
 SECONDS: Schema = {"type": "number", "minimum": 0}
 
 
-def _list(of: Schema, length: int | None = None) -> Schema:
+def list_of(of: Schema, length: int | None = None) -> Schema:
+    """Return the schema of a list, of a length where one is given."""
     return {"type": "array", "items": of, **({"minItems": length, "maxItems": length} if length else {})}
 
 
-def _record(required: Schema, optional: Schema | None = None) -> Schema:
+def record(required: Schema, optional: Schema | None = None) -> Schema:
+    """Return the schema of an object with these keys and no other."""
     return {
         "type": "object",
         "properties": {**required, **(optional or {})},
@@ -33,39 +35,39 @@ def _record(required: Schema, optional: Schema | None = None) -> Schema:
     }
 
 
-TRIPLE = _list(COUNT, 3)
+TRIPLE = list_of(COUNT, 3)
 
 GEOMETRY: Schema = {
     "spacing": {
-        "anyOf": [_list(NUMBER, 3), {"type": "null"}],
+        "anyOf": [list_of(NUMBER, 3), {"type": "null"}],
         "description": "voxel spacing along x, y, z, in `unit`",
     },
     "origin": {
-        "anyOf": [_list(NUMBER, 3), {"type": "null"}],
+        "anyOf": [list_of(NUMBER, 3), {"type": "null"}],
         "description": "world position of voxel (0, 0, 0)",
     },
     "unit": {"enum": ["mm", "um", "m", "unknown", None]},
     "affine": {
-        "anyOf": [_list(_list(NUMBER, 4), 4), {"type": "null"}],
+        "anyOf": [list_of(list_of(NUMBER, 4), 4), {"type": "null"}],
         "description": "voxel index to world",
     },
 }
 
-PLACE: Schema = {"shape": _list(COUNT), "axes": {"type": "string", "pattern": "^[xyzctb]+$"}, **GEOMETRY}
+PLACE: Schema = {"shape": list_of(COUNT), "axes": {"type": "string", "pattern": "^[xyzctb]+$"}, **GEOMETRY}
 
-VALUES = _record(
+VALUES = record(
     {
         "min": OPTIONAL_NUMBER,
         "max": OPTIONAL_NUMBER,
         "mean": OPTIONAL_NUMBER,
         "nonfinite": COUNT,
-        "first_nonfinite": {"anyOf": [_list(COUNT), {"type": "null"}]},
+        "first_nonfinite": {"anyOf": [list_of(COUNT), {"type": "null"}]},
     }
 )
 
 METHOD: Schema = {"enum": sorted(METHODS)}
 
-CANDIDATE = _record(
+CANDIDATE = record(
     {
         "method": METHOD,
         "detail": STRING,
@@ -75,17 +77,17 @@ CANDIDATE = _record(
     }
 )
 
-CONSTRAINT = _record(
+CONSTRAINT = record(
     {"constraint": STRING, "meaning": STRING, "violation": OPTIONAL_NUMBER, "satisfied": {"type": "boolean"}}
 )
 
-LAYER = _record(
+LAYER = record(
     {
         "name": STRING,
         "class_name": {"enum": sorted(LAYERS)},
-        "input_shape": _list(COUNT),
+        "input_shape": list_of(COUNT),
         "input_axes": STRING,
-        "output_shape": _list(COUNT),
+        "output_shape": list_of(COUNT),
         "output_axes": STRING,
         "filters": COUNT,
         "channels": COUNT,
@@ -106,7 +108,7 @@ LAYER = _record(
         "why": STRING,
         "predicted_seconds": SECONDS,
         "scratch_bytes": COUNT,
-        "candidates": _list(CANDIDATE),
+        "candidates": list_of(CANDIDATE),
         "losses": {
             "type": "object",
             "additionalProperties": OPTIONAL_NUMBER,
@@ -117,19 +119,19 @@ LAYER = _record(
     {"seconds": SECONDS},
 )
 
-INPUT = _record(
+INPUT = record(
     {**PLACE},
     {
         "path": OPTIONAL_STRING,
         "format": STRING,
         "dtype": STRING,
         "sha256": OPTIONAL_STRING,
-        "notes": _list(STRING),
+        "notes": list_of(STRING),
         "values": VALUES,
     },
 )
 
-OUTPUT = _record(
+OUTPUT = record(
     {**PLACE},
     {
         "path": OPTIONAL_STRING,
@@ -137,7 +139,7 @@ OUTPUT = _record(
         "bytes": COUNT,
         "clipped": COUNT,
         "nan_to_zero": COUNT,
-        "notes": _list(STRING),
+        "notes": list_of(STRING),
         "values": VALUES,
     },
 )
@@ -152,34 +154,34 @@ def report_schema() -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "conv3d report",
-        **_record(
+        **record(
             {
                 "report": {"enum": ["conv3d-plan", "conv3d-run"]},
                 "version": {"const": REPORT_VERSION},
                 "command": STRING,
                 "input": INPUT,
                 "output": OUTPUT,
-                "spec": _record({"path": STRING, "sha256": STRING, "keras": {"enum": list(DIALECTS)}}),
+                "spec": record({"path": STRING, "sha256": STRING, "keras": {"enum": list(DIALECTS)}}),
                 "data_format": {"enum": ["channels_last", "channels_first"]},
-                "weights": _record(
+                "weights": record(
                     {
                         "path": OPTIONAL_STRING,
                         "sha256": OPTIONAL_STRING,
                         "seed": OPTIONAL_COUNT,
-                        "notes": _list(STRING),
+                        "notes": list_of(STRING),
                     }
                 ),
-                "layers": _list(LAYER),
+                "layers": list_of(LAYER),
                 "compute_dtype": {"enum": ["float32", "float64"]},
                 "accuracy": {"enum": ["strict", "default", "fast"]},
                 "threads": COUNT,
                 "instruction_set": STRING,
-                "seconds": _record({"predicted": SECONDS}, {"read": SECONDS, "compute": SECONDS, "write": SECONDS}),
-                "memory": _record(
+                "seconds": record({"predicted": SECONDS}, {"read": SECONDS, "compute": SECONDS, "write": SECONDS}),
+                "memory": record(
                     {"predicted_bytes": COUNT, "limit_bytes": COUNT, "limit_source": STRING},
                     {"peak_bytes": OPTIONAL_COUNT},
                 ),
-                "warnings": _list(STRING),
+                "warnings": list_of(STRING),
             },
             {"versions": {"type": "object", "additionalProperties": STRING}, "platform": STRING},
         ),

@@ -50,8 +50,8 @@ TIMES = {
     "conv3d-run": Column("time", lambda layer: words.duration(layer["seconds"]), right=True),
     "conv3d-plan": Column("predicted", lambda layer: words.duration(layer["predicted_seconds"]), right=True),
 }
-LONGEST = "arguments"
-TEXTS = ("layer", "name", "shape", "dtype", "class", LONGEST)
+LONGEST = ("arguments", "result")
+TEXTS = ("", "layer", "name", "shape", "dtype", "class", "A", "B", *LONGEST)
 
 
 def render(document: Document, stream: TextIO) -> None:
@@ -67,13 +67,15 @@ def render(document: Document, stream: TextIO) -> None:
 
 
 def render_rows(title: str, rows: list[Document]) -> None:
-    """Print weights, a row for each array, on standard output."""
+    """Print rows under a title on standard output, each a value for every column."""
     console, table = _console(sys.stdout), _table()
     for name in rows[0] if rows else ():
-        table.add_column(name, justify="left" if name in TEXTS else "right", no_wrap=name != LONGEST, overflow="fold")
+        table.add_column(
+            name, justify="left" if name in TEXTS else "right", no_wrap=name not in LONGEST, overflow="fold"
+        )
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    _print(console, [words.printable(title), table])
+    _print(console, [words.printable(title), table] if title else [table])
 
 
 def _print(console: Console, lines: list[Any]) -> None:
