@@ -161,14 +161,14 @@ def render_comparison(document: Document) -> None:
 def _rows(document: Document) -> list[Document]:
     a, b = document["a"], document["b"]
     rows = [
-        _row("shape", *(f"{words.lengths(v['shape'])} {v['axes']}" for v in (a, b)), _result(document, "shape")),
+        _row("shape", _shape(a), _shape(b), _result(document, "shape")),
         _row("dtype", a["dtype"], b["dtype"], _result(document, "dtype")),
     ]
     if document["apart"] is not None:
         apart = f"voxels lie {words.number(document['apart'])}{_unit(a)} apart at most"
         rows += [
-            _row("spacing", *(_spacing(v) for v in (a, b)), _result(document, "geometry")),
-            _row("origin", *(_point(v["origin"]) for v in (a, b)), apart if document["apart"] else ""),
+            _row("spacing", _spacing(a), _spacing(b), _result(document, "geometry")),
+            _row("origin", _point(a["origin"]), _point(b["origin"]), apart if document["apart"] else ""),
         ]
     if document["values"] is not None:
         rows += _value_rows(document, document["values"])
@@ -186,7 +186,7 @@ def _value_rows(document: Document, values: Document) -> list[Document]:
         if worst["world"] is not None:
             place += f", world {_point(worst['world'])}{_unit(document['a'])}"
         rows += [
-            _row("worst", *(_exact(worst[side]) for side in ("a", "b")), place),
+            _row("worst", _exact(worst["a"]), _exact(worst["b"]), place),
             _row("difference", "", "", f"{words.number(values['largest'])} at most, {_share(values)}"),
         ]
     return rows
@@ -199,6 +199,10 @@ def _share(values: Document) -> str:
 
 def _exact(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.9g}"
+
+
+def _shape(volume: Document) -> str:
+    return f"{words.lengths(volume['shape'])} {volume['axes']}"
 
 
 def _spacing(volume: Document) -> str:

@@ -52,13 +52,12 @@ def compare_volumes(
     found, notes = [], []
     if not _same_shape(a, b, axes):
         found.append("shape")
-    geometry = (a.geometry_for(axes[0]), b.geometry_for(axes[1]))
+    geometry = first, second = a.geometry_for(axes[0]), b.geometry_for(axes[1])
     apart = None
-    if geometry[0] is None or geometry[1] is None:
-        if geometry != (None, None):
-            notes.append(f"the geometry is not compared: {'A' if geometry[0] is None else 'B'} has none")
+    if first is None or second is None:
+        if first is not second:
+            notes.append(f"the geometry is not compared: {'A' if first is None else 'B'} has none")
     else:
-        first, second = geometry
         if a.oriented != b.oriented:
             first, second = first.unplaced(), second.unplaced()
             notes.append("HDF5 holds neither orientation nor origin: of the geometry, only the spacing is compared")

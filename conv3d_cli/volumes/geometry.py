@@ -74,7 +74,7 @@ class Geometry:
         1.0
         """
         scale = MICROMETRES[other.unit] / MICROMETRES[self.unit]
-        corners = list(product(*((0, n - 1) for n in size)))
+        corners = np.array(list(product(*((0, n - 1) for n in size))), dtype=np.float64)
         steps = np.sqrt(((self.world(corners) - other.world(corners) * scale) ** 2).sum(axis=1))
         return float(steps.max())
 
