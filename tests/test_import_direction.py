@@ -19,7 +19,7 @@ ROWS = (
     {"layers"},
     {"engine"},
     {"outfile"},
-    {"shapes", "errors", "limits", "heaps"},
+    {"shapes", "errors", "limits", "heaps", "kinds", "named", "lengths"},
 )
 HEIGHT = {name: -height for height, row in enumerate(ROWS) for name in row}
 

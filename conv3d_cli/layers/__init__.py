@@ -3,8 +3,8 @@
 ``layer`` is what all layers have in common, ``catalogue`` every class of them, ``signature`` how arguments are
 checked, ``arguments`` those of Conv3D. ``activations``, ``initializers``, ``regularizers`` and ``constraints``
 hold one table of named functions each; a new row in a table is a new function that every spec can name.
-``geometry`` has the shape rules, ``gradients`` the way back, ``kinds`` what values an argument may have, ``named``
-and ``given`` how a name is looked up, ``operation`` the convolution without a layer.
+``geometry`` has the shape rules, ``gradients`` the way back, ``given`` how a name is looked up, ``operation`` the
+convolution without a layer.
 """
 
 from conv3d_cli.layers.catalogue import LAYERS, make_layer

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from conv3d_cli.kinds import COUNT, FLAG, PADS, TRIPLE, Kind, RefusedError, one_of
 from conv3d_cli.layers import activations, constraints, initializers, regularizers
 from conv3d_cli.layers.activations import Activation
 from conv3d_cli.layers.constraints import Constraint
 from conv3d_cli.layers.initializers import Initializer
-from conv3d_cli.layers.kinds import COUNT, FLAG, PADS, TRIPLE, Kind, RefusedError, one_of
-from conv3d_cli.layers.named import Table
 from conv3d_cli.layers.regularizers import Regularizer
 from conv3d_cli.layers.signature import COMMON, COMMON_RULES, DATA_FORMAT, Argument, Signature, of_kind
+from conv3d_cli.named import Table
 from conv3d_cli.shapes import Pads, Triple
 
 _WORDS = one_of("valid", "same")

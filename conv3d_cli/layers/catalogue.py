@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from conv3d_cli.errors import LayerError, nearest
+from conv3d_cli.kinds import shown
 from conv3d_cli.layers.activation_layers import FUNCTION_LAYERS, ActivationOf
 from conv3d_cli.layers.borders import Cropping3D, ZeroPadding3D
 from conv3d_cli.layers.conv3d import Conv3D
-from conv3d_cli.layers.kinds import shown
 from conv3d_cli.layers.layer import Layer, dialect_of
 from conv3d_cli.layers.passing import (
     AlphaDropout,

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from conv3d_cli.engine import Limits, Problem, convolve_array
 from conv3d_cli.engine.adjoint import input_gradient, kernel_gradient
 from conv3d_cli.errors import ShapeError
+from conv3d_cli.kinds import cast_to, real_array
 from conv3d_cli.layers.activations import pieces
 from conv3d_cli.layers.activations.derivatives import function_of, vjp
-from conv3d_cli.layers.kinds import cast_to, real_array
 
 if TYPE_CHECKING:
     from conv3d_cli.layers.conv3d import Conv3D

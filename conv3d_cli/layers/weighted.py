@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from conv3d_cli.errors import LayerError, OverLimit, ShapeError
+from conv3d_cli.kinds import SEED, cast_to, real_array, shown
 from conv3d_cli.layers.initializers import Initializer, stream_seed
-from conv3d_cli.layers.kinds import SEED, cast_to, real_array, shown
 from conv3d_cli.limits import Limits
 
 if TYPE_CHECKING:

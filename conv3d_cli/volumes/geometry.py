@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from conv3d_cli.lengths import MICROMETRES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-#: Micrometres in each unit. Files that name no unit are in millimetres by custom.
-MICROMETRES = {"mm": 1e3, "um": 1.0, "m": 1e6, "unknown": 1e3}
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conv3d_cli.errors import VolumeError, quoted
+from conv3d_cli.lengths import MICROMETRES
 from conv3d_cli.volumes.axes import spatial
-from conv3d_cli.volumes.geometry import MICROMETRES, Geometry
+from conv3d_cli.volumes.geometry import Geometry
 from conv3d_cli.volumes.hdf5_attributes import SIZE, UNIT, read_attributes
 from conv3d_cli.volumes.hdf5_checks import check_dataset, find, listing
 from conv3d_cli.volumes.source import Source, convert

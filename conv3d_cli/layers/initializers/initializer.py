@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from conv3d_cli.errors import LayerError, ShapeError
+from conv3d_cli.kinds import real_array
 from conv3d_cli.layers.given import Function, looked_up, written
 from conv3d_cli.layers.initializers.filling import Shape
 from conv3d_cli.layers.initializers.philox import Floats
 from conv3d_cli.layers.initializers.tables import FAN_AXES, TABLES
-from conv3d_cli.layers.kinds import real_array
 
 MODULE = "keras.initializers"
 
