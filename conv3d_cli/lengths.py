@@ -35,7 +35,8 @@ class Length:
 
         A unit at the end is that of every number which has none.
         """
-        parts, at = [], 0
+        parts: list[tuple[float, str | None]] = []
+        at = 0
         while at < len(text) or not parts:
             found = _PART.match(text, at)
             if found is None or (found.end() == len(text) and text.endswith("x") and not found[0].endswith(VOXELS)):

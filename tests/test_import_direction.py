@@ -17,6 +17,7 @@ ROWS = (
     {"spec", "weights", "volumes"},
     {"models"},
     {"layers"},
+    {"filters"},
     {"engine"},
     {"outfile"},
     {"shapes", "errors", "limits", "heaps", "kinds", "named", "lengths"},
