@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from conv3d_cli.errors import LayerError, UnknownArgument
 from conv3d_cli.filters import FILTERS, Filter, Grid, Loaded
-from conv3d_cli.filters.gaussians import FWHM, MOST_LOST
+from conv3d_cli.filters.gaussian import FWHM, MOST_LOST
 from conv3d_cli.lengths import Length
 
 SPACING = (1.0, 1.5, 2.5)

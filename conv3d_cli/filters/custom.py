@@ -8,7 +8,7 @@ import numpy as np
 
 from conv3d_cli.errors import LayerError
 from conv3d_cli.filters.grid import Grid, Loaded, Triple
-from conv3d_cli.filters.kernel import Array, Kernel
+from conv3d_cli.filters.kernel import Array, Kernel, check_size
 from conv3d_cli.lengths import MICROMETRES, Length
 
 #: Spacings that differ by less than this share are the same: files store them in float32.
@@ -33,6 +33,7 @@ def custom(grid: Grid, file: str, spacing: Length | None, normalise: bool) -> Ke
     order = [loaded.axes.index(axis) for axis in grid.axes]
     values = values.transpose(order)
     steps = _steps(grid, loaded, file, spacing, order)
+    check_size("custom", [n * step / 2 for n, step in zip(values.shape, steps, strict=True)])
     for axis, step in enumerate(steps):
         values = np.moveaxis(np.tensordot(_overlaps(values.shape[axis], step), values, (1, axis)), 0, axis)
     if normalise:

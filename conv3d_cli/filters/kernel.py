@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from conv3d_cli.errors import LayerError
+
 Array: TypeAlias = NDArray[np.float64]
+
+MOST_WEIGHTS = 1 << 26
+"""Most weights of a kernel, half a GiB of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +36,13 @@ class Kernel:
         """Voxels along the layer's dimensions."""
         a, b, c = self.values.shape[1:]
         return a, b, c
+
+
+def check_size(name: str, radii: Sequence[float]) -> None:
+    """Raise LayerError for a kernel of more weights than anybody means."""
+    if any(not r < MOST_WEIGHTS for r in radii) or prod(2 * int(r) + 1 for r in radii) > MOST_WEIGHTS:
+        size = "x".join(f"{2 * r + 1:.6g}" for r in radii)
+        raise LayerError(f"{name}: the kernel is too large: got {size} voxels, expected at most {MOST_WEIGHTS} in all")
 
 
 def outer(profiles: Sequence[Array]) -> Array:

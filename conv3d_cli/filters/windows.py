@@ -7,7 +7,7 @@ from math import ceil, floor
 import numpy as np
 
 from conv3d_cli.filters.grid import Grid
-from conv3d_cli.filters.kernel import Array, Kernel, offsets, outer
+from conv3d_cli.filters.kernel import Array, Kernel, check_size, offsets, outer
 from conv3d_cli.lengths import VOXELS, Length
 
 #: A voxel on the rim of a ball is in it, whatever rounding made of its distance.
@@ -25,6 +25,7 @@ def box(grid: Grid, size: Length) -> Kernel:
     [0.25, 0.5, 0.25]
     """
     widths, units = grid.voxels(size, "box: size"), grid.along(size.units)
+    check_size("box", [width / 2 for width in widths])
     whole = [unit in (None, VOXELS) and width == int(width) for width, unit in zip(widths, units, strict=True)]
     profiles = [_whole(int(w)) if is_whole else _in_part(w) for w, is_whole in zip(widths, whole, strict=True)]
     return Kernel(outer(profiles)[np.newaxis])
@@ -57,6 +58,7 @@ def ball(grid: Grid, radius: Length) -> Kernel:
     # Distances are sqrt(i^T G i); the ellipsoid i^T P i <= 1 reaches sqrt((P^-1)_aa) along axis a.
     precision = cosines / np.outer(radii, radii)
     reach = np.sqrt(np.diag(np.linalg.inv(precision)))
+    check_size("ball", reach.tolist())
     at = offsets([floor(r + ROUNDING) for r in reach])
     inside = ((at @ precision) * at).sum(axis=-1) <= 1 + ROUNDING
     return Kernel((inside / np.count_nonzero(inside))[np.newaxis])

@@ -10,10 +10,11 @@ convolution without a layer.
 from conv3d_cli.layers.catalogue import LAYERS, make_layer
 from conv3d_cli.layers.conv3d import Conv3D
 from conv3d_cli.layers.layer import Layer
+from conv3d_cli.layers.magnitude import Magnitude
 from conv3d_cli.layers.network import Network
 from conv3d_cli.layers.operation import convolve
 
 Convolution3D = Conv3D
 """Keras's other name of the layer."""
 
-__all__ = ["LAYERS", "Conv3D", "Convolution3D", "Layer", "Network", "convolve", "make_layer"]
+__all__ = ["LAYERS", "Conv3D", "Convolution3D", "Layer", "Magnitude", "Network", "convolve", "make_layer"]

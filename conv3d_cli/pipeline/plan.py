@@ -10,6 +10,7 @@ import numpy as np
 from conv3d_cli.engine.problem import ITEMSIZE, Real
 from conv3d_cli.layers.passing import Passing
 from conv3d_cli.pipeline.arrange import Arrangement
+from conv3d_cli.pipeline.filtering import grid_of
 from conv3d_cli.pipeline.planner import Options, Planner, check_memory, layer_shape
 from conv3d_cli.pipeline.step import Step
 from conv3d_cli.shapes import ReceptiveField, voxels
@@ -92,6 +93,8 @@ class RunPlan:
 def plan_run(header: Header, network: Network, options: Options) -> RunPlan:
     """Return the plan of ``network`` over the volume that ``header`` describes; nothing is read, nothing is made.
 
+    Every layer learns how the voxels of its input lie.
+
     Raises ShapeError where a layer and its input do not fit, UsageError for bad axes, OverLimit where the weights and
     what reading or a layer takes beside them exceed ``options.limits.memory``.
     """
@@ -108,6 +111,7 @@ def plan_run(header: Header, network: Network, options: Options) -> RunPlan:
     start = geometry
     planner = Planner(options, dtype, first, weights)
     for layer in network:
+        layer.grid = grid_of(geometry, place.space, options.kernels)
         step = planner.step(layer, place, field, geometry)
         steps.append(step)
         place, field, geometry = step.target, step.receptive_field, step.geometry

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from conv3d_cli import engine
 from conv3d_cli.errors import OverLimit, ShapeError
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.limits import Limits, size_words
+from conv3d_cli.pipeline.filtering import kernels_in
 from conv3d_cli.pipeline.step import Step
 from conv3d_cli.shapes import Pads, ReceptiveField, Triple, centre_shift, voxels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from conv3d_cli.engine.problem import Problem, Real
+    from conv3d_cli.filters import Loaded
     from conv3d_cli.layers import Layer
     from conv3d_cli.pipeline.arrange import Arrangement
     from conv3d_cli.volumes import Geometry
@@ -30,6 +32,8 @@ class Options:
     method: str = "auto"
     accuracy: str = "default"
     compute_dtype: Real | None = None
+    kernels: Callable[[str], Loaded] = field(default_factory=kernels_in)
+    """Reads the files of kernels that the spec's filters name."""
 
 
 @dataclass(frozen=True)

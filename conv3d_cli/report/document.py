@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from conv3d_cli import __version__
 from conv3d_cli.engine import Candidate, Plan, isa
+from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import peak_bytes
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Context:
 
     command: str
     input: Document
-    spec: Document
+    spec: Document | None
     weights: Document
     output: Document = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -50,7 +51,7 @@ def plan_document(plan: RunPlan, context: Context) -> Document:
         "spec": context.spec,
         "data_format": "channels_first" if plan.channels_first else "channels_last",
         "weights": context.weights,
-        "layers": [_layer(step, step.plan) for step in plan.steps],
+        "layers": [_layer(step, step.plan, _made(context)) for step in plan.steps],
         "compute_dtype": plan.dtype,
         "accuracy": plan.options.accuracy,
         "threads": plan.options.limits.threads,
@@ -68,7 +69,7 @@ def plan_document(plan: RunPlan, context: Context) -> Document:
 def run_document(plan: RunPlan, outcome: Outcome, context: Context, seconds: dict[str, float]) -> Document:
     """Return the document of a run that has happened; ``seconds`` holds the time of each stage by name."""
     document = plan_document(plan, context)
-    layers = [_run_layer(done) for done in outcome.steps]
+    layers = [_run_layer(done, _made(context)) for done in outcome.steps]
     return {
         **document,
         "report": "conv3d-run",
@@ -83,8 +84,12 @@ def run_document(plan: RunPlan, outcome: Outcome, context: Context, seconds: dic
     }
 
 
-def _run_layer(done: StepOutcome) -> Document:
-    document = {**_layer(done.step, done.plan), "seconds": done.seconds}
+def _made(context: Context) -> bool:
+    return context.weights["path"] is None
+
+
+def _run_layer(done: StepOutcome, made: bool) -> Document:
+    document = {**_layer(done.step, done.plan, made), "seconds": done.seconds}
     if done.activity_loss is not None:
         document["losses"] = {"activity": _finite(done.activity_loss), **document["losses"]}
     return document
@@ -103,8 +108,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _layer(step: Step, plan: Plan | None) -> Document:
-    """Return what there is to say of a layer; one that does not convolve has a kernel of one voxel."""
+def _layer(step: Step, plan: Plan | None, made: bool) -> Document:
+    """Return what there is to say of a layer; one that does not convolve has a kernel of one voxel.
+
+    ``made`` says whether weights are those of the layers' initializers, and not a file's.
+    """
     layer = step.layer
     return {
         "name": layer.name,
@@ -117,11 +125,27 @@ def _layer(step: Step, plan: Plan | None) -> Document:
         "padding_after": [after for _, after in step.pads],
         "activation": "linear" if layer.activation is None else layer.activation.name,
         "parameters": step.parameters,
+        "filter": _filter(layer) if made else None,
         "receptive_field": list(step.receptive_field.size),
         **_geometry(step.geometry),
         **_convolution(step, plan),
         "losses": {name: _finite(loss) for name, loss in layer.weight_losses().items()},
         "constraints": _constraints(layer),
+    }
+
+
+def _filter(layer: Layer) -> Document | None:
+    """Return what a filter made of a layer's kernel, or None where none did."""
+    initializer = layer.initializers.get("kernel")
+    if not isinstance(initializer, Filtered):
+        return None
+    kernel = initializer.on(layer.grid).kernel
+    return {
+        "text": initializer.filter.text,
+        "size": list(kernel.size),
+        "parts": [part for part in kernel.parts if part],
+        "lost": kernel.lost,
+        "per": kernel.per,
     }
 
 

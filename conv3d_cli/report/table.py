@@ -171,13 +171,22 @@ def _volume(role: str, volume: Document) -> str:
 
 def _remarks(layer: Document) -> list[str]:
     """Return why a layer's method was chosen, its losses, and what its weights should satisfy."""
-    remarks = [f"{layer['method']}, {layer['why']}"] if layer["method"] else []
+    remarks = [_filter(layer["filter"])] if layer["filter"] else []
+    remarks += [f"{layer['method']}, {layer['why']}"] if layer["method"] else []
     if layer["losses"]:
         remarks.append("loss " + ", ".join(f"{name} {words.number(loss)}" for name, loss in layer["losses"].items()))
     for name, found in layer["constraints"].items():
         fails = "satisfied" if found["satisfied"] else f"not satisfied, by {words.number(found['violation'])}"
         remarks.append(f"{name} constraint {found['constraint']} {fails}")
     return remarks
+
+
+def _filter(made: Document) -> str:
+    """Return what a filter made of a layer's kernel."""
+    parts = f", parts {' '.join(made['parts'])}" if made["parts"] else ""
+    per = "" if made["per"] == "1" else f", per {made['per']}"
+    lost = f", {made['lost']:.2g} of it cut off" if made["lost"] else ""
+    return f"{words.printable(made['text'])}: {words.lengths(made['size'])} voxels{parts}{per}{lost}"
 
 
 def _footer(document: Document) -> list[str]:
