@@ -21,6 +21,7 @@ INTERNAL_ERROR, USAGE_ERROR, WRITE_ERROR, OVER_LIMIT = 1, 2, 4, 5
 COMMANDS = {
     "apply": "conv3d_cli.cli.apply:apply",
     "compare": "conv3d_cli.cli.compare:compare",
+    "filters": "conv3d_cli.cli.filters:filters",
     "info": "conv3d_cli.cli.info:info",
     "plan": "conv3d_cli.cli.plan:plan",
     "weights": "conv3d_cli.cli.weights:weights",

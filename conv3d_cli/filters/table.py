@@ -40,7 +40,7 @@ def _edges(name: str, weights: str) -> FilterRow:
         partial(stencils.edges, name=name),
         f"edges: difference across a voxel along an axis, smoothed by {weights} along the others",
         _EDGES,
-        formula=f"(-1 0 1) along the axis, ({weights}) along the others; magnitude: sqrt(x^2 + y^2 + z^2)",
+        formula=f"(-1 0 1) along the axis, ({weights}) across; magnitude: sqrt(x^2 + y^2 + z^2)",
     )
 
 

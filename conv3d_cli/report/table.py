@@ -50,8 +50,8 @@ TIMES = {
     "conv3d-run": Column("time", lambda layer: words.duration(layer["seconds"]), right=True),
     "conv3d-plan": Column("predicted", lambda layer: words.duration(layer["predicted_seconds"]), right=True),
 }
-LONGEST = ("arguments", "result")
-TEXTS = ("", "layer", "name", "shape", "dtype", "class", "A", "B", *LONGEST)
+LONGEST = ("arguments", "formula", "result")
+TEXTS = ("", "filter", "layer", "name", "shape", "dtype", "class", "A", "B", *LONGEST)
 
 
 def render(document: Document, stream: TextIO) -> None:
