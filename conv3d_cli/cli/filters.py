@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conv3d_cli.cli import options
-from conv3d_cli.errors import InputError, UsageError
+from conv3d_cli.errors import LayerError, UnknownArgument, UsageError
 
 if TYPE_CHECKING:
     from conv3d_cli.filters import Filter, Grid, Kernel
@@ -100,7 +100,7 @@ def show(
     try:
         found = Filter.parse(text)
         kernel = found.kernel(grid)
-    except InputError as error:
+    except (LayerError, UnknownArgument) as error:
         raise UsageError(str(error)) from None
     if path is not None:
         _write(kernel, grid, path, overwrite)

@@ -68,6 +68,9 @@ FILTER = click.option(
     callback=_filters,
     help="A filter in place of a spec, such as gaussian:fwhm=6mm; several make a chain. `conv3d filters` lists them.",
 )
+FLIP = click.option(
+    "--flip", is_flag=True, help="Turn every kernel around along each axis: true convolution, as for a PSF or from ITK."
+)
 WEIGHTS = click.option(
     "--weights",
     "weights_path",
@@ -141,6 +144,6 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 
 PLANNING = options(
-    _spec(required=False), FILTER, WEIGHTS, METHOD, ACCURACY, AXES, COMPUTE_DTYPE, MAX_MEMORY, THREADS, SEED
+    _spec(required=False), FILTER, FLIP, WEIGHTS, METHOD, ACCURACY, AXES, COMPUTE_DTYPE, MAX_MEMORY, THREADS, SEED
 )
 TALKING = options(JSON, QUIET, VERBOSE, LOG_FILE)

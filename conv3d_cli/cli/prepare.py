@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from conv3d_cli.cli.talk import log
 from conv3d_cli.cli.words import command_line
 from conv3d_cli.errors import UsageError, quoted
+from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import Limits
 from conv3d_cli.pipeline import Options, RunPlan, filter_network, kernels_in, plan_run
@@ -50,6 +51,9 @@ def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: b
     """
     _one_source_of_layers(words)
     spec = _spec(header, words)
+    for layer in spec.network if words["flip"] else ():
+        if isinstance(layer, Conv3D):
+            layer.flip = True
     options = Options(
         Limits.detect(words["threads"], words["max_memory"]),
         words["axes"],

@@ -1,7 +1,7 @@
 """The arguments of Conv3D: one table with the default, the check, the JSON schema and the meaning of each.
 
 The names, defaults and rules are those of ``tf.keras.layers.Conv3D`` 2.4. ``dialect: torch`` adds PyTorch's
-paddings, and its strides together with dilation.
+paddings, and its strides together with dilation; ``flip`` makes the correlation a true convolution.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ ARGUMENTS: Mapping[str, Argument] = {
         "whose padding and strides: keras, or torch with zeros on each side and strides with dilation",
         "keras",
     ),
+    "flip": of_kind("flip", FLAG, "true convolution: whether the kernel is turned around along each axis", False),
     **COMMON,
 }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from conv3d_cli import __version__
 from conv3d_cli.engine import Candidate, Plan, isa
+from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import peak_bytes
 
@@ -152,7 +153,7 @@ def _filter(layer: Layer) -> Document | None:
 def _convolution(step: Step, plan: Plan | None) -> Document:
     if plan is None:
         channels, ones = step.source.channels, [1, 1, 1]
-        shape = {"channels": channels, "filters": step.target.channels, "groups": 1, "multiply_adds": 0}
+        shape = {"channels": channels, "filters": step.target.channels, "groups": 1, "multiply_adds": 0, "flip": False}
         windows = {"kernel_size": ones, "strides": ones, "dilation_rate": ones, "padding": None}
         method = {"method": None, "method_detail": "", "why": "", "predicted_seconds": 0.0, "scratch_bytes": 0}
         return {**shape, **windows, **method, "candidates": []}
@@ -161,6 +162,7 @@ def _convolution(step: Step, plan: Plan | None) -> Document:
         "channels": problem.channels,
         "filters": problem.filters,
         "groups": problem.groups,
+        "flip": isinstance(step.layer, Conv3D) and step.layer.flip,
         "multiply_adds": problem.multiply_adds,
         "kernel_size": list(problem.kernel),
         "strides": list(problem.strides),

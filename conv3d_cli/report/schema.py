@@ -102,6 +102,7 @@ LAYER = record(
         "filters": COUNT,
         "channels": COUNT,
         "groups": COUNT,
+        "flip": {"type": "boolean", "description": "whether the kernel is turned around: a true convolution"},
         "kernel_size": TRIPLE,
         "strides": TRIPLE,
         "dilation_rate": TRIPLE,

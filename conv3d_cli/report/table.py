@@ -172,6 +172,7 @@ def _volume(role: str, volume: Document) -> str:
 def _remarks(layer: Document) -> list[str]:
     """Return why a layer's method was chosen, its losses, and what its weights should satisfy."""
     remarks = [_filter(layer["filter"])] if layer["filter"] else []
+    remarks += ["the kernel is turned around: a true convolution"] if layer["flip"] else []
     remarks += [f"{layer['method']}, {layer['why']}"] if layer["method"] else []
     if layer["losses"]:
         remarks.append("loss " + ", ".join(f"{name} {words.number(loss)}" for name, loss in layer["losses"].items()))
