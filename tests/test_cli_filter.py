@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from conv3d_cli.engine import isa
 from conv3d_cli.filters import Filter, Grid
 from conv3d_cli.layers import Magnitude, make_layer
 from conv3d_cli.report import report_schema
@@ -169,6 +170,28 @@ def test_a_custom_kernel_lies_beside_its_spec(conv3d, scan, spec, tmp_path):
     close(applied(conv3d, path, "--spec", spec(text))[0], ndimage.correlate(x, psf, mode="constant"))
 
 
+def test_the_kernels_own_file_is_no_output(conv3d, scan, spec, tmp_path):
+    path, _ = scan(9, 10, 11)
+    np.save(tmp_path / "psf.npy", np.ones((3, 3, 3)))
+    custom = "{class_name: custom, config: {file: psf.npy}}"
+    text = f"{{filters: 1, kernel_size: 5, padding: same, kernel_initializer: {custom}}}"
+    for words in (["--filter", f"custom:file={tmp_path / 'psf.npy'}"], ["--spec", spec(text)]):
+        for outputs in ([tmp_path / "psf.npy"], [tmp_path / "o.npy", "--report", tmp_path / "psf.npy"]):
+            told = conv3d("apply", path, *outputs, *words, "--overwrite")
+            assert (told.code, told.out) == (4, "")
+            assert "psf.npy" in told.err
+    assert np.load(tmp_path / "psf.npy").shape == (3, 3, 3)
+
+
+def test_the_plan_sees_the_values_of_a_filter(conv3d, scan):
+    path, _ = scan(40, 41, 42)
+    for text, method in (("gaussian:fwhm=6mm", "separable"), ("ball:radius=6mm", None)):
+        plan = conv3d("plan", path, "--filter", text, "--json").document
+        report = applied(conv3d, path, "--filter", text)[1]
+        assert [layer["method"] for layer in plan["layers"]] == [layer["method"] for layer in report["layers"]]
+        assert method is None or isa.native() is None or plan["layers"][0]["method"] == method
+
+
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
@@ -198,7 +221,7 @@ def test_a_spec_with_a_wrong_filter_is_told_with_its_place(conv3d, scan, spec):
         (layer % (1, 9, "fwhm: 6mmm"), ":3:59: kernel_initializer: gaussian: fwhm: not a length: got '6mmm'"),
         (layer % (1, 9, "fwmh: 6mm"), ":3:53: kernel_initializer: gaussian has no argument of this name: got 'fwmh'"),
         (layer % (1, 3, "fwhm: 6mm"), "does not fit the layer's kernel_size: got 3x3x3, expected at least 23x15x9"),
-        (layer % (1, 30, "fwhm: 6"), "has no unit: got 6, expected 6mm or 6vox"),
+        (layer % (1, 30, "fwhm: 6") + "padding: same\n", "has no unit: got 6, expected 6mm or 6vox"),
         (
             "filters: 2\nkernel_size: 3\nkernel_initializer: {class_name: gradient, config: {per: mm}}",
             "expected a multiple of 3",

@@ -24,7 +24,7 @@ ROWS = (
 )
 HEIGHT = {name: -height for height, row in enumerate(ROWS) for name in row}
 
-CLICK, PATHS = {"cli"}, {"cli", "volumes", "weights", "spec", "outfile", "limits", "layers", "models"}
+CLICK, PATHS = {"cli"}, {"cli", "volumes", "weights", "spec", "outfile", "limits", "layers", "models", "pipeline"}
 
 MODULES = sorted(ROOT.rglob("*.py"))
 

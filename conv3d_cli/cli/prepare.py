@@ -15,7 +15,7 @@ from conv3d_cli.errors import UsageError, quoted
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import Limits
-from conv3d_cli.pipeline import Options, RunPlan, filter_network, kernels_in, plan_run
+from conv3d_cli.pipeline import Options, RunPlan, filter_network, plan_run
 from conv3d_cli.report import Context, render
 from conv3d_cli.spec import Spec, load_spec
 
@@ -60,7 +60,7 @@ def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: b
         words["method"],
         words["accuracy"],
         words["compute_dtype"],
-        kernels_in(str(PurePath(words["spec_path"] or "").parent)),
+        str(PurePath(words["spec_path"] or "").parent),
     )
     plan = plan_run(header, spec.network, options)
     facts, warnings = _weights(spec, words, plan, weigh)

@@ -45,7 +45,7 @@ def filter_network(
     dtype: str = "float32",
     load: Callable[[str], Loaded] | None = None,
 ) -> Network:
-    """Return the network of a chain of filters for the volume that ``header`` describes, unbuilt.
+    """Return the network of a chain of filters for the volume that ``header`` describes, with its weights.
 
     Each filter acts on every channel on its own, with zeros around the volume, and gives a channel for each of its
     parts; a magnitude makes one of them again. UsageError where a filter does not fit the volume.
@@ -67,19 +67,20 @@ def filter_network(
         except LayerError as error:
             raise UsageError(f"--filter: {error}") from None
         parts = len(kernel.parts)
-        layers.append(
-            Conv3D(
-                channels * parts,
-                kernel.size,
-                padding="same",
-                data_format="channels_last",
-                groups=channels,
-                use_bias=False,
-                kernel_initializer=Filtered.made(filter, grid),
-                name=_free(filter.name, layers),
-                dtype=dtype,
-            )
+        layer = Conv3D(
+            channels * parts,
+            kernel.size,
+            padding="same",
+            data_format="channels_last",
+            groups=channels,
+            use_bias=False,
+            kernel_initializer=Filtered.made(filter),
+            name=_free(filter.name, layers),
+            dtype=dtype,
         )
+        layer.grid = grid
+        layer.build(channels)
+        layers.append(layer)
         if filter.magnitude:
             layers.append(Magnitude(parts, name=_free(f"{filter.name}_magnitude", layers), data_format="channels_last"))
         else:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from conv3d_cli import engine
 from conv3d_cli.errors import OverLimit, ShapeError
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.limits import Limits, size_words
-from conv3d_cli.pipeline.filtering import kernels_in
 from conv3d_cli.pipeline.step import Step
 from conv3d_cli.shapes import Pads, ReceptiveField, Triple, centre_shift, voxels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from conv3d_cli.engine.problem import Problem, Real
-    from conv3d_cli.filters import Loaded
     from conv3d_cli.layers import Layer
     from conv3d_cli.pipeline.arrange import Arrangement
     from conv3d_cli.volumes import Geometry
@@ -32,8 +30,8 @@ class Options:
     method: str = "auto"
     accuracy: str = "default"
     compute_dtype: Real | None = None
-    kernels: Callable[[str], Loaded] = field(default_factory=kernels_in)
-    """Reads the files of kernels that the spec's filters name."""
+    folder: str = ""
+    """The folder of the spec, to which the kernels of its custom filters are relative."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,10 @@ class Planner:
     def _engine_plan(self, layer: Conv3D, problem: Problem) -> engine.Plan:
         limits = self.options.limits
         room = replace(limits, memory=limits.memory - self.weights)
+        # Of a layer that has its weights, a filter's, the plan can see the values.
+        kernel = layer.taps(problem.dtype) if layer.built else None
         try:
-            return engine.choose(problem, room, self.options.method, self.options.accuracy)
+            return engine.choose(problem, room, self.options.method, self.options.accuracy, kernel=kernel)
         except OverLimit as error:
             check_memory(error.needed + self.weights, limits, f"layer {layer.name!r}: ")
             raise
