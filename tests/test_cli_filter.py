@@ -170,6 +170,18 @@ def test_a_custom_kernel_lies_beside_its_spec(conv3d, scan, spec, tmp_path):
     close(applied(conv3d, path, "--spec", spec(text))[0], ndimage.correlate(x, psf, mode="constant"))
 
 
+def test_a_kernel_of_hdf5_has_its_own_order_of_axes_and_spacing(conv3d, scan, tmp_path):
+    path, x = scan(9, 10, 11)
+    psf = np.random.default_rng(3).random((3, 5, 3))
+    with h5py.File(tmp_path / "psf.h5", "w") as file:
+        file["v"] = psf.transpose(2, 1, 0)
+        file["v"].attrs["element_size_um"] = [2500.0, 1500.0, 1000.0]
+    close(
+        applied(conv3d, path, "--filter", f"custom:file={tmp_path / 'psf.h5'}")[0],
+        ndimage.correlate(x, psf, mode="constant"),
+    )
+
+
 def test_the_kernels_own_file_is_no_output(conv3d, scan, spec, tmp_path):
     path, _ = scan(9, 10, 11)
     np.save(tmp_path / "psf.npy", np.ones((3, 3, 3)))
