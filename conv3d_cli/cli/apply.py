@@ -38,14 +38,15 @@ OUTPUT_DTYPES = (
 @click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")
 @options.TALKING
 def apply(**words: Any) -> None:
-    """Apply the layers of SPEC to the volume IN and write OUT.
+    """Apply the layers of SPEC, or filters, to the volume IN and write OUT.
 
     IN and OUT are .nii, .nii.gz, .hdr/.img, .npy or HDF5 files (`scan.h5:/path/to/dataset`); `-` is a stream. The
-    kernel is not flipped: this is correlation, as in every neural network.
+    kernel is not flipped: this is correlation, as in every neural network; --flip makes it a true convolution.
 
     \b
     Example:
       conv3d apply brain.nii.gz edges.nii.gz --spec edges.yaml --report edges.json
+      conv3d apply brain.nii.gz slopes.nii.gz --filter gaussian:fwhm=6mm --filter gradient:per=mm
     """
     from conv3d_cli.cli.prepare import prepare, show
     from conv3d_cli.cli.talk import talking

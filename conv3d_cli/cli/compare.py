@@ -33,6 +33,7 @@ def _checks(context: click.Context, option: click.Parameter, text: str) -> tuple
 @click.option(
     "--atol",
     type=float,
+    metavar="X",
     default=0.0,
     show_default=True,
     callback=_tolerance,
@@ -41,6 +42,7 @@ def _checks(context: click.Context, option: click.Parameter, text: str) -> tuple
 @click.option(
     "--rtol",
     type=float,
+    metavar="X",
     default=0.0,
     show_default=True,
     callback=_tolerance,
@@ -49,6 +51,7 @@ def _checks(context: click.Context, option: click.Parameter, text: str) -> tuple
 @click.option(
     "--gtol",
     type=float,
+    metavar="X",
     default=1e-3,
     show_default=True,
     callback=_tolerance,

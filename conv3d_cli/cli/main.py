@@ -48,11 +48,12 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="conv3d")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    """Volumetric convolution: Keras Conv3D layers on NIfTI, HDF5 and .npy volumes.
+    """Volumetric convolution: Keras Conv3D layers and filters on NIfTI, HDF5 and .npy volumes.
 
     \b
     Example:
       conv3d apply brain.nii.gz edges.nii.gz --spec edges.yaml
+      conv3d apply brain.nii.gz smooth.nii.gz --filter gaussian:fwhm=6mm
       conv3d plan brain.nii.gz --spec edges.yaml
 
     \b
