@@ -38,7 +38,7 @@ def filters(context: click.Context, as_json: bool) -> None:
     from conv3d_cli.filters.table import ALIASES, ROWS
     from conv3d_cli.report.table import render_rows
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, row in ROWS.items():
         also = [alias for alias, of in ALIASES.items() if of == name]
         parameters = {key: parameter.default for key, parameter in row.parameters.items()}

@@ -118,7 +118,7 @@ def _weights(spec: Spec, words: Words, plan: RunPlan, weigh: bool) -> tuple[Word
         if weigh:
             spec.network.build(shape, seed=words["seed"])
         drawn = any(not isinstance(layer.initializers.get("kernel"), (Filtered, NoneType)) for layer in spec.network)
-        facts = {"path": None, "sha256": None, "seed": words["seed"] if drawn else None, "notes": []}
+        facts: Words = {"path": None, "sha256": None, "seed": words["seed"] if drawn else None, "notes": []}
         if not drawn:
             return facts, []
         return facts, [

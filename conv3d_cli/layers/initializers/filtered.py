@@ -90,9 +90,9 @@ class Filtered(Initializer):
             wanted = f"{channels * parts}" if channels > 1 else f"a multiple of {parts}"
             raise ShapeError(f"{self.filter.text}: does not fit the layer's filters: got {filters}, expected {wanted}")
         kernel = np.zeros(shape, dtype)
-        inside = tuple(slice(s, s + n) for s, n in zip(start, made.size, strict=True))
+        d, h, w = (slice(s, s + n) for s, n in zip(start, made.size, strict=True))
         for f in range(filters):
-            kernel[(*inside, f // parts if channels > 1 else 0, f)] = made.values[f % parts]
+            kernel[d, h, w, f // parts if channels > 1 else 0, f] = made.values[f % parts]
         return kernel
 
 
