@@ -95,6 +95,7 @@ class Conv3D(ConvGeometry):
     def taps(self, dtype: str) -> Array:
         """Return the kernel in a type as it is correlated with the input: turned around with ``flip``.
 
+        >>> import numpy as np
         >>> layer = Conv3D(1, (1, 1, 3), flip=True, use_bias=False)
         >>> layer.build(1)
         >>> layer.set_weights([np.reshape([1.0, 2.0, 3.0], (1, 1, 3, 1, 1))])
