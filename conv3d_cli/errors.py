@@ -15,6 +15,7 @@
     ├── OutputError           4  the output cannot be written
     └── OverLimit             5  more memory would be needed than is allowed
 
+6 is left to what is done in part, and 7 (DIFFERS) is no error: two volumes were compared, and they differ.
 A message is one line: the subject, what is wrong with it, the value got, and what is allowed.
 """
 
@@ -24,6 +25,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "DIFFERS",
     "Conv3dError",
     "InputError",
     "LayerError",
@@ -39,6 +41,10 @@ __all__ = [
     "nearest",
     "quoted",
 ]
+
+
+DIFFERS = 7
+"""Exit code of a comparison that found a difference."""
 
 
 class Conv3dError(Exception):

@@ -283,7 +283,7 @@ def test_non_finite_voxels_stay_local_and_are_told_of(conv3d, spec, volume, tmp_
 REFUSED = [
     (["--spec", "SPEC"], 2, "output: got 0 names, expected one"),
     (["OUT", "-o", "OUT", "--spec", "SPEC"], 2, "output: got 2 names, expected one"),
-    (["OUT"], 2, "Missing option '--spec'"),
+    (["OUT"], 2, "--spec: needs either a spec or --filter: got neither"),
     (["OUT", "--spec", "SPEC", "--axes", "xy"], 2, "axes: 'z' stands 0 times"),
     (["OUT", "--spec", "SPEC", "--method", "wingrad"], 2, "'wingrad' is not one of"),
     (["OUT", "--spec", "SPEC", "--threads", "0"], 2, "0 is not in the range x>=1"),

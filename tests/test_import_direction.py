@@ -17,14 +17,16 @@ ROWS = (
     {"spec", "weights", "volumes"},
     {"models"},
     {"layers"},
+    {"filters"},
     {"engine"},
     {"userfiles"},
     {"outfile"},
-    {"shapes", "errors", "limits", "heaps"},
+    {"shapes", "errors", "limits", "heaps", "kinds", "named", "lengths"},
 )
 HEIGHT = {name: -height for height, row in enumerate(ROWS) for name in row}
 
-CLICK, PATHS = {"cli"}, {"cli", "volumes", "weights", "spec", "outfile", "limits", "layers", "models", "userfiles"}
+CLICK = {"cli"}
+PATHS = CLICK | {"pipeline", "volumes", "weights", "spec", "models", "layers", "userfiles", "outfile", "limits"}
 
 MODULES = sorted(ROOT.rglob("*.py"))
 

@@ -53,6 +53,7 @@ REFUSED = [
     ("padding", [1, 1, (1, 1, 1)], f"padding: has a pair of 3 values: got [1, 1, (1, 1, 1)], {PADDING}"),
     ("padding", [1, 1, 0.5], f"padding: not a whole number: got [1, 1, 0.5], {PADDING}"),
     ("dialect", "Torch", "dialect: unknown: got 'Torch', expected 'keras' or 'torch'"),
+    ("flip", 1, "flip: not a truth value: got 1, expected true or false"),
     (
         "data_format",
         "NCDHW",

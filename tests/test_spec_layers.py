@@ -30,6 +30,7 @@ CONFIGS = {
     "PReLU": {"shared_axes": [1, 2, 3], "alpha_initializer": {"class_name": "Constant", "config": {"value": 0.5}}},
     "Softmax": {"axis": [1, 2]},
     "LeakyReLU": {"alpha": 0.25},
+    "Magnitude": {"parts": 2},
     **{name: {} for name in ("ReLU", "ELU", "ThresholdedReLU")},
 }
 

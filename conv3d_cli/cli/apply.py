@@ -38,14 +38,15 @@ OUTPUT_DTYPES = (
 @click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")
 @options.TALKING
 def apply(**words: Any) -> None:
-    """Apply the layers of SPEC to the volume IN and write OUT.
+    """Apply the layers of SPEC, or filters, to the volume IN and write OUT.
 
     IN and OUT are .nii, .nii.gz, .hdr/.img, .npy or HDF5 files (`scan.h5:/path/to/dataset`); `-` is a stream. The
-    kernel is not flipped: this is correlation, as in every neural network.
+    kernel is not flipped: this is correlation, as in every neural network; --flip makes it a true convolution.
 
     \b
     Example:
       conv3d apply brain.nii.gz edges.nii.gz --spec edges.yaml --report edges.json
+      conv3d apply brain.nii.gz slopes.nii.gz --filter gaussian:fwhm=6mm --filter gradient:per=mm
     """
     from conv3d_cli.cli.prepare import prepare, show
     from conv3d_cli.cli.talk import talking
@@ -57,7 +58,7 @@ def apply(**words: Any) -> None:
         _refuse_outputs(words)
         with open_volume(words["source"]) as volume:
             plan, context = prepare(volume, words, {"path": target, "dtype": words["dtype"]}, weigh=True)
-            _refuse_losing_weights(words, context)
+            _refuse_losing_weights(words, plan, context)
             document = plan_document(plan, context) if words["dry_run"] else _run(plan, context, volume, words)
     show(document, words, stream_output=target == "-")
 
@@ -88,15 +89,16 @@ def _refuse_outputs(words: dict[str, Any]) -> None:
         check_target(words["report_path"], words["overwrite"])
 
 
-def _refuse_losing_weights(words: dict[str, Any], context: Context) -> None:
-    """Keep the outputs apart from the weights that the spec names, which are known only now."""
+def _refuse_losing_weights(words: dict[str, Any], plan: RunPlan, context: Context) -> None:
+    """Keep the outputs apart from the weights and kernels that the spec names, which are known only now."""
     from conv3d_cli.outfile import check_apart
+    from conv3d_cli.pipeline import kernel_files
     from conv3d_cli.volumes import files_of
 
-    if context.weights["path"] is not None:
-        outputs = [name for name in (words["target"], words["report_path"]) if name is not None]
-        for path in files_of(*outputs):
-            check_apart(path, [context.weights["path"]])
+    outputs = [name for name in (words["target"], words["report_path"]) if name is not None]
+    read = [context.weights["path"]] if context.weights["path"] is not None else []
+    for path in files_of(*outputs):
+        check_apart(path, [*read, *files_of(*kernel_files(plan))])
 
 
 def _run(plan: RunPlan, context: Context, volume: Source, words: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import PurePath
 from typing import Any
 
@@ -11,7 +12,12 @@ from conv3d_cli.cli import options
 from conv3d_cli.errors import UsageError, quoted
 
 SPECS, WEIGHTS = (".yaml", ".yml", ".json", ".keras"), (".npz", ".safetensors")
-SCHEMAS = ("spec", "report", "bench")
+SCHEMAS = {
+    "spec": "conv3d_cli.spec:json_schema",
+    "report": "conv3d_cli.report:report_schema",
+    "bench": "conv3d_cli.bench:bench_schema",
+    "compare": "conv3d_cli.report:comparison_schema",
+}
 
 
 @click.command()
@@ -21,7 +27,7 @@ SCHEMAS = ("spec", "report", "bench")
     type=click.Choice(SCHEMAS),
     is_flag=False,
     flag_value="spec",
-    help="Print the JSON Schema of a spec, of the report, or of a benchmark.  [spec if no name is given]",
+    help="Print the JSON Schema of a spec, or of what another command tells as JSON.  [spec if no name is given]",
 )
 @options.JSON
 def info(path: str | None, schema: str | None, as_json: bool) -> None:
@@ -56,17 +62,9 @@ def info(path: str | None, schema: str | None, as_json: bool) -> None:
 
 
 def _schema(name: str) -> dict[str, Any]:
-    if name == "spec":
-        from conv3d_cli.spec import json_schema
-
-        return json_schema()
-    if name == "bench":
-        from conv3d_cli.bench import bench_schema
-
-        return bench_schema()
-    from conv3d_cli.report import report_schema
-
-    return report_schema()
+    module, function = SCHEMAS[name].split(":")
+    schema: dict[str, Any] = getattr(import_module(module), function)()
+    return schema
 
 
 def _facts(path: str | None) -> dict[str, Any]:

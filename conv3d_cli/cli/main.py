@@ -21,6 +21,8 @@ INTERNAL_ERROR, USAGE_ERROR, WRITE_ERROR, OVER_LIMIT = 1, 2, 4, 5
 COMMANDS = {
     "apply": "conv3d_cli.cli.apply:apply",
     "bench": "conv3d_cli.cli.bench:bench",
+    "compare": "conv3d_cli.cli.compare:compare",
+    "filters": "conv3d_cli.cli.filters:filters",
     "info": "conv3d_cli.cli.info:info",
     "plan": "conv3d_cli.cli.plan:plan",
     "weights": "conv3d_cli.cli.weights:weights",
@@ -47,11 +49,12 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="conv3d")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    """Volumetric convolution: Keras Conv3D layers on NIfTI, HDF5 and .npy volumes.
+    """Volumetric convolution: Keras Conv3D layers and filters on NIfTI, HDF5 and .npy volumes.
 
     \b
     Example:
       conv3d apply brain.nii.gz edges.nii.gz --spec edges.yaml
+      conv3d apply brain.nii.gz smooth.nii.gz --filter gaussian:fwhm=6mm
       conv3d plan brain.nii.gz --spec edges.yaml
 
     \b
@@ -64,7 +67,8 @@ def cli(debug: bool) -> None:
 
     \b
     Exit codes: 0 done, 1 internal error, 2 usage, 3 a spec, weights or volume cannot be used,
-    4 the output cannot be written, 5 over the memory limit, 129/130/143 stopped by a signal.
+    4 the output cannot be written, 5 over the memory limit, 7 compared volumes differ,
+    129/130/143 stopped by a signal.
     """
 
 

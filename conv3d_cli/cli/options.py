@@ -19,13 +19,25 @@ COMPUTE_DTYPES = ("float32", "float64")
 WEIGHTS_ALONE = (".npz", ".safetensors", ".weights.h5")
 
 
-def _not_weights(context: click.Context, option: click.Parameter, path: str) -> str:
-    if path.lower().endswith(WEIGHTS_ALONE):
+def _not_weights(context: click.Context, option: click.Parameter, path: str | None) -> str | None:
+    if path is not None and path.lower().endswith(WEIGHTS_ALONE):
         raise UsageError(
             f"--spec: a file of weights: got {quoted(path)}, expected a YAML spec or a Keras model; weights belong to "
             "--weights"
         )
     return path
+
+
+def _filters(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> Any:
+    if not texts:
+        return []
+    from conv3d_cli.errors import InputError
+    from conv3d_cli.filters import Filter
+
+    try:
+        return [Filter.parse(text, "--filter") for text in texts]
+    except InputError as error:
+        raise UsageError(str(error)) from None
 
 
 def _size(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
@@ -36,13 +48,28 @@ def _size(context: click.Context, option: click.Parameter, text: str | None) -> 
     return text
 
 
-SPEC = click.option(
-    "--spec",
-    "spec_path",
-    required=True,
-    metavar="SPEC",
-    callback=_not_weights,
-    help="The layers: a YAML spec, or a Keras model (.keras, .h5, .json).",
+def _spec(required: bool) -> Callable[[F], F]:
+    return click.option(
+        "--spec",
+        "spec_path",
+        required=required,
+        metavar="SPEC",
+        callback=_not_weights,
+        help="The layers: a YAML spec, or a Keras model (.keras, .h5, .json).",
+    )
+
+
+SPEC = _spec(required=True)
+FILTER = click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="NAME:KEY=VALUE,...",
+    callback=_filters,
+    help="A filter in place of a spec, such as gaussian:fwhm=6mm; several make a chain. `conv3d filters` lists them.",
+)
+FLIP = click.option(
+    "--flip", is_flag=True, help="Turn every kernel around along each axis: true convolution, as for a PSF or from ITK."
 )
 WEIGHTS = click.option(
     "--weights",
@@ -116,5 +143,7 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return add
 
 
-PLANNING = options(SPEC, WEIGHTS, METHOD, ACCURACY, AXES, COMPUTE_DTYPE, MAX_MEMORY, THREADS, SEED)
+PLANNING = options(
+    _spec(required=False), FILTER, FLIP, WEIGHTS, METHOD, ACCURACY, AXES, COMPUTE_DTYPE, MAX_MEMORY, THREADS, SEED
+)
 TALKING = options(JSON, QUIET, VERBOSE, LOG_FILE)

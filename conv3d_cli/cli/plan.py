@@ -24,6 +24,7 @@ def plan(**words: Any) -> None:
     \b
     Example:
       conv3d plan brain.nii.gz --spec edges.yaml
+      conv3d plan brain.nii.gz --filter gaussian:fwhm=6mm
       conv3d plan --shape 91x109x91 --spec edges.yaml --json
     """
     from conv3d_cli.cli.prepare import BareShape, prepare, show

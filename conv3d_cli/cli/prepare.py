@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass, replace
+from pathlib import PurePath
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.cli.talk import log
 from conv3d_cli.cli.words import command_line
-from conv3d_cli.errors import quoted
+from conv3d_cli.errors import UsageError, quoted
+from conv3d_cli.layers import Conv3D
+from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import Limits
-from conv3d_cli.pipeline import Options, RunPlan, plan_run
+from conv3d_cli.pipeline import Options, RunPlan, filter_network, plan_run
 from conv3d_cli.report import Context, render
-from conv3d_cli.spec import load_spec
+from conv3d_cli.spec import Spec, load_spec
 
 if TYPE_CHECKING:
-    from conv3d_cli.spec import Spec
     from conv3d_cli.volumes import Geometry, Source
 
 Words = dict[str, Any]
@@ -46,20 +49,25 @@ def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: b
 
     Raises SpecError, WeightsError, LayerError, UsageError, MethodError or OverLimit, each with its exit code.
     """
-    spec = load_spec(words["spec_path"])
+    _one_source_of_layers(words)
+    spec = _spec(header, words)
+    for layer in spec.network if words["flip"] else ():
+        if isinstance(layer, Conv3D):
+            layer.flip = True
     options = Options(
         Limits.detect(words["threads"], words["max_memory"]),
         words["axes"],
         words["method"],
         words["accuracy"],
         words["compute_dtype"],
+        str(PurePath(words["spec_path"] or "").parent),
     )
     plan = plan_run(header, spec.network, options)
     facts, warnings = _weights(spec, words, plan, weigh)
     context = Context(
         command=command_line(),
         input=_input(header, words, plan),
-        spec={"path": words["spec_path"], "sha256": spec.sha256, "keras": spec.keras},
+        spec={"path": spec.path, "sha256": spec.sha256, "keras": spec.keras} if words["spec_path"] else None,
         weights=facts,
         output=output,
         warnings=(*_missing_kernels(), *plan.warnings, *spec.notes, *warnings),
@@ -71,6 +79,24 @@ def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: b
             state = way.refused or f"predicted {way.seconds:.3g} s, {way.scratch_bytes} bytes beside input and output"
             log.debug("layer %r: %s (%s): %s", step.layer.name, way.method, way.detail, state)
     return plan, context
+
+
+def _one_source_of_layers(words: Words) -> None:
+    if (words["spec_path"] is None) == (not words["filters"]):
+        got = "both" if words["filters"] else "neither"
+        raise UsageError(f"--spec: needs either a spec or --filter: got {got}, expected one of them")
+    if words["filters"] and words["weights_path"] is not None:
+        raise UsageError(
+            f"--weights: got {quoted(words['weights_path'])} beside --filter, expected none: a filter has its weights"
+        )
+
+
+def _spec(header: Source | BareShape, words: Words) -> Spec:
+    """Return the layers: those of the spec, or those that the filters make for the volume."""
+    if words["spec_path"] is not None:
+        return load_spec(words["spec_path"])
+    filters, dtype = words["filters"], words["compute_dtype"] or "float32"
+    return Spec(filter_network(filters, header, words["axes"], dtype), None, 2, "", "")
 
 
 def _input(header: Source | BareShape, words: Words, plan: RunPlan) -> Words:
@@ -91,7 +117,10 @@ def _weights(spec: Spec, words: Words, plan: RunPlan, weigh: bool) -> tuple[Word
     if path is None:
         if weigh:
             spec.network.build(shape, seed=words["seed"])
-        facts = {"path": None, "sha256": None, "seed": words["seed"], "notes": []}
+        drawn = any(not isinstance(layer.initializers.get("kernel"), (Filtered, NoneType)) for layer in spec.network)
+        facts: Words = {"path": None, "sha256": None, "seed": words["seed"] if drawn else None, "notes": []}
+        if not drawn:
+            return facts, []
         return facts, [
             f"{quoted(spec.path)}: no weights are given: they come from the layers' initializers, "
             f"with seed {words['seed']} where a layer sets none"

@@ -93,11 +93,12 @@ def _log_file(words: dict[str, Any]) -> _LogFile | None:
     from conv3d_cli.volumes import files_of
 
     weights = None
-    others = [words.get(key) for key in ("source", "target", "report_path", "spec_path", "weights_path")]
+    others = [words.get(key) for key in ("source", "other", "target", "report_path", "spec_path", "weights_path")]
     check_apart(name, files_of(*(other for other in others if other is not None)))
-    with suppress(Conv3dError):  # a spec that cannot be read is told of later, in the log too
-        # Opening the log is too early to know the plan, yet a line of it would already damage the weights.
-        weights = load_spec(words["spec_path"]).weights
+    if words.get("spec_path") is not None:
+        with suppress(Conv3dError):  # a spec that cannot be read is told of later, in the log too
+            # Opening the log is too early to know the plan, yet a line of it would already damage the weights.
+            weights = load_spec(words["spec_path"]).weights
     if weights is not None:
         check_apart(name, [weights])
     try:

@@ -3,17 +3,18 @@
 ``layer`` is what all layers have in common, ``catalogue`` every class of them, ``signature`` how arguments are
 checked, ``arguments`` those of Conv3D. ``activations``, ``initializers``, ``regularizers`` and ``constraints``
 hold one table of named functions each; a new row in a table is a new function that every spec can name.
-``geometry`` has the shape rules, ``gradients`` the way back, ``kinds`` what values an argument may have, ``named``
-and ``given`` how a name is looked up, ``operation`` the convolution without a layer.
+``geometry`` has the shape rules, ``gradients`` the way back, ``given`` how a name is looked up, ``operation`` the
+convolution without a layer.
 """
 
 from conv3d_cli.layers.catalogue import LAYERS, make_layer
 from conv3d_cli.layers.conv3d import Conv3D
 from conv3d_cli.layers.layer import Layer
+from conv3d_cli.layers.magnitude import Magnitude
 from conv3d_cli.layers.network import Network
 from conv3d_cli.layers.operation import convolve
 
 Convolution3D = Conv3D
 """Keras's other name of the layer."""
 
-__all__ = ["LAYERS", "Conv3D", "Convolution3D", "Layer", "Network", "convolve", "make_layer"]
+__all__ = ["LAYERS", "Conv3D", "Convolution3D", "Layer", "Magnitude", "Network", "convolve", "make_layer"]

@@ -13,10 +13,10 @@ from conv3d_cli.layers.arguments import ARGUMENTS
 from conv3d_cli.layers.constraints import Constraint
 from conv3d_cli.layers.initializers import Initializer
 from conv3d_cli.layers.layer import Array, Layer, Shape
-from conv3d_cli.layers.named import Parameter
 from conv3d_cli.layers.regularizers import Regularizer
 from conv3d_cli.layers.signature import COMMON, COMMON_RULES, REQUIRED, Argument, Refusal, Signature
 from conv3d_cli.layers.weighted import about
+from conv3d_cli.named import Parameter
 
 
 class ActivationLayer(Layer):

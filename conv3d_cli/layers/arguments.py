@@ -1,25 +1,27 @@
 """The arguments of Conv3D: one table with the default, the check, the JSON schema and the meaning of each.
 
 The names, defaults and rules are those of ``tf.keras.layers.Conv3D`` 2.4. ``dialect: torch`` adds PyTorch's
-paddings, and its strides together with dilation.
+paddings, and its strides together with dilation; ``flip`` makes the correlation a true convolution.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from conv3d_cli.filters import FILTERS
+from conv3d_cli.kinds import COUNT, FLAG, PADS, TRIPLE, Kind, RefusedError, one_of
 from conv3d_cli.layers import activations, constraints, initializers, regularizers
 from conv3d_cli.layers.activations import Activation
 from conv3d_cli.layers.constraints import Constraint
-from conv3d_cli.layers.initializers import Initializer
-from conv3d_cli.layers.kinds import COUNT, FLAG, PADS, TRIPLE, Kind, RefusedError, one_of
-from conv3d_cli.layers.named import Table
+from conv3d_cli.layers.initializers import Filtered, Initializer
 from conv3d_cli.layers.regularizers import Regularizer
 from conv3d_cli.layers.signature import COMMON, COMMON_RULES, DATA_FORMAT, Argument, Signature, of_kind
+from conv3d_cli.named import Table
 from conv3d_cli.shapes import Pads, Triple
 
 _WORDS = one_of("valid", "same")
@@ -49,6 +51,17 @@ def _initializer(name: str, default: str, meaning: str) -> Argument:
     return _named(name, Initializer, initializers.TABLES, default, meaning)
 
 
+def _kernel_initializer(meaning: str) -> Argument:
+    """Return the argument that takes an initializer of Keras or a filter, whose names are its own."""
+    name = "kernel_initializer"
+    keras_own = _initializer(name, "glorot_uniform", meaning)
+
+    def normalise(value: Any, keras: int) -> Initializer:
+        return Filtered.named(value, name, keras) or keras_own.normalise(value, keras)
+
+    return replace(keras_own, normalise=normalise, schema={"anyOf": [keras_own.schema, FILTERS.schema()]})
+
+
 def _regularizer(name: str, meaning: str) -> Argument:
     return _named(name, Regularizer, regularizers.TABLES, None, meaning)
 
@@ -72,7 +85,7 @@ ARGUMENTS: Mapping[str, Argument] = {
     "groups": of_kind("groups", COUNT, "parts into which channels and filters are divided", 1),
     "activation": _named("activation", Activation, activations.TABLES, None, "function of the output; None: none"),
     "use_bias": of_kind("use_bias", FLAG, "whether a number for each filter is added", True),
-    "kernel_initializer": _initializer("kernel_initializer", "glorot_uniform", "values of a kernel that is not loaded"),
+    "kernel_initializer": _kernel_initializer("values of a kernel that is not loaded, or a filter's"),
     "bias_initializer": _initializer("bias_initializer", "zeros", "values of a bias that is not loaded"),
     "kernel_regularizer": _regularizer("kernel_regularizer", "loss of the kernel; None: none"),
     "bias_regularizer": _regularizer("bias_regularizer", "loss of the bias; None: none"),
@@ -85,6 +98,7 @@ ARGUMENTS: Mapping[str, Argument] = {
         "whose padding and strides: keras, or torch with zeros on each side and strides with dilation",
         "keras",
     ),
+    "flip": of_kind("flip", FLAG, "true convolution: whether the kernel is turned around along each axis", False),
     **COMMON,
 }
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from conv3d_cli.errors import ShapeError
-from conv3d_cli.layers.kinds import PADS
+from conv3d_cli.kinds import PADS
 from conv3d_cli.layers.layer import Array, Layer, Shape
 from conv3d_cli.layers.signature import COMMON, COMMON_RULES, DATA_FORMAT, Signature, of_kind
 from conv3d_cli.shapes import Pads

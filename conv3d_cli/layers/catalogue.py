@@ -1,4 +1,4 @@
-"""Every class of layers that a network may have, by its Keras name."""
+"""Every class of layers that a network may have, by its Keras name; Magnitude is this package's own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from conv3d_cli.errors import LayerError, nearest
+from conv3d_cli.kinds import shown
 from conv3d_cli.layers.activation_layers import FUNCTION_LAYERS, ActivationOf
 from conv3d_cli.layers.borders import Cropping3D, ZeroPadding3D
 from conv3d_cli.layers.conv3d import Conv3D
-from conv3d_cli.layers.kinds import shown
 from conv3d_cli.layers.layer import Layer, dialect_of
+from conv3d_cli.layers.magnitude import Magnitude
 from conv3d_cli.layers.passing import (
     AlphaDropout,
     Dropout,
@@ -33,6 +34,7 @@ LAYERS: Mapping[str, type[Layer]] = {
     "AlphaDropout": AlphaDropout,
     "ZeroPadding3D": ZeroPadding3D,
     "Cropping3D": Cropping3D,
+    "Magnitude": Magnitude,
 }
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError, ShapeError
+from conv3d_cli.kinds import AXIS, NUMBER, Kind, RefusedError
 from conv3d_cli.layers.given import Function, exact, looked_up, written
-from conv3d_cli.layers.kinds import AXIS, NUMBER, Kind, RefusedError
-from conv3d_cli.layers.named import Parameter, Row, Table
+from conv3d_cli.named import Parameter, Row, Table
 
 Array: TypeAlias = NDArray[Any]
 Axis: TypeAlias = int | list[int] | tuple[int, ...] | None

@@ -12,9 +12,9 @@ from conv3d_cli.layers.activations import Activation
 from conv3d_cli.layers.arguments import CONV3D
 from conv3d_cli.layers.constraints import Constraint
 from conv3d_cli.layers.geometry import ConvGeometry
-from conv3d_cli.layers.gradients import Gradients, gradients
+from conv3d_cli.layers.gradients import Gradients, gradients, turned
 from conv3d_cli.layers.initializers import Initializer
-from conv3d_cli.layers.layer import Array, dialect_of, mapping_of
+from conv3d_cli.layers.layer import COMPUTED_IN, Array, dialect_of, mapping_of
 from conv3d_cli.layers.regularizers import Regularizer
 from conv3d_cli.layers.signature import Signature
 from conv3d_cli.layers.weighted import about
@@ -26,9 +26,11 @@ class Conv3D(ConvGeometry):
     Inputs are ``batch_shape + (d1, d2, d3, C)``, or ``batch_shape + (C, d1, d2, d3)`` for channels_first,
     with at least one batch axis. Sizes are in voxels. The arguments are those of ``tf.keras.layers.Conv3D``,
     its ``name``, ``dtype``, ``trainable``, ``input_shape`` and ``batch_input_shape`` among them; ``keras=3``
-    takes the names and formulas of Keras 3, ``dialect="torch"`` PyTorch's paddings and rules. float16 layers
-    compute in float32. Raises LayerError (a ValueError) for a value that is refused and UnknownArgument (a
-    TypeError) for an argument that there is not.
+    takes the names and formulas of Keras 3, ``dialect="torch"`` PyTorch's paddings and rules. With ``flip`` the
+    kernel is turned around along its three spatial axes, which makes the layer a true convolution, that of
+    ``scipy.ndimage.convolve``; the weights themselves stay as they are given. float16 layers compute in float32.
+    Raises LayerError (a ValueError) for a value that is refused and UnknownArgument (a TypeError) for an argument
+    that there is not.
 
     >>> import numpy as np
     >>> layer = Conv3D(2, 3, activation="relu")
@@ -54,6 +56,7 @@ class Conv3D(ConvGeometry):
     kernel_constraint: Constraint | None
     bias_constraint: Constraint | None
     dialect: str
+    flip: bool
 
     def __init__(
         self,
@@ -88,6 +91,24 @@ class Conv3D(ConvGeometry):
     def kernel(self) -> Array | None:
         """The kernel, ``(kd, kh, kw, C / groups, filters)``, or None before the layer is built."""
         return self.variables.get("kernel")
+
+    def taps(self, dtype: str) -> Array:
+        """Return the kernel in a type as it is correlated with the input: turned around with ``flip``.
+
+        >>> import numpy as np
+        >>> layer = Conv3D(1, (1, 1, 3), flip=True, use_bias=False)
+        >>> layer.build(1)
+        >>> layer.set_weights([np.reshape([1.0, 2.0, 3.0], (1, 1, 3, 1, 1))])
+        >>> layer.taps("float32").ravel().tolist()
+        [3.0, 2.0, 1.0]
+        """
+        kernel = self.variables["kernel"].astype(dtype, copy=False)
+        return turned(kernel) if self.flip else kernel
+
+    @property
+    def computing(self) -> dict[str, Array]:
+        """The weights by name as the layer computes with them."""
+        return super().computing | {"kernel": self.taps(COMPUTED_IN[self.dtype])}
 
     @property
     def bias(self) -> Array | None:
@@ -165,7 +186,7 @@ class Conv3D(ConvGeometry):
     def get_config(self) -> dict[str, Any]:
         """Return the configuration as Keras writes it; ``from_config`` makes an equal layer of it.
 
-        A layer with PyTorch's rules has its ``dialect`` beside Keras's arguments.
+        A layer with PyTorch's rules has its ``dialect`` beside Keras's arguments, a true convolution ``flip``.
 
         >>> Conv3D(8, 3).get_config()["kernel_initializer"]
         {'class_name': 'GlorotUniform', 'config': {'seed': None}}
@@ -173,6 +194,8 @@ class Conv3D(ConvGeometry):
         config = super().get_config()
         if self.dialect == "keras":
             del config["dialect"]
+        if not self.flip:
+            del config["flip"]
         return config
 
     @classmethod

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any
 
-from conv3d_cli.layers.kinds import Kind
-from conv3d_cli.layers.named import Table, wrapped
+from conv3d_cli.kinds import Kind
+from conv3d_cli.named import Table, wrapped
 
 Function = Callable[..., Any]
 
@@ -21,7 +21,7 @@ def looked_up(table: Table, argument: str, value: Any) -> tuple[str, dict[str, A
     anything else that can be called is taken as it is, under its ``__name__``. Raises LayerError or
     UnknownArgument, naming ``argument``.
 
-    >>> from conv3d_cli.layers.named import Row
+    >>> from conv3d_cli.named import Row
     >>> looked_up(Table("a rule", {"none": Row(float, "nothing")}), "rule", abs)
     ('abs', {}, <built-in function abs>)
     """
@@ -54,7 +54,7 @@ def written(name: str, config: Mapping[str, Any], function: Function | None, ker
 def exact(kind: Kind) -> Kind:
     """Return a kind of numbers that keeps a whole number whole, as Keras does: its configurations write 2, not 2.0.
 
-    >>> from conv3d_cli.layers.kinds import NUMBER
+    >>> from conv3d_cli.kinds import NUMBER
     >>> exact(NUMBER).parse(2)
     2
     """

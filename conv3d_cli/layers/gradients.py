@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from conv3d_cli.engine import Limits, Problem, convolve_array
 from conv3d_cli.engine.adjoint import input_gradient, kernel_gradient
 from conv3d_cli.errors import ShapeError
+from conv3d_cli.kinds import cast_to, real_array
 from conv3d_cli.layers.activations import pieces
 from conv3d_cli.layers.activations.derivatives import function_of, vjp
-from conv3d_cli.layers.kinds import cast_to, real_array
 
 if TYPE_CHECKING:
     from conv3d_cli.layers.conv3d import Conv3D
@@ -57,7 +57,7 @@ def gradients(layer: Conv3D, x: ArrayLike, upstream: ArrayLike) -> Gradients:
         layer.build(inputs.shape)
     problem = replace(problem, dtype="float64" if layer.dtype == "float64" else "float32")
     inputs, given = (cast_to(cast_to(array, layer.dtype), problem.dtype) for array in (inputs, given))
-    kernel = np.asarray(layer.kernel, problem.dtype)
+    kernel = layer.taps(problem.dtype)
     bias = None if layer.bias is None else np.asarray(layer.bias, problem.dtype)
     limits = Limits.detect()
     given, alpha = _through_activation(layer, problem, inputs, kernel, bias, given, limits)
@@ -71,10 +71,15 @@ def gradients(layer: Conv3D, x: ArrayLike, upstream: ArrayLike) -> Gradients:
     dtype = layer.dtype
     return Gradients(
         cast_to(result.reshape(inputs.shape), dtype),
-        cast_to(by_kernel, dtype),
+        cast_to(turned(by_kernel) if layer.flip else by_kernel, dtype),
         None if by_bias is None else cast_to(by_bias, dtype),
         None if alpha is None else cast_to(alpha, dtype),
     )
+
+
+def turned(kernel: Array) -> Array:
+    """Return a kernel ``(kd, kh, kw, channels, filters)`` turned around along its spatial axes."""
+    return np.ascontiguousarray(kernel[::-1, ::-1, ::-1])
 
 
 def _through_activation(

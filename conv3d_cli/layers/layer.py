@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from conv3d_cli.errors import LayerError, ShapeError
-from conv3d_cli.layers.kinds import COUNT, SIZES, cast_to, real_array, shown
-from conv3d_cli.layers.named import default_name, wrapped
+from conv3d_cli.kinds import COUNT, SIZES, cast_to, real_array, shown
 from conv3d_cli.layers.notes import note
 from conv3d_cli.layers.signature import COMMON, Signature
 from conv3d_cli.layers.weighted import COMPUTED_IN, Array, Shape, Sizes, Weighted
+from conv3d_cli.named import default_name, wrapped
 from conv3d_cli.shapes import NO_PADS, Pads
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from conv3d_cli.errors import LayerError, ShapeError, nearest
+from conv3d_cli.kinds import COUNT
 from conv3d_cli.layers.conv3d import Conv3D
 from conv3d_cli.layers.keras_json import FORMATS
-from conv3d_cli.layers.kinds import COUNT
 from conv3d_cli.layers.layer import Array, Layer, Shape, Sizes, shape_of
-from conv3d_cli.layers.named import default_name
 from conv3d_cli.layers.passing import InputLayer
+from conv3d_cli.named import default_name
 
 
 class Network:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from conv3d_cli.engine import Limits, Problem, convolve_array
 from conv3d_cli.engine.problem import Real
 from conv3d_cli.errors import LayerError, ShapeError
-from conv3d_cli.layers.kinds import COUNT, TRIPLE, one_of, real_array, shown
+from conv3d_cli.kinds import COUNT, TRIPLE, one_of, real_array, shown
 from conv3d_cli.shapes import NO_PADS, Pads, Triple, same_padding, voxels
 
 DATA_FORMAT = one_of("channels_last", "channels_first")

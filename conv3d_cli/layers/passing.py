@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from conv3d_cli.errors import LayerError, ShapeError
-from conv3d_cli.layers.kinds import NOT_NEGATIVE, SEED, Kind, RefusedError, real_array, shown, sizes
+from conv3d_cli.kinds import NOT_NEGATIVE, SEED, Kind, RefusedError, real_array, shown, sizes
 from conv3d_cli.layers.layer import Array, Layer, Shape
 from conv3d_cli.layers.signature import BATCH_SHAPE, COMMON, COMMON_RULES, DATA_FORMAT, Argument, Signature, of_kind
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError
+from conv3d_cli.kinds import NOT_NEGATIVE, NUMBER, Kind, RefusedError, one_of
 from conv3d_cli.layers.given import Function, looked_up, written
-from conv3d_cli.layers.kinds import NOT_NEGATIVE, NUMBER, Kind, RefusedError, one_of
-from conv3d_cli.layers.named import Parameter, Row, Table
+from conv3d_cli.named import Parameter, Row, Table
 
 Array: TypeAlias = NDArray[Any]
 

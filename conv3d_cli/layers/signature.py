@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from conv3d_cli.errors import LayerError, UnknownArgument, nearest
+from conv3d_cli.kinds import FLAG, TEXT, Kind, Schema, one_of, shown, sizes
 from conv3d_cli.layers import regularizers
 from conv3d_cli.layers.keras_json import FORMATS, default_data_format
-from conv3d_cli.layers.kinds import FLAG, TEXT, Kind, Schema, one_of, shown, sizes
-from conv3d_cli.layers.named import WRAPPER, is_own
+from conv3d_cli.named import WRAPPER, is_own
 
 REQUIRED = object()
 DTYPES = ("float16", "float32", "float64")

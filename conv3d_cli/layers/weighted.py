@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from conv3d_cli.errors import LayerError, OverLimit, ShapeError
+from conv3d_cli.filters import Grid
+from conv3d_cli.kinds import SEED, cast_to, real_array, shown
 from conv3d_cli.layers.initializers import Initializer, stream_seed
-from conv3d_cli.layers.kinds import SEED, cast_to, real_array, shown
 from conv3d_cli.limits import Limits
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ def about(subject: str) -> Iterator[None]:
 
 
 class Weighted:
-    """What holds weights in ``variables``, by name and in Keras's order, once it is built."""
+    """What holds weights in ``variables``, by name and in Keras's order, once it is built.
+
+    ``grid`` says how the voxels of its input lie, which a kernel in millimetres has to know.
+    """
 
     name: str
     dtype: str
@@ -46,6 +50,7 @@ class Weighted:
 
     def __init__(self) -> None:
         self.variables: dict[str, Array] = {}
+        self.grid = Grid()
         self._built = False
         self._activity: float | None = None
 
@@ -137,7 +142,8 @@ class Weighted:
         made = {}
         for name, shape in shapes.items():
             with about(f"layer {self.name!r}: {name}"):
-                made[name] = initializers[name].seeded(stream_seed(seed, self.name, name))(shape, self.dtype)
+                initializer = initializers[name].on(self.grid)
+                made[name] = initializer.seeded(stream_seed(seed, self.name, name))(shape, self.dtype)
         self.assign(made)
 
     def assign(self, variables: Mapping[str, Array]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from conv3d_cli.layers.named import default_name
+from conv3d_cli.named import default_name
 
 if TYPE_CHECKING:
     from conv3d_cli.models.entry import Entry

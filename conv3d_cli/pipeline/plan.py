@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from conv3d_cli.engine.problem import ITEMSIZE, Real
+from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.layers.passing import Passing
 from conv3d_cli.pipeline.arrange import Arrangement
+from conv3d_cli.pipeline.filtering import grid_of, kernels_in
 from conv3d_cli.pipeline.planner import Options, Planner, check_memory, layer_shape
 from conv3d_cli.pipeline.step import Step
 from conv3d_cli.shapes import ReceptiveField, voxels
@@ -92,6 +95,8 @@ class RunPlan:
 def plan_run(header: Header, network: Network, options: Options) -> RunPlan:
     """Return the plan of ``network`` over the volume that ``header`` describes; nothing is read, nothing is made.
 
+    Every layer learns how the voxels of its input lie.
+
     Raises ShapeError where a layer and its input do not fit, UsageError for bad axes, OverLimit where the weights and
     what reading or a layer takes beside them exceed ``options.limits.memory``.
     """
@@ -108,12 +113,20 @@ def plan_run(header: Header, network: Network, options: Options) -> RunPlan:
     start = geometry
     planner = Planner(options, dtype, first, weights)
     for layer in network:
+        layer.grid = grid_of(geometry, place.space, kernels_in(options.folder))
         step = planner.step(layer, place, field, geometry)
         steps.append(step)
         place, field, geometry = step.target, step.receptive_field, step.geometry
     peak = weights + max(reading, *(step.working_bytes(dtype) for step in steps))
     check_memory(peak, options.limits)
     return RunPlan(tuple(steps), dtype, peak, options, start, first)
+
+
+def kernel_files(plan: RunPlan) -> list[str]:
+    """Return the files that the kernels of custom filters come from."""
+    makers = [step.layer.initializers.get("kernel") for step in plan.steps]
+    names = [maker.config["file"] for maker in makers if isinstance(maker, Filtered) and "file" in maker.config]
+    return [str(PurePath(plan.options.folder, name)) for name in names]
 
 
 def computing_dtype(network: Network) -> Real:

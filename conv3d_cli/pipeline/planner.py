@@ -30,6 +30,8 @@ class Options:
     method: str = "auto"
     accuracy: str = "default"
     compute_dtype: Real | None = None
+    folder: str = ""
+    """The folder of the spec, to which the kernels of its custom filters are relative."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,10 @@ class Planner:
     def _engine_plan(self, layer: Conv3D, problem: Problem) -> engine.Plan:
         limits = self.options.limits
         room = replace(limits, memory=limits.memory - self.weights)
+        # Of a layer that has its weights, a filter's, the plan can see the values.
+        kernel = layer.taps(problem.dtype) if layer.built else None
         try:
-            return engine.choose(problem, room, self.options.method, self.options.accuracy)
+            return engine.choose(problem, room, self.options.method, self.options.accuracy, kernel=kernel)
         except OverLimit as error:
             check_memory(error.needed + self.weights, limits, f"layer {layer.name!r}: ")
             raise

@@ -10,6 +10,7 @@ from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.errors import MethodError
+from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.borders import fit
 from conv3d_cli.pipeline.activate import activated
 from conv3d_cli.pipeline.arrange import paired_blocks
@@ -92,7 +93,8 @@ def _convolve(
     ``known`` holds the values of the file, if this is what the layer takes: a refusal then names the file's own index.
     """
     problem, layer = planned.asked, step.layer
-    kernel = layer.variables["kernel"].astype(problem.dtype, copy=False)
+    assert isinstance(layer, Conv3D)
+    kernel = layer.taps(problem.dtype)
     bias = layer.variables["bias"].astype(problem.dtype, copy=False) if "bias" in layer.variables else None
     out = step.middle.empty(problem.dtype)
     pairs = list(paired_blocks(step.source.planar(array), step.middle.planar(out)))

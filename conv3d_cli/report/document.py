@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from conv3d_cli import __version__
 from conv3d_cli.engine import Candidate, Plan, isa
+from conv3d_cli.layers import Conv3D
+from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import peak_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from conv3d_cli.layers import Layer
     from conv3d_cli.pipeline import Outcome, RunPlan, Step, StepOutcome
     from conv3d_cli.pipeline.arrange import Arrangement
@@ -31,7 +35,7 @@ class Context:
 
     command: str
     input: Document
-    spec: Document
+    spec: Document | None
     weights: Document
     output: Document = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -48,7 +52,7 @@ def plan_document(plan: RunPlan, context: Context) -> Document:
         "spec": context.spec,
         "data_format": "channels_first" if plan.channels_first else "channels_last",
         "weights": context.weights,
-        "layers": [_layer(step, step.plan) for step in plan.steps],
+        "layers": [_layer(step, step.plan, _made(context)) for step in plan.steps],
         "compute_dtype": plan.dtype,
         "accuracy": plan.options.accuracy,
         "threads": plan.options.limits.threads,
@@ -66,7 +70,7 @@ def plan_document(plan: RunPlan, context: Context) -> Document:
 def run_document(plan: RunPlan, outcome: Outcome, context: Context, seconds: dict[str, float]) -> Document:
     """Return the document of a run that has happened; ``seconds`` holds the time of each stage by name."""
     document = plan_document(plan, context)
-    layers = [_run_layer(done) for done in outcome.steps]
+    layers = [_run_layer(done, _made(context)) for done in outcome.steps]
     return {
         **document,
         "report": "conv3d-run",
@@ -81,8 +85,12 @@ def run_document(plan: RunPlan, outcome: Outcome, context: Context, seconds: dic
     }
 
 
-def _run_layer(done: StepOutcome) -> Document:
-    document = {**_layer(done.step, done.plan), "seconds": done.seconds}
+def _made(context: Context) -> bool:
+    return context.weights["path"] is None
+
+
+def _run_layer(done: StepOutcome, made: bool) -> Document:
+    document = {**_layer(done.step, done.plan, made), "seconds": done.seconds}
     if done.activity_loss is not None:
         document["losses"] = {"activity": _finite(done.activity_loss), **document["losses"]}
     return document
@@ -101,8 +109,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _layer(step: Step, plan: Plan | None) -> Document:
-    """Return what there is to say of a layer; one that does not convolve has a kernel of one voxel."""
+def _layer(step: Step, plan: Plan | None, made: bool) -> Document:
+    """Return what there is to say of a layer; one that does not convolve has a kernel of one voxel.
+
+    ``made`` says whether weights are those of the layers' initializers, and not a file's.
+    """
     layer = step.layer
     return {
         "name": layer.name,
@@ -115,6 +126,7 @@ def _layer(step: Step, plan: Plan | None) -> Document:
         "padding_after": [after for _, after in step.pads],
         "activation": "linear" if layer.activation is None else layer.activation.name,
         "parameters": step.parameters,
+        "filter": _filter(layer) if made else None,
         "receptive_field": list(step.receptive_field.size),
         **_geometry(step.geometry),
         **_convolution(step, plan),
@@ -123,10 +135,25 @@ def _layer(step: Step, plan: Plan | None) -> Document:
     }
 
 
+def _filter(layer: Layer) -> Document | None:
+    """Return what a filter made of a layer's kernel, or None where none did."""
+    initializer = layer.initializers.get("kernel")
+    if not isinstance(initializer, Filtered):
+        return None
+    kernel = initializer.on(layer.grid).kernel
+    return {
+        "text": initializer.filter.text,
+        "size": list(kernel.size),
+        "parts": [part for part in kernel.parts if part],
+        "lost": kernel.lost,
+        "per": kernel.per,
+    }
+
+
 def _convolution(step: Step, plan: Plan | None) -> Document:
     if plan is None:
         channels, ones = step.source.channels, [1, 1, 1]
-        shape = {"channels": channels, "filters": step.target.channels, "groups": 1, "multiply_adds": 0}
+        shape = {"channels": channels, "filters": step.target.channels, "groups": 1, "multiply_adds": 0, "flip": False}
         windows = {"kernel_size": ones, "strides": ones, "dilation_rate": ones, "padding": None}
         method = {"method": None, "method_detail": "", "why": "", "predicted_seconds": 0.0, "scratch_bytes": 0}
         return {**shape, **windows, **method, "candidates": []}
@@ -135,6 +162,7 @@ def _convolution(step: Step, plan: Plan | None) -> Document:
         "channels": problem.channels,
         "filters": problem.filters,
         "groups": problem.groups,
+        "flip": isinstance(step.layer, Conv3D) and step.layer.flip,
         "multiply_adds": problem.multiply_adds,
         "kernel_size": list(problem.kernel),
         "strides": list(problem.strides),
@@ -172,8 +200,13 @@ def _candidate(candidate: Candidate) -> Document:
     }
 
 
+def place_document(shape: Sequence[int], axes: str, geometry: Geometry | None) -> Document:
+    """Return shape, axes and place in the world of a volume."""
+    return {"shape": list(shape), "axes": axes, **_geometry(geometry)}
+
+
 def _place(place: Arrangement, geometry: Geometry | None) -> Document:
-    return {"shape": list(place.shape), "axes": place.axes, **_geometry(geometry)}
+    return place_document(place.shape, place.axes, geometry)
 
 
 def _geometry(geometry: Geometry | None) -> Document:

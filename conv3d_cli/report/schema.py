@@ -81,6 +81,16 @@ CONSTRAINT = record(
     {"constraint": STRING, "meaning": STRING, "violation": OPTIONAL_NUMBER, "satisfied": {"type": "boolean"}}
 )
 
+FILTER = record(
+    {
+        "text": {**STRING, "description": "as --filter takes it"},
+        "size": TRIPLE,
+        "parts": list_of(STRING),
+        "lost": {**NUMBER, "description": "share of the kernel's magnitude that its cut loses"},
+        "per": {**STRING, "description": "unit that the result is per, such as mm^2; 1 for none"},
+    }
+)
+
 LAYER = record(
     {
         "name": STRING,
@@ -92,6 +102,7 @@ LAYER = record(
         "filters": COUNT,
         "channels": COUNT,
         "groups": COUNT,
+        "flip": {"type": "boolean", "description": "whether the kernel is turned around: a true convolution"},
         "kernel_size": TRIPLE,
         "strides": TRIPLE,
         "dilation_rate": TRIPLE,
@@ -100,6 +111,10 @@ LAYER = record(
         "padding_after": TRIPLE,
         "activation": STRING,
         "parameters": COUNT,
+        "filter": {
+            "anyOf": [FILTER, {"type": "null"}],
+            "description": "what made the kernel, where a filter did and no file",
+        },
         "multiply_adds": COUNT,
         "receptive_field": TRIPLE,
         **GEOMETRY,
@@ -161,7 +176,13 @@ def report_schema() -> Schema:
                 "command": STRING,
                 "input": INPUT,
                 "output": OUTPUT,
-                "spec": record({"path": STRING, "sha256": STRING, "keras": {"enum": list(DIALECTS)}}),
+                "spec": {
+                    "anyOf": [
+                        record({"path": STRING, "sha256": STRING, "keras": {"enum": list(DIALECTS)}}),
+                        {"type": "null"},
+                    ],
+                    "description": "null where filters make the layers",
+                },
                 "data_format": {"enum": ["channels_last", "channels_first"]},
                 "weights": record(
                     {

@@ -51,8 +51,8 @@ TIMES = {
     "conv3d-run": Column("time", lambda layer: words.duration(layer["seconds"]), right=True),
     "conv3d-plan": Column("predicted", lambda layer: words.duration(layer["predicted_seconds"]), right=True),
 }
-LONGEST = "arguments"
-TEXTS = ("layer", "name", "shape", "dtype", "class", LONGEST)
+LONGEST = ("arguments", "formula", "result")
+TEXTS = ("", "filter", "layer", "name", "shape", "dtype", "class", "A", "B", *LONGEST)
 
 
 def render(document: Document, stream: TextIO) -> None:
@@ -68,13 +68,15 @@ def render(document: Document, stream: TextIO) -> None:
 
 
 def render_rows(title: str, rows: list[Document]) -> None:
-    """Print weights, a row for each array, on standard output."""
+    """Print rows under a title on standard output, each a value for every column."""
     console, table = _console(sys.stdout), _table()
     for name in rows[0] if rows else ():
-        table.add_column(name, justify="left" if name in TEXTS else "right", no_wrap=name != LONGEST, overflow="fold")
+        table.add_column(
+            name, justify="left" if name in TEXTS else "right", no_wrap=name not in LONGEST, overflow="fold"
+        )
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    _print(console, [words.printable(title), table])
+    _print(console, [words.printable(title), table] if title else [table])
 
 
 def render_lines(lines: list[str]) -> None:
@@ -175,7 +177,9 @@ def _volume(role: str, volume: Document) -> str:
 
 def _remarks(layer: Document) -> list[str]:
     """Return why a layer's method was chosen, its losses, and what its weights should satisfy."""
-    remarks = [f"{layer['method']}, {layer['why']}"] if layer["method"] else []
+    remarks = [_filter(layer["filter"])] if layer["filter"] else []
+    remarks += ["the kernel is turned around: a true convolution"] if layer["flip"] else []
+    remarks += [f"{layer['method']}, {layer['why']}"] if layer["method"] else []
     if layer["losses"]:
         remarks.append("loss " + ", ".join(f"{name} {words.number(loss)}" for name, loss in layer["losses"].items()))
     for name, found in layer["constraints"].items():
@@ -191,13 +195,21 @@ def _others(layer: Document) -> list[str]:
         seconds = float("inf") if candidate["refused"] else candidate["predicted_seconds"]
         ways[candidate["method"]] = min(seconds, ways.get(candidate["method"], seconds))
     ways.pop(layer["method"], None)
-    others = [
-        f"{name} {words.duration(ways[name])}" for name in sorted(ways, key=ways.__getitem__) if isfinite(ways[name])
-    ]
-    closed = [name for name, seconds in ways.items() if not isfinite(seconds)]
-    parts = {"others": others, "closed": closed}
+    open_ways = sorted((seconds, name) for name, seconds in ways.items() if isfinite(seconds))
+    parts = {
+        "others": [f"{name} {words.duration(seconds)}" for seconds, name in open_ways],
+        "closed": [name for name, seconds in ways.items() if not isfinite(seconds)],
+    }
     told = "; ".join(f"{name}: {', '.join(names)}" for name, names in parts.items() if names)
     return [f"    {told}"] if told else []
+
+
+def _filter(made: Document) -> str:
+    """Return what a filter made of a layer's kernel."""
+    parts = f", parts {' '.join(made['parts'])}" if made["parts"] else ""
+    per = "" if made["per"] == "1" else f", per {made['per']}"
+    lost = f", {made['lost']:.2g} of it cut off" if made["lost"] else ""
+    return f"{words.printable(made['text'])}: {words.lengths(made['size'])} voxels{parts}{per}{lost}"
 
 
 def _footer(document: Document) -> list[str]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from conv3d_cli.errors import nearest
 from conv3d_cli.layers import LAYERS
 from conv3d_cli.layers.arguments import ARGUMENTS
-from conv3d_cli.layers.named import is_own
 from conv3d_cli.layers.signature import DIALECTS, Signature
+from conv3d_cli.named import is_own
 from conv3d_cli.spec.problems import Place, Problems, shown
 from conv3d_cli.spec.reader import Node
 

@@ -1,6 +1,8 @@
 """Volumes in files: opening, checking, reading, writing, and where their voxels lie."""
 
-from conv3d_cli.volumes.axes import resolve_axes, spatial
+from conv3d_cli.volumes.axes import order_of, resolve_axes, spatial
+from conv3d_cli.volumes.comparison import CHECKS, Comparison, compare_volumes
+from conv3d_cli.volumes.deviation import Deviation, Tolerance, Worst
 from conv3d_cli.volumes.files import Saved, check_output, load_volume, save_volume
 from conv3d_cli.volumes.formats import FORMATS, files_of, open_volume, sha256_of
 from conv3d_cli.volumes.geometry import Geometry
@@ -9,16 +11,23 @@ from conv3d_cli.volumes.values import Values, scan
 from conv3d_cli.volumes.volume import Volume
 
 __all__ = [
+    "CHECKS",
     "FORMATS",
+    "Comparison",
+    "Deviation",
     "Geometry",
     "Saved",
     "Source",
+    "Tolerance",
     "Values",
     "Volume",
+    "Worst",
     "check_output",
+    "compare_volumes",
     "files_of",
     "load_volume",
     "open_volume",
+    "order_of",
     "resolve_axes",
     "save_volume",
     "scan",

@@ -52,6 +52,21 @@ def spatial(axes: str) -> str:
     return "".join(letter for letter in axes if letter in "xyz")
 
 
+def order_of(first: str, second: str) -> tuple[int, ...]:
+    """Return which axis of the second name is each of the first; several of one letter keep their order.
+
+    >>> order_of("xyz", "zyx"), order_of("bbzyx", "bzyxb")
+    ((2, 1, 0), (0, 4, 1, 2, 3))
+    """
+    rest = list(enumerate(second))
+    found = []
+    for letter in first:
+        item = next(item for item in rest if item[1] == letter)
+        rest.remove(item)
+        found.append(item[0])
+    return tuple(found)
+
+
 def _default(format: str, rank: int, data_format: str) -> str:  # noqa: A002
     if rank < 3:
         raise UsageError(f"axes: the volume has {rank} axes, expected at least 3, those of space")

@@ -27,12 +27,21 @@ def blocks(array: NDArray[Any], size: int = BLOCK) -> Iterator[NDArray[Any]]:
         for start in range(0, flat.size, size):
             yield flat[start : start + size]
         return
-    split = next(axis for axis in range(array.ndim) if prod(array.shape[axis + 1 :]) <= size)
-    rows = max(1, size // prod(array.shape[split + 1 :]))
-    for index in itertools.product(*map(range, array.shape[:split])):
-        for start in range(0, array.shape[split], rows):
-            where: tuple[Any, ...] = (*index, slice(start, start + rows))
-            yield array[where]
+    for where in places(array.shape, size):
+        yield array[where]
+
+
+def places(shape: tuple[int, ...], size: int = BLOCK) -> Iterator[tuple[Any, ...]]:
+    """Yield the indices of such views for an array of a shape: numbers, and one slice behind them.
+
+    >>> list(places((2, 3), 2))
+    [(0, slice(0, 2, None)), (0, slice(2, 4, None)), (1, slice(0, 2, None)), (1, slice(2, 4, None))]
+    """
+    split = next(axis for axis in range(len(shape)) if prod(shape[axis + 1 :]) <= size)
+    rows = max(1, size // prod(shape[split + 1 :]))
+    for index in itertools.product(*map(range, shape[:split])):
+        for start in range(0, shape[split], rows):
+            yield (*index, slice(start, start + rows))
 
 
 def storage_order(array: NDArray[Any]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from conv3d_cli.outfile import (
     replacing_all,
     standard_output,
 )
-from conv3d_cli.volumes.axes import NIFTI, resolve_axes
+from conv3d_cli.volumes.axes import NIFTI, order_of, resolve_axes
 from conv3d_cli.volumes.formats import STREAM, Format, files_of, open_volume, output_format, path_of
 from conv3d_cli.volumes.hdf5_attributes import Attributes, dropped_words
 from conv3d_cli.volumes.narrow import Narrow, storage_dtype
@@ -115,13 +115,7 @@ def _write(form: Format, volume: Volume, file: Any, narrow: Narrow, ref: str) ->
 
 def _transposed(array: NDArray[Any], old: str, new: str) -> NDArray[Any]:
     """Return a view with the axes in another order; several batch axes keep theirs."""
-    rest = list(enumerate(old))
-    places = []
-    for letter in new:
-        found = next(item for item in rest if item[1] == letter)
-        rest.remove(found)
-        places.append(found[0])
-    return array.transpose(places)
+    return array.transpose(order_of(new, old))
 
 
 def _check_alone(ref: str) -> None:

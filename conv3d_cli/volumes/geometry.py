@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from conv3d_cli.lengths import MICROMETRES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-#: Micrometres in each unit. Files that name no unit are in millimetres by custom.
-MICROMETRES = {"mm": 1e3, "um": 1.0, "m": 1e6, "unknown": 1e3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,23 @@ class Geometry:
         points = np.asarray(index, dtype=np.float64)
         moved: NDArray[np.float64] = points @ self.affine[:3, :3].T + self.affine[:3, 3]
         return moved
+
+    def apart(self, other: Geometry, size: Sequence[int]) -> float:
+        """Return how far the same voxel lies apart in two geometries, at most, in the unit of this one.
+
+        ``size`` counts voxels along x, y and z. The distance is that of affine maps, hence largest at a corner.
+
+        >>> Geometry(np.eye(4)).apart(Geometry(np.diag([1.0, 1.0, 1.1, 1.0])), (5, 5, 11))
+        1.0
+        """
+        scale = MICROMETRES[other.unit] / MICROMETRES[self.unit]
+        corners = np.array(list(product(*((0, n - 1) for n in size))), dtype=np.float64)
+        steps = np.sqrt(((self.world(corners) - other.world(corners) * scale) ** 2).sum(axis=1))
+        return float(steps.max())
+
+    def unplaced(self) -> Geometry:
+        """Return the spacing alone: axes at right angles, the first voxel at the origin."""
+        return Geometry(np.diag([*self.spacing, 1.0]), self.unit)
 
     def through(self, strides: Sequence[float], shift: Sequence[float], order: str = "xyz") -> Geometry:
         """Return the geometry of voxels whose index i lies at index ``i * strides + shift`` of this one.

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conv3d_cli.errors import VolumeError, quoted
+from conv3d_cli.lengths import MICROMETRES
 from conv3d_cli.volumes.axes import spatial
-from conv3d_cli.volumes.geometry import MICROMETRES, Geometry
+from conv3d_cli.volumes.geometry import Geometry
 from conv3d_cli.volumes.hdf5_attributes import SIZE, UNIT, read_attributes
 from conv3d_cli.volumes.hdf5_checks import check_dataset, find, listing
 from conv3d_cli.volumes.source import Source, convert
@@ -47,6 +48,8 @@ def split_ref(ref: str) -> tuple[str, str | None]:
 
 class Hdf5Source(Source):
     """A dataset that holds all its voxels, in a file that stays open until ``close``."""
+
+    oriented = False
 
     def __init__(self, ref: str) -> None:
         path, name = split_ref(ref)
@@ -105,24 +108,32 @@ class Hdf5Source(Source):
         block = prod(self._block()) * self.dtype.itemsize
         return block + prod(self._dataset.chunks or ()) * self.dtype.itemsize
 
-    def _fill(self, result: NDArray[Any]) -> None:
+    def slab_of(self, count: int) -> int:
+        """Return the thickness of a slab of about ``count`` voxels: a multiple of that of the chunks."""
+        chunk = (self._dataset.chunks or (1,))[0]
+        return max(1, super().slab_of(count) // chunk) * chunk
+
+    def _fill(self, result: NDArray[Any], start: int) -> None:
         block = self._block()
-        corners = itertools.product(*(range(0, size, step) for size, step in zip(self.shape, block, strict=True)))
+        corners = itertools.product(*(range(0, size, step) for size, step in zip(result.shape, block, strict=True)))
         with reading(self.ref):
             try:
                 for corner in corners:
-                    self._copy(tuple(slice(a, a + n) for a, n in zip(corner, block, strict=True)), result)
+                    self._copy([slice(a, a + n) for a, n in zip(corner, block, strict=True)], result, start)
             except (OSError, RuntimeError, ValueError) as error:
                 raise VolumeError(
                     f"{quoted(self.ref)}: the voxels of {quoted(self._dataset.name)} cannot be read: {one_line(error)};"
                     f" {listing(self._file)}"
                 ) from error
 
-    def _copy(self, where: tuple[slice, ...], result: NDArray[Any]) -> None:
+    def _copy(self, where: list[slice], result: NDArray[Any], start: int) -> None:
+        """Copy a block of ``result``, whose first row is row ``start`` of the dataset."""
+        first, last = where[0].start, min(where[0].stop, len(result))
+        here, there = (slice(first, last), *where[1:]), (slice(first + start, last + start), *where[1:])
         if self.dtype == result.dtype:
-            self._dataset.read_direct(result, where, where)
+            self._dataset.read_direct(result, there, here)
         else:
-            convert(self._dataset[where], result[where])
+            convert(self._dataset[there], result[here])
 
     def _block(self) -> list[int]:
         """Return the shape of what is read at once: whole chunks, so that each is inflated once, up to a bound."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from conv3d_cli.errors import OutputError, UsageError, quoted
+from conv3d_cli.lengths import MICROMETRES
 from conv3d_cli.volumes.axes import spatial
-from conv3d_cli.volumes.geometry import MICROMETRES
 from conv3d_cli.volumes.gzipped import ZLIB, engine
 from conv3d_cli.volumes.hdf5 import split_ref
 from conv3d_cli.volumes.hdf5_attributes import SIZE, UNIT, Attributes, write_attributes

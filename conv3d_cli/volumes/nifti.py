@@ -34,6 +34,7 @@ class NiftiSource(Source):
             meta=header.meta,
             notes=header.notes,
         )
+        self.scale = header.scale
         self._header = header
         self._data = data
 
@@ -41,10 +42,13 @@ class NiftiSource(Source):
         """Close the file."""
         self._data.close()
 
-    def _fill(self, result: NDArray[Any]) -> None:
+    def _fill(self, result: NDArray[Any], start: int) -> None:
         with reading(self.ref):
             self._data.skip_to(self._header.offset)
-            fill(result.reshape(-1, order="F"), self._data, self.dtype, self._header.scale)
+            fill(result.reshape(-1, order="F"), self._data, self.dtype, self.scale)
+
+    def _finish(self) -> None:
+        with reading(self.ref):
             self._data.finish()
 
 

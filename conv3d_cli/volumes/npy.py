@@ -38,10 +38,13 @@ class NpySource(Source):
         """Close the file."""
         self._stream.close()
 
-    def _fill(self, result: NDArray[Any]) -> None:
+    def _fill(self, result: NDArray[Any], start: int) -> None:
         with reading(self.ref):
             # In memory order this is a view, since the result has the file's order.
             fill(result.reshape(-1, order="A"), self._stream, self.dtype, None)
+
+    def _finish(self) -> None:
+        with reading(self.ref):
             self._stream.finish()
 
 

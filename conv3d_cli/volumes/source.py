@@ -11,7 +11,7 @@ from conv3d_cli.errors import OverLimit, quoted
 from conv3d_cli.volumes.blocks import BLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from numpy.typing import DTypeLike, NDArray
@@ -25,11 +25,14 @@ WIDEST = 8
 
 
 class Source:
-    """An open volume: what its header says, and ``read`` for its voxels. It is a context manager.
+    """An open volume: what its header says, and ``read`` or ``slabs`` for its voxels. It is a context manager.
 
     ``shape`` is in the file's index order, ``dtype`` the stored one, ``order`` the storage order ("C" or "F"),
     ``notes`` what a report should say about how the file was understood, ``meta`` what only its format knows.
     """
+
+    oriented = True
+    """Whether a geometry of this format is whole, or its spacing alone, with neither orientation nor origin."""
 
     def __init__(
         self,
@@ -50,8 +53,19 @@ class Source:
         self.geometry = geometry
         self.meta = meta or {}
         self.notes = list(notes)
+        self.scale: tuple[float, float] | None = None
         self.hashing: Hashing | None = None
         self._consumed = False
+
+    @property
+    def slowest(self) -> int:
+        """The axis that varies slowest in the file, along which it can be read in slabs."""
+        return len(self.shape) - 1 if self.order == "F" else 0
+
+    @property
+    def value_dtype(self) -> np.dtype[Any]:
+        """The type that holds every value as it is meant: the stored one in native byte order, or of scaled values."""
+        return np.dtype(np.float64) if self.scale is not None else self.dtype.newbyteorder("=")
 
     @property
     def nbytes_stored(self) -> int:
@@ -68,15 +82,32 @@ class Source:
         Beside the result only a chunk of a few MiB is in memory. VolumeError if a byte is missing, damaged or left
         over; OverLimit if the result would take more than ``limit_bytes`` or than there is.
         """
-        wanted = np.dtype(dtype)
-        if wanted.kind not in REAL_KINDS or wanted.itemsize > WIDEST or not wanted.isnative:
-            raise TypeError(f"read: got dtype {dtype!r}, expected a real native one such as 'float32'")
-        if self._consumed:
-            raise RuntimeError(f"read: the voxels of {quoted(self.ref)} were read already")
+        wanted = self._wanted(dtype)
         result = self._allocate(wanted, limit_bytes)
         self._consumed = True
-        self._fill(result)
+        self._fill(result, 0)
+        self._finish()
         return result
+
+    def slabs(self, dtype: DTypeLike, thickness: int) -> Iterator[NDArray[Any]]:
+        """Yield all voxels as ``read`` returns them, in slabs of ``thickness`` along the axis ``slowest``, in order.
+
+        One slab is in memory at a time, if the caller lets each go. What is damaged behind the last slab is found
+        after it: the walk has to be taken to its end.
+        """
+        wanted = self._wanted(dtype)
+        self._consumed = True
+        shape = list(self.shape)
+        for start in range(0, self.shape[self.slowest], thickness):
+            shape[self.slowest] = min(thickness, self.shape[self.slowest] - start)
+            slab = np.empty(shape, wanted, order="F" if self.order == "F" else "C")
+            self._fill(slab, start)
+            yield slab
+        self._finish()
+
+    def slab_of(self, count: int) -> int:
+        """Return the thickness of a slab of about ``count`` voxels that is read without waste; at least 1."""
+        return max(1, count * self.shape[self.slowest] // prod(self.shape))
 
     def extra_bytes(self, dtype: np.dtype[Any]) -> int:
         """Bytes of memory that reading as ``dtype`` takes beside the result."""
@@ -93,8 +124,24 @@ class Source:
     ) -> None:
         self.close()
 
-    def _fill(self, result: NDArray[Any]) -> None:
+    def _wanted(self, dtype: DTypeLike) -> np.dtype[Any]:
+        """Return the type to read as; raises TypeError for one that is not real, RuntimeError at a second reading."""
+        wanted = np.dtype(dtype)
+        if wanted.kind not in REAL_KINDS or wanted.itemsize > WIDEST or not wanted.isnative:
+            raise TypeError(f"read: got dtype {dtype!r}, expected a real native one such as 'float32'")
+        if self._consumed:
+            raise RuntimeError(f"read: the voxels of {quoted(self.ref)} were read already")
+        return wanted
+
+    def _fill(self, result: NDArray[Any], start: int) -> None:
+        """Fill an array, contiguous in storage order, with the voxels from ``start`` on along the axis ``slowest``.
+
+        Calls follow each other without a gap.
+        """
         raise NotImplementedError
+
+    def _finish(self) -> None:
+        """Check that the data ends with the last voxel."""
 
     def _allocate(self, dtype: np.dtype[Any], limit_bytes: int | None) -> NDArray[Any]:
         needed = prod(self.shape) * dtype.itemsize + self.extra_bytes(dtype)

@@ -17,7 +17,7 @@ from conv3d_cli.weights.hdf5 import hdf5_holds
 from conv3d_cli.weights.mapping import FileLayer, Header, Weights
 from conv3d_cli.weights.models import named_by
 from conv3d_cli.weights.projecting import Projected, project
-from conv3d_cli.weights.slices import small, values_text
+from conv3d_cli.weights.slices import kernel_text, small, values_text
 from conv3d_cli.weights.table import Row, describe
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "describe",
     "expected_shapes",
     "hdf5_holds",
+    "kernel_text",
     "named_by",
     "named_weights",
     "project",

@@ -44,11 +44,11 @@ def values_text(name: str, array: NDArray[Any], layout: str | None = "keras") ->
     for channel in range(kernels.shape[3]):
         for filter_ in range(kernels.shape[4]):
             yield f"{name}, channel {channel}, filter {filter_}:"
-            yield from _slices(kernels[..., channel, filter_])
+            yield from kernel_text(kernels[..., channel, filter_])
 
 
-def _slices(kernel: NDArray[Any]) -> Iterator[str]:
-    """Yield the rows of a kernel's slices, so many of them side by side as the width takes."""
+def kernel_text(kernel: NDArray[Any]) -> Iterator[str]:
+    """Yield the rows of the slices of a kernel of three axes, so many of them side by side as the width takes."""
     words = _words(kernel.ravel())
     width = max(map(len, words))
     depth, height, breadth = kernel.shape

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError
+from conv3d_cli.kinds import Schema
 from conv3d_cli.layers.activations.calls import broadcast, called, in_chunks
 from conv3d_cli.layers.activations.forms import ActivationTable, either, is_layer, object_kind, whole_config
 from conv3d_cli.layers.activations.pieces import linear
@@ -22,9 +23,8 @@ from conv3d_cli.layers.activations.tables import ALIASES_3, ALL_3, CHANGED, OLD_
 from conv3d_cli.layers.constraints import Constraint
 from conv3d_cli.layers.given import PACKAGES, Function, looked_up, written
 from conv3d_cli.layers.initializers import Initializer
-from conv3d_cli.layers.kinds import Schema
-from conv3d_cli.layers.named import Parameter, Row
 from conv3d_cli.layers.regularizers import Regularizer
+from conv3d_cli.named import Parameter, Row
 
 Array: TypeAlias = NDArray[Any]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conv3d_cli.errors import LayerError, UnknownArgument
-from conv3d_cli.layers.kinds import FLAG, TEXT, Kind, RefusedError, Schema, shown
-from conv3d_cli.layers.named import WRAPPER, Row, Table, default_name, wrapped
+from conv3d_cli.kinds import FLAG, TEXT, Kind, RefusedError, Schema, shown
+from conv3d_cli.named import WRAPPER, Row, Table, default_name, wrapped
 
 BUILT = "build_config"
 """Key that Keras 3 writes beside ``config`` for a layer which has its weights."""

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from conv3d_cli.kinds import AXIS, COUNT, FLAG, NOT_NEGATIVE, NUMBER, POSITIVE, Kind, RefusedError, Schema
 from conv3d_cli.layers import constraints, initializers, regularizers
 from conv3d_cli.layers.activations import mixing, pieces, smooth
 from conv3d_cli.layers.activations.forms import either, object_kind
 from conv3d_cli.layers.given import exact
-from conv3d_cli.layers.kinds import AXIS, COUNT, FLAG, NOT_NEGATIVE, NUMBER, POSITIVE, Kind, RefusedError, Schema
-from conv3d_cli.layers.named import Parameter, Row
+from conv3d_cli.named import Parameter, Row
 
 
 def _several(value: Any, kind: Kind) -> tuple[int, ...]:

@@ -9,16 +9,19 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conv3d_cli.errors import LayerError, ShapeError
+from conv3d_cli.kinds import real_array
 from conv3d_cli.layers.given import Function, looked_up, written
 from conv3d_cli.layers.initializers.filling import Shape
 from conv3d_cli.layers.initializers.philox import Floats
 from conv3d_cli.layers.initializers.tables import FAN_AXES, TABLES
-from conv3d_cli.layers.kinds import real_array
+
+if TYPE_CHECKING:
+    from conv3d_cli.filters import Grid
 
 MODULE = "keras.initializers"
 
@@ -84,6 +87,10 @@ class Initializer:
         if not self.random or self.seed is not None:
             return self
         return replace(self, config={**self.config, "seed": seed})
+
+    def on(self, grid: Grid) -> Initializer:
+        """Return this initializer for the voxels of a grid; none of Keras's depends on them."""
+        return self
 
     def refuses(self, rank: int) -> str | None:
         """Return why arrays of so many axes cannot be initialized so, or None if they can."""

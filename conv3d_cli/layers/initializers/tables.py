@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from conv3d_cli.kinds import AXIS, NUMBER, NUMBERS, POSITIVE, SEED, Kind, RefusedError, one_of
 from conv3d_cli.layers.given import exact
 from conv3d_cli.layers.initializers import filling
 from conv3d_cli.layers.initializers.filling import DISTRIBUTIONS, FANS
-from conv3d_cli.layers.kinds import AXIS, NUMBER, NUMBERS, POSITIVE, SEED, Kind, RefusedError, one_of
-from conv3d_cli.layers.named import Parameter, Row, Table
+from conv3d_cli.named import Parameter, Row, Table
 
 
 def _generator(value: Any) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conv3d_cli.errors import LayerError, UnknownArgument, nearest
-from conv3d_cli.layers.kinds import Kind, Schema, shown
+from conv3d_cli.kinds import Kind, Schema, shown
 
 WRAPPER = frozenset({"class_name", "config", "module", "registered_name"})
 """Keys of a serialized object; Keras 2 writes the first two only."""
