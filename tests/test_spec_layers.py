@@ -135,7 +135,7 @@ def test_a_row_of_all_of_them(spec):
     assert [layer.name for layer in network] == [
         *["conv3d", "edges", "input_layer", "activation", "dropout", "spatial_dropout3d", "gaussian_dropout"],
         *["alpha_dropout", "gaussian_noise", "zero_padding3d", "cropping3d", "p_re_lu", "softmax", "leaky_re_lu"],
-        *["re_lu", "elu", "thresholded_re_lu"],
+        *["magnitude", "re_lu", "elu", "thresholded_re_lu"],
     ]
     network.build(1)
     assert network(np.ones((1, 9, 9, 9, 1))).shape == network.compute_output_shape((1, 9, 9, 9, 1)) == (1, 8, 4, 5, 2)

@@ -25,6 +25,7 @@ PAGE = 4096
 MAX_SPLITS = 64
 STREAM_BYTES = 8 << 20  # outputs of so many bytes go past the cache, if that pays
 LINE = 64
+PIECE = 0.1e-6  # seconds for a row of a block that is part of a row: memory is read and written in short runs
 FAR = 2.0  # how much slower a tile is whose slab lies outside of the second-level cache
 
 
@@ -215,6 +216,7 @@ def _finish(
         + costs.store * rows * min(filter_chunk, filters) * -(-channels // channel_chunk)
         + costs.pack * slab[2] * channels / lane_scale
         + kept
+        + PIECE * _pieces(axes, channels, min(filter_chunk, filters))
         + costs.item
     )
     used = min(threads, items)
@@ -225,6 +227,14 @@ def _finish(
     )
     stream = planar and channel_chunk == channels and _streams(problem)
     return Layout(axes, channel_chunk, filter_chunk, slab, out, columns, stream, items, seconds)
+
+
+def _pieces(axes: tuple[Axis, Axis, Axis], channels: int, filters: int) -> int:
+    """Return the rows that a block reads and writes, if they are parts of longer rows."""
+    depth, height, width = axes
+    if width.blocks == 1:
+        return 0
+    return channels * depth.extent * height.extent + filters * depth.block * height.block
 
 
 def _streams(problem: Problem) -> bool:

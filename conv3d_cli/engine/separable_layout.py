@@ -20,8 +20,8 @@ from conv3d_cli.shapes import Triple, effective
 
 STEP = 8  # rows for which sums along D are kept together, and outputs that a box shares sums between
 LINE = 12e-9  # beginning a row of the slab, of sums along H or W
-COPY = 0.5e-9  # a vector of the slab
-FAR_COPY = 2e-9  # the same where the planes of a tile do not fit in the second-level cache
+COPY = 2.5e-9  # a vector of the slab
+FAR_COPY = 4e-9  # the same where the planes of a tile do not fit in the second-level cache
 ITEM = 2e-6
 FAR = 1.6  # how much slower sums are whose ring lies outside of the second-level cache
 BYTE = 0.04e-9  # one core: a byte of output, written to memory
@@ -43,7 +43,7 @@ class Costs:
 
 COSTS = {
     "x86-64-v4": Costs(0.3e-9, 0.4e-9, 2e-9),
-    "x86-64-v3": Costs(0.16e-9, 0.25e-9, 0.6e-9),
+    "x86-64-v3": Costs(0.16e-9, 0.25e-9, 1.2e-9),
     "x86-64-v2": Costs(0.26e-9, 0.3e-9, 0.8e-9),
     "generic": Costs(0.26e-9, 0.3e-9, 0.8e-9),
 }
