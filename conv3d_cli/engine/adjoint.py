@@ -22,7 +22,7 @@ from conv3d_cli.errors import OverLimit
 from conv3d_cli.limits import Limits
 from conv3d_cli.shapes import effective, voxels
 
-LARGE_KERNEL = 2.5
+LARGE_KERNEL = 6.0
 """How much longer than predicted the engine takes for kernels as large as the volume, at the least."""
 
 
