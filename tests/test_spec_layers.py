@@ -138,7 +138,7 @@ def test_a_row_of_all_of_them(spec):
         *["magnitude", "re_lu", "elu", "thresholded_re_lu"],
     ]
     network.build(1)
-    assert network(np.ones((1, 9, 9, 9, 1))).shape == network.compute_output_shape((1, 9, 9, 9, 1)) == (1, 8, 4, 5, 2)
+    assert network(np.ones((1, 9, 9, 9, 1))).shape == network.compute_output_shape((1, 9, 9, 9, 1)) == (1, 8, 4, 5, 1)
 
 
 def test_a_spatial_dropout_fits_either_format(spec):
