@@ -23,6 +23,7 @@ from conv3d_cli.limits import second_level_cache
 
 INLINE_SECONDS = 3e-4
 STREAM_BYTES = 8 << 20  # outputs of so many bytes go past the cache
+LINE = 64
 MOST_VOXELS = 512
 LEAST_VOXELS = 96
 BYTE = 0.045e-9  # one core: a byte of input or output, read from or written to memory
@@ -95,7 +96,7 @@ def run(
         groups=problem.groups,
         block=_block(problem, isa),
         planar=planar,
-        stream=out.nbytes >= STREAM_BYTES,
+        stream=out.nbytes >= STREAM_BYTES and (not planar or _whole_lines(isa)),
     )
     if seconds(problem, threads) < INLINE_SECONDS:
         job.work()
@@ -135,6 +136,11 @@ def scratch_bytes(problem: Problem, threads: int) -> int:
     slabs = threads * (_block(problem, isa) + lanes) * (channels + filters)
     weights = problem.groups * (channels + 1) * (filters + lanes)
     return (slabs + weights) * ITEMSIZE[problem.dtype]
+
+
+def _whole_lines(isa: str) -> bool:
+    """Whether the three vectors that a tile stores of a filter are whole lines: parts are slow past the cache."""
+    return 3 * tile_of(isa).vector_bytes % LINE == 0
 
 
 def _lanes(problem: Problem, isa: str) -> int:
