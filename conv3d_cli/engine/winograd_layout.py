@@ -17,7 +17,7 @@ from conv3d_cli.engine.direct_costs import COSTS as DIRECT_COSTS
 from conv3d_cli.engine.direct_costs import MEMORY_THREADS
 from conv3d_cli.engine.direct_layout import tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
-from conv3d_cli.engine.winograd_costs import COSTS, LOST, ROUNDING
+from conv3d_cli.engine.winograd_costs import COSTS, LOST, ROUNDING, STRIDED
 from conv3d_cli.limits import second_level_cache
 from conv3d_cli.shapes import Triple
 
@@ -65,7 +65,7 @@ def error(problem: Problem, points: Triple) -> float:
     True
     """
     lost = prod(LOST[n, k] for n, k in zip(points, taps(problem), strict=True) if k > 1)
-    return ROUNDING[problem.dtype] * lost
+    return ROUNDING[problem.dtype] * lost * (1.0 if problem.strides == (1, 1, 1) else STRIDED)
 
 
 def taps(problem: Problem) -> Triple:
