@@ -103,8 +103,13 @@ def is_local(problem: Problem, points: Triple) -> bool:
 
     >>> is_local(Problem((9, 9, 9), (3, 3, 1)), (4, 4, 1)), is_local(Problem((9, 9, 9), (2, 3, 3)), (4, 4, 4))
     (True, False)
+    >>> is_local(Problem((9, 9, 9), (8, 8, 8), strides=(3, 3, 3)), (4, 4, 4))
+    False
     """
-    return all((n, k) in ((1, 1), (4, 3)) for n, k in zip(points, taps(problem), strict=True))
+    # With a stride some residues have a tap less than their tile serves: it reads a voxel that no tap of theirs sees.
+    return problem.strides == (1, 1, 1) and all(
+        (n, k) in ((1, 1), (4, 3)) for n, k in zip(points, taps(problem), strict=True)
+    )
 
 
 @lru_cache(maxsize=512)
