@@ -7,13 +7,12 @@ the outputs whose window holds it.
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.blocks import whole_strides
+from conv3d_cli.engine.blocks import Array, whole_strides
 from conv3d_cli.engine.direct_layout import Axis, Layout, layout_of, tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.threads import share
@@ -21,8 +20,6 @@ from conv3d_cli.errors import MethodError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-Array: TypeAlias = npt.NDArray[Any]
 
 INLINE_SECONDS = 3e-4  # what is over sooner than this does not pay for starting threads
 
