@@ -16,9 +16,10 @@ from conv3d_cli.volumes import source
 MRI = ROOT / "sample_data" / "mni152_t1_2mm.nii.gz"
 
 
-def test_plan_and_run_agree(conv3d, tmp_path):
-    # The kernel is an outer product, which only a run can see.
-    words = [MRI, "--spec", ROOT / "configs" / "downsample.yaml", "--json", "--method", "direct"]
+@pytest.mark.parametrize("choice", [("edges.yaml",), ("downsample.yaml", "--method", "direct")], ids=lambda c: c[0])
+def test_plan_and_run_agree(conv3d, tmp_path, choice):
+    # The second's kernels are outer products, which only a run can see.
+    words = [MRI, "--spec", ROOT / "configs" / choice[0], "--json", *choice[1:]]
     plan = conv3d("plan", *words).document
     run = conv3d("apply", MRI, tmp_path / "o.nii", *words[1:]).document
     jsonschema.validate(plan, report_schema(), cls=jsonschema.Draft202012Validator)

@@ -39,7 +39,10 @@ def recursive_gaussian(case: Case, x: Array, kernel: Array, threads: int) -> Cal
 
 def discrete_gaussian(case: Case, x: Array, kernel: Array, threads: int) -> Call | None:
     """Return ITK's discrete Gaussian, whose kernel is made of Bessel functions, as accurate as it comes."""
-    settings = lambda sigma: {"SetVariance": float(sigma**2), "SetMaximumKernelWidth": 64}  # noqa: E731
+
+    def settings(sigma: int) -> dict[str, float]:
+        return {"SetVariance": float(sigma**2), "SetMaximumKernelWidth": 64}
+
     return _named("gaussian", "DiscreteGaussianImageFilter", case, x, threads, settings)
 
 
