@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 
-import jsonschema
 import numpy as np
 import pytest
+from schemas import validator
 
 from conv3d_cli.bench import Settings, bench_document, bench_schema, measure_case, parse_case
 from conv3d_cli.bench import run as running
@@ -101,7 +101,7 @@ def test_a_build_without_kernels_leaves_the_machine_unknown(monkeypatch):
 @pytest.mark.parametrize("text", ["1->1 8^3 k3", "4->4 8^3 k3 last", "1->1 12^3 gaussian1", "4->4 6^3 k1"])
 def test_a_row_has_every_method_and_fits_the_schema(text):
     row = measure_case(parse_case(text), UNKNOWN, Settings(LIMITS, rounds=1))
-    jsonschema.validate(bench_document([UNKNOWN], {}, [row]), bench_schema(), cls=jsonschema.Draft202012Validator)
+    validator(bench_schema()).validate(bench_document([UNKNOWN], {}, [row]))
     assert row["method"] in row["methods"]
     assert "reference" in row["methods"]
     assert row["peers"] == {}

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import badfiles
 import badspecs
-import jsonschema
 import nibabel
 import numpy as np
 import pytest
 from oracle import oracle_layer
+from schemas import validator
 from support import ROOT, beside_the_kernels
 from tolerances import assert_close
 
@@ -36,7 +36,7 @@ needs_kernels = pytest.mark.skipif(isa.native() is None, reason="no compiled ker
 
 def read_report(path: Path):
     document = json.loads(path.read_text())
-    jsonschema.validate(document, report_schema(), cls=jsonschema.Draft202012Validator)
+    validator(report_schema()).validate(document)
     return document
 
 

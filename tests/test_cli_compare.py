@@ -7,10 +7,10 @@ import io
 import sys
 
 import h5py
-import jsonschema
 import nibabel
 import numpy as np
 import pytest
+from schemas import validator
 from support import ROOT
 
 from conv3d_cli.report import comparison_schema
@@ -52,7 +52,7 @@ def compared(conv3d, *words):
     told = conv3d("compare", *words, "--json")
     assert told.code in (0, 7), told.err
     document = told.document
-    jsonschema.validate(document, comparison_schema(), cls=jsonschema.Draft202012Validator)
+    validator(comparison_schema()).validate(document)
     assert document["same"] == (told.code == 0) == (not document["different"])
     return document
 

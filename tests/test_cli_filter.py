@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import h5py
-import jsonschema
 import nibabel
 import numpy as np
 import pytest
+from schemas import validator
 from scipy import ndimage
 
 from conv3d_cli.engine import isa
@@ -44,7 +44,7 @@ def applied(conv3d, path, *words, out="out.nii"):
     told = conv3d("apply", path, path.parent / out, *words, "--overwrite", "--report", report)
     assert told.code == 0, told.err
     document = json.loads(report.read_text())
-    jsonschema.validate(document, report_schema(), cls=jsonschema.Draft202012Validator)
+    validator(report_schema()).validate(document)
     return np.asarray(nibabel.load(path.parent / out).dataobj) if out.endswith("nii") else np.load(
         path.parent / out
     ), document

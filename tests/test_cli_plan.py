@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-import jsonschema
 import numpy as np
 import pytest
+from schemas import validator
 from support import ROOT
 
 from conv3d_cli.engine import METHODS
@@ -22,7 +22,7 @@ def test_plan_and_run_agree(conv3d, tmp_path, choice):
     words = [MRI, "--spec", ROOT / "configs" / choice[0], "--json", *choice[1:]]
     plan = conv3d("plan", *words).document
     run = conv3d("apply", MRI, tmp_path / "o.nii", *words[1:]).document
-    jsonschema.validate(plan, report_schema(), cls=jsonschema.Draft202012Validator)
+    validator(report_schema()).validate(plan)
     told = {"seconds", "predicted_seconds"}
     for planned, done in zip(plan["layers"], run["layers"], strict=True):
         assert {k: v for k, v in planned.items() if k not in told} == {k: v for k, v in done.items() if k not in told}

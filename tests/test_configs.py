@@ -7,10 +7,10 @@ import runpy
 import shlex
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 import yaml
+from schemas import validator
 
 from conv3d_cli.spec import json_schema, load_spec
 from conv3d_cli.weights import assign, read_weights
@@ -37,7 +37,7 @@ def make():
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
 def test_a_spec_satisfies_the_schema(path):
-    jsonschema.validate(yaml.safe_load(path.read_bytes()), json_schema())
+    validator(json_schema()).validate(yaml.safe_load(path.read_bytes()))
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)

@@ -55,7 +55,7 @@ def test_the_bits_depend_neither_on_the_threads_nor_on_the_blocks(method):
     cut = ("INLINE_SECONDS", "INLINE_WEIGHTS", "BLOCK_BYTES", "MOST_VOXELS", "LEAST_VOXELS", "STREAM_BYTES")
     for plan in ways(method):
         want = result(plan, 1)
-        for seed, count in enumerate((1, 2, 3, 4, 7)):
+        for seed, count in enumerate((1, 2, 7)):
             with turned(np.random.default_rng(seed), cut):
                 got = result(plan, count)
             np.testing.assert_array_equal(got, want, err_msg=f"{plan.problem} {plan.candidate.detail}, {count} threads")

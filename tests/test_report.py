@@ -11,9 +11,9 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import jsonschema
 import numpy as np
 import pytest
+from schemas import validator
 
 import conv3d_cli
 from conv3d_cli import limits
@@ -339,9 +339,7 @@ def nodes(value, path=()):
 
 @pytest.fixture(scope="module")
 def accepts():
-    schema = report_schema()
-    jsonschema.Draft202012Validator.check_schema(schema)
-    return jsonschema.Draft202012Validator(schema).is_valid
+    return validator(report_schema()).is_valid
 
 
 def changed(document, path, change):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 import yaml
+from schemas import validator
 
 from conv3d_cli.errors import SpecError
 from conv3d_cli.layers import LAYERS, Conv3D, Network, make_layer
 from conv3d_cli.spec import json_schema, load_spec
 
-SCHEMA = jsonschema.Draft202012Validator(json_schema())
+SCHEMA = validator(json_schema())
 RECORDED = json.loads((Path(__file__).parent / "recorded" / "layers.json").read_text())
 DIALECTS = (2, 3)
 

@@ -41,6 +41,7 @@ def test_a_signal_waits_for_what_the_threads_are_in(threads):
             share(work, threads, stop=lambda: None)
         assert len(ended) == threads
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
