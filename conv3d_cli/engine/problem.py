@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, TypeAlias, TypeVar
 
 from conv3d_cli.shapes import NO_PADS, Pads, Triple, output_size, voxels
@@ -52,7 +53,7 @@ class Problem:
             order=(0, 1, 2),
         )
 
-    @property
+    @cached_property
     def output_size(self) -> Triple:
         """Voxels of the output along each axis; an axis on which the kernel does not fit has none."""
         d, h, w = (

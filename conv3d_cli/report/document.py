@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass, field
+from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,7 @@ def _run_layer(done: StepOutcome, made: bool) -> Document:
     return document
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the versions of this package, Python and the libraries that are installed."""
     from importlib.metadata import PackageNotFoundError, version
