@@ -12,7 +12,7 @@ import numpy as np
 from conv3d_cli.engine import isa, pace
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import ACCURACIES, Candidate
-from conv3d_cli.engine.methods import METHODS, Method
+from conv3d_cli.engine.methods import BOUNDED, METHODS, Method
 from conv3d_cli.engine.problem import Problem, sort
 from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.errors import MethodError, OverLimit, UsageError, nearest
@@ -197,7 +197,9 @@ def _offers(
         offered = row.offers(inner, turned, limits.threads, allowed, left)
     measured = pace.active(limits.threads)
     for candidate in offered:
-        if candidate.keeps(allowed):
+        if inner.bounded and candidate.way not in BOUNDED:
+            yield _refuse(candidate, f"does not know boundary {inner.boundary}")
+        elif candidate.keeps(allowed):
             seconds = candidate.seconds * measured.of(pace.kind_of(candidate, inner))
             yield _judged(replace(candidate, seconds=seconds), left, method, without)
         else:

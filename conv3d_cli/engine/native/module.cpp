@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "boundary_tables.hpp"
 #include "fft_long_module.hpp"
 #include "fft_module.hpp"
 #include "job.hpp"
@@ -28,6 +29,7 @@ namespace {
 
 using conv3d::Array;
 using conv3d::AxisLayout;
+using conv3d::BoundaryTables;
 using conv3d::describe;
 using conv3d::Index;
 using conv3d::is_double;
@@ -61,6 +63,17 @@ void construct(HeldJob* at, const std::string& isa, Layout layout, Readable x, R
 
 NB_MODULE(_native, m) {
     m.doc() = "The loops of the engine, compiled once for each instruction set.";
+    using Edge = std::tuple<Index, Index, std::vector<Index>>;
+    nb::class_<BoundaryTables>(m, "Boundary", "What is read around a volume: a constant, or voxels by their places.")
+        .def(
+            "__init__",
+            [](BoundaryTables* at, double fill, const std::vector<Edge>& edges) {
+                std::vector<BoundaryTables::Axis> axes;
+                for (const auto& [before, after, places] : edges) axes.push_back({before, after, places});
+                new (at) BoundaryTables{fill, std::move(axes)};
+            },
+            nb::arg("fill"), nb::arg("axes"));
+
     conv3d::bind_pointwise(m);
     conv3d::bind_separable(m);
     conv3d::bind_fft(m);
