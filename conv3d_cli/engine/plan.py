@@ -86,8 +86,7 @@ def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
 
     ``x`` is (N, C, D, H, W), ``kernel`` in Keras's layout. Raises MethodError if the method had been forced.
     """
-    if any(_may_gain(plan, c) for c in plan.candidates):
-        plan = _seen(plan, _turned(kernel, plan.asked.order))
+    plan = seen(plan, kernel)
     ruled_out: list[str] = []
     first = ""
     while reason := METHODS[plan.method].unsuitable(plan.problem, x, kernel):
@@ -99,6 +98,26 @@ def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
     if not ruled_out:
         return plan
     return replace(plan, why=f"{first}, which {' and '.join(ruled_out)} would spread; {plan.why}")
+
+
+def seen(plan: Plan, kernel: Array) -> Plan:
+    """Return the plan that the values of the kernel allow, whatever those of the input will be."""
+    if any(_may_gain(plan, c) for c in plan.candidates):
+        return _seen(plan, _turned(kernel, plan.asked.order))
+    return plan
+
+
+def alike(plan: Plan, problem: Problem, kernel: Array) -> Plan:
+    """Return the plan for another problem, a part of the plan's own say, by the same method if that can serve it.
+
+    Where it cannot, the fastest method that can is taken. Raises MethodError or OverLimit if there is none.
+    """
+    row, turned = METHODS[plan.method], _turned(kernel, problem.order)
+    offered = list(_offers(row, problem, turned, plan.limits, plan.accuracy, plan.method, ()))
+    if not any(candidate.refused is None for candidate in offered):
+        return choose(problem, plan.limits, accuracy=plan.accuracy, kernel=kernel)
+    same = _fastest(problem, plan.limits, plan.method, plan.accuracy, offered)
+    return replace(same, method_asked=plan.method_asked)
 
 
 def execute(
