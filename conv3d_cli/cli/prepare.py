@@ -9,6 +9,7 @@ from pathlib import PurePath
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+from conv3d_cli.cli.masks import check_mask, masking_of, placed
 from conv3d_cli.cli.talk import log
 from conv3d_cli.cli.words import command_line
 from conv3d_cli.errors import UsageError, quoted
@@ -20,6 +21,7 @@ from conv3d_cli.report import Context, render
 from conv3d_cli.spec import Spec, load_spec
 
 if TYPE_CHECKING:
+    from conv3d_cli.pipeline.plan import Header
     from conv3d_cli.volumes import Geometry, Source
 
 Words = dict[str, Any]
@@ -42,15 +44,18 @@ class BareShape:
         return 0
 
 
-def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: bool) -> tuple[RunPlan, Context]:
+def prepare(
+    header: Source | BareShape, words: Words, output: Words, mask: Source | None, *, weigh: bool
+) -> tuple[RunPlan, Context]:
     """Return the plan of a run and what its report says around it; no voxel is read.
 
-    With ``weigh`` the layers get their weights, otherwise a weights file is only checked against them.
+    ``mask`` is the file of the mask or labels that the words name. With ``weigh`` the layers get their weights, otherwise a weights file is only checked against them.
 
     Raises SpecError, WeightsError, LayerError, UsageError, MethodError or OverLimit, each with its exit code.
     """
     _one_source_of_layers(words)
-    spec = _spec(header, words)
+    masking = masking_of(words)
+    spec, grid = _spec(header, words)
     for layer in spec.network if words["flip"] else ():
         if isinstance(layer, Conv3D):
             layer.flip = True
@@ -61,8 +66,11 @@ def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: b
         words["accuracy"],
         words["compute_dtype"],
         str(PurePath(words["spec_path"] or "").parent),
+        masking,
     )
-    plan = plan_run(header, spec.network, options)
+    plan = plan_run(grid, spec.network, options)
+    if mask is not None:
+        check_mask(mask, header, plan, words)
     facts, warnings = _weights(spec, words, plan, weigh)
     context = Context(
         command=command_line(),
@@ -70,6 +78,7 @@ def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: b
         spec={"path": spec.path, "sha256": spec.sha256, "keras": spec.keras} if words["spec_path"] else None,
         weights=facts,
         output=output,
+        mask=None if masking is None else {"path": words["mask_path"] or words["labels_path"]},
         warnings=(*_missing_kernels(), *plan.warnings, *spec.notes, *warnings),
     )
     for warning in context.warnings:
@@ -91,12 +100,14 @@ def _one_source_of_layers(words: Words) -> None:
         )
 
 
-def _spec(header: Source | BareShape, words: Words) -> Spec:
-    """Return the layers: those of the spec, or those that the filters make for the volume."""
+def _spec(header: Source | BareShape, words: Words) -> tuple[Spec, Header]:
+    """Return the layers, those of the spec or those that the filters make for the volume, and the volume's grid."""
     if words["spec_path"] is not None:
-        return load_spec(words["spec_path"])
+        spec = load_spec(words["spec_path"])
+        return spec, placed(header, words, spec.network.data_format)
     filters, dtype = words["filters"], words["compute_dtype"] or "float32"
-    return Spec(filter_network(filters, header, words["axes"], dtype), None, 2, "", "")
+    grid = placed(header, words, "channels_last")
+    return Spec(filter_network(filters, grid, words["axes"], dtype), None, 2, "", ""), grid
 
 
 def _input(header: Source | BareShape, words: Words, plan: RunPlan) -> Words:

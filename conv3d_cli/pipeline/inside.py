@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from conv3d_cli.pipeline.plan import RunPlan
     from conv3d_cli.pipeline.step import Step
 
+UNIT = 1e-3
+"""How far from 1 the sum of a filter may be that averages without a mask as well."""
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -42,6 +45,7 @@ class LayerCounts:
     normalised: int
     filled: int
     uncovered: int
+    dtype: str
 
 
 @dataclass
@@ -73,11 +77,15 @@ class MaskedRun:
         self._absent: Array | None = None
         self._missing: Array | None = None
         self._clean = False
+        self.warnings: list[str] = []
 
-    def begin(self, place: Arrangement, array: Array, nonfinite: int) -> Array:
-        """Look at the input, of which so many voxels are not finite; return what the layers are to be given."""
+    def begin(self, step: Step, array: Array, nonfinite: int) -> Array:
+        """Look at the input, of which so many voxels are not finite; return what the first layer is to be given."""
+        place = step.source
         if self.masking.outside == "keep":
-            self._original, array = array, array.copy(order="K")
+            self._original = array
+            # An activation alone would be applied in place.
+            array = array if step.copies else array.copy(order="K")
         if nonfinite:
             inside = self._inside(place)
             if self.masking.missing:
@@ -114,7 +122,9 @@ class MaskedRun:
         lost = masked.run(items(source, array), inside, items(middle, out), items(middle, gone), tick)
         self._absent, self._clean = gone if lost else None, True
         normalised = sum(rule.normalised for rule in masked.rules)
-        return out, plan, LayerCounts(normalised, len(masked.rules) - normalised, lost)
+        self.warnings += _averages(layer.name, [rule.sum for rule in masked.rules if rule.normalised])
+        filled = len(masked.rules) - normalised
+        return out, plan, LayerCounts(normalised, filled, lost, plan.problem.dtype)
 
     def activated(self, step: Step) -> None:
         """Follow what the layer's activation does: what it mixes of channels has a value where all of them have."""
@@ -184,3 +194,11 @@ def items(place: Arrangement, array: Array) -> list[Array]:
     first = planar.ndim - 3
     ordered = planar.transpose(*range(first), *(first + axis for axis in place.memory_order))
     return [ordered[index] for index in np.ndindex(ordered.shape[:-4])]
+
+
+def _averages(name: str, sums: list[float]) -> list[str]:
+    """Return what a person should know of filters whose weights do not sum to 1."""
+    if all(abs(total - 1) < UNIT for total in sums):
+        return []
+    told = " to ".join(f"{total:.4g}" for total in sorted({min(sums), max(sums)}))
+    return [f"layer {name!r}: inside a mask it averages: its results are divided by the sum of its weights, {told}"]

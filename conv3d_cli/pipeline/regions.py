@@ -20,8 +20,8 @@ Array: TypeAlias = NDArray[Any]
 Box: TypeAlias = tuple[slice, slice, slice]
 Places3: TypeAlias = tuple["slice | Places", "slice | Places", "slice | Places"]
 
-LEAST_VOXELS = 1 << 20
-"""Voxels that a piece may read however small the volume is: 4 MiB of float32, which a third-level cache holds."""
+LEAST_VOXELS = 1 << 18
+"""Voxels that a piece may read however small the volume is: 1 MiB of float32."""
 
 SHARE = 8
 """A piece of a large volume reads one part in so many of it."""

@@ -61,7 +61,7 @@ def run(
     array = read()
     values = scan(array)
     if masked is not None:
-        array = masked.begin(plan.source, array, values.nonfinite)
+        array = masked.begin(plan.steps[0], array, values.nonfinite)
     warnings = []
     if masked is not None and masked.counts.nonfinite:
         warnings.append(
@@ -96,6 +96,7 @@ def run(
     OUTPUTS.clear()
     if masked is not None:
         masked.finish(plan.target, array)
+        warnings += masked.warnings
     found = None if masked is None else masked.counts
     return Outcome(array, tuple(outcomes), values, scan(array), tuple(warnings), found)
 

@@ -12,6 +12,7 @@ from conv3d_cli.engine import Candidate, Plan, isa
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import peak_bytes
+from conv3d_cli.report.masked import counted_document, masked_document, rules_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,7 @@ class Context:
     weights: Document
     output: Document = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    mask: Document | None = None
 
 
 def plan_document(plan: RunPlan, context: Context) -> Document:
@@ -50,6 +52,7 @@ def plan_document(plan: RunPlan, context: Context) -> Document:
         "input": {**_place(plan.source, plan.geometry), **context.input},
         "output": {**_place(plan.target, plan.output_geometry), **context.output},
         "spec": context.spec,
+        "mask": masked_document(plan.options.masking, context.mask),
         "data_format": "channels_first" if plan.channels_first else "channels_last",
         "weights": context.weights,
         "layers": [_layer(step, step.plan, _made(context)) for step in plan.steps],
@@ -76,6 +79,7 @@ def run_document(plan: RunPlan, outcome: Outcome, context: Context, seconds: dic
         "report": "conv3d-run",
         "input": {**document["input"], "values": _values(outcome.input_values)},
         "output": {**document["output"], "values": _values(outcome.output_values)},
+        "mask": counted_document(document["mask"], outcome.counts),
         "layers": layers,
         "seconds": {**document["seconds"], **seconds},
         "memory": {**document["memory"], "peak_bytes": peak_bytes()},
@@ -91,6 +95,8 @@ def _made(context: Context) -> bool:
 
 def _run_layer(done: StepOutcome, made: bool) -> Document:
     document = {**_layer(done.step, done.plan, made), "seconds": done.seconds}
+    if done.counts is not None:
+        document["masked"] = rules_document(done.counts)
     if done.activity_loss is not None:
         document["losses"] = {"activity": _finite(done.activity_loss), **document["losses"]}
     return document

@@ -91,6 +91,33 @@ FILTER = record(
     }
 )
 
+MASK = record(
+    {
+        "by": {"enum": ["mask", "labels", "missing"], "description": "what says which voxels are inside"},
+        "path": OPTIONAL_STRING,
+        "outside": {"enum": ["zero", "keep", "nan"]},
+        "min_coverage": NUMBER,
+        "nan": {"enum": ["local", "missing"]},
+    },
+    {
+        "sha256": STRING,
+        "inside": {**COUNT, "description": "voxels"},
+        "labels": OPTIONAL_COUNT,
+        "missing": {**COUNT, "description": "NaN of the input inside, counted in each volume"},
+        "filled": {**COUNT, "description": "of the missing, those that have a value in the output"},
+        "uncovered": {**COUNT, "description": "voxels inside, of all channels and volumes, without a value"},
+    },
+)
+
+MASKED_LAYER = record(
+    {
+        "normalised": {**COUNT, "description": "filters that are divided by their weight inside"},
+        "filled": {**COUNT, "description": "filters without a sum: what is missing is the mean of the window"},
+        "uncovered": {**COUNT, "description": "voxels inside, of all channels and volumes, with too little coverage"},
+        "dtype": STRING,
+    }
+)
+
 LAYER = record(
     {
         "name": STRING,
@@ -131,7 +158,7 @@ LAYER = record(
         },
         "constraints": {"type": "object", "additionalProperties": CONSTRAINT},
     },
-    {"seconds": SECONDS},
+    {"seconds": SECONDS, "masked": MASKED_LAYER},
 )
 
 INPUT = record(
@@ -183,6 +210,7 @@ def report_schema() -> Schema:
                     ],
                     "description": "null where filters make the layers",
                 },
+                "mask": {"anyOf": [MASK, {"type": "null"}], "description": "null where all voxels take part"},
                 "data_format": {"enum": ["channels_last", "channels_first"]},
                 "weights": record(
                     {

@@ -9,6 +9,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.report import words
+from conv3d_cli.report.masked import mask_lines, rule_lines
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -63,7 +64,8 @@ def render(document: Document, stream: TextIO) -> None:
     table = _layers(layers, columns)
     fits = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum <= console.width
     middle = [table] if fits else [_sentence(layer, columns) for layer in layers]
-    _print(console, [_volume("input", document["input"]), *middle, _volume("output", document["output"])])
+    mask = mask_lines(document["mask"])
+    _print(console, [_volume("input", document["input"]), *mask, *middle, _volume("output", document["output"])])
     _print(console, _footer(document))
 
 
@@ -180,6 +182,7 @@ def _remarks(layer: Document) -> list[str]:
     remarks = [_filter(layer["filter"])] if layer["filter"] else []
     remarks += ["the kernel is turned around: a true convolution"] if layer["flip"] else []
     remarks += [f"{layer['method']}, {layer['why']}"] if layer["method"] else []
+    remarks += rule_lines(layer.get("masked"))
     if layer["losses"]:
         remarks.append("loss " + ", ".join(f"{name} {words.number(loss)}" for name, loss in layer["losses"].items()))
     for name, found in layer["constraints"].items():
