@@ -118,9 +118,7 @@ def _dtype(volume: Source, words: dict[str, Any]) -> str:
     return name
 
 
-def _run(
-    plan: RunPlan, context: Context, volume: Source, mask: Source | None, words: dict[str, Any]
-) -> dict[str, Any]:
+def _run(plan: RunPlan, context: Context, volume: Source, mask: Source | None, words: dict[str, Any]) -> dict[str, Any]:
     """Read, convolve, write; return the report."""
     from conv3d_cli.cli.masks import read_inside
     from conv3d_cli.cli.prepare import json_text, with_output

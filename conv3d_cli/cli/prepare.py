@@ -49,7 +49,8 @@ def prepare(
 ) -> tuple[RunPlan, Context]:
     """Return the plan of a run and what its report says around it; no voxel is read.
 
-    ``mask`` is the file of the mask or labels that the words name. With ``weigh`` the layers get their weights, otherwise a weights file is only checked against them.
+    ``mask`` is the opened file of the mask or labels that the words name. With ``weigh`` the layers get their weights,
+    otherwise a weights file is only checked against them.
 
     Raises SpecError, WeightsError, LayerError, UsageError, MethodError or OverLimit, each with its exit code.
     """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
-from conv3d_cli.engine.problem import sort
+from conv3d_cli.engine.problem import Real, sort
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.magnitude import Length
 from conv3d_cli.pipeline.bits import add, in_blocks, only
@@ -90,9 +90,7 @@ class MaskedRun:
             inside = self._inside(place)
             if self.masking.missing:
                 self._absent = np.isnan(array)
-                self._missing = self._absent & inside
-                if "c" in place.axes:
-                    self._missing = self._missing.any(axis=place.axes.index("c"))
+                self._missing = _any_channel(place, self._absent & inside)
                 self.counts.missing = int(np.count_nonzero(self._missing))
                 self.counts.nonfinite = int(np.count_nonzero(np.isinf(array) & inside))
             else:
@@ -107,12 +105,12 @@ class MaskedRun:
         assert isinstance(layer, Conv3D)
         plan = planned
         if any(candidate.unproven for candidate in planned.candidates):
-            asked = replace(planned.asked, dtype=array.dtype.name)
+            asked = replace(planned.asked, dtype=cast("Real", array.dtype.name))
             kernel = layer.taps(asked.dtype)
             plan = engine.choose(asked, planned.limits, planned.method_asked, planned.accuracy, kernel=kernel)
             plan = steady(plan, kernel)
         kernel = turned(layer.taps(plan.problem.dtype), source)
-        bias = layer.variables["bias"] if "bias" in layer.variables else None
+        bias = layer.variables.get("bias")
         masked = MaskedLayer(plan, kernel, bias, self.masking.min_coverage)
         out = middle.empty(array.dtype)
         out.fill(0)
@@ -146,10 +144,7 @@ class MaskedRun:
         if self._absent is not None:
             self.counts.uncovered = int(np.count_nonzero(self._absent))
         if self._missing is not None:
-            lost = self._absent
-            if lost is not None and "c" in place.axes:
-                lost = lost.any(axis=place.axes.index("c"))
-            found = self._missing if lost is None else self._missing & ~lost
+            found = self._missing if self._absent is None else self._missing & ~_any_channel(place, self._absent)
             self.counts.filled = int(np.count_nonzero(found))
         if self.masking.outside == "zero" and self._clean:
             return
@@ -185,7 +180,8 @@ class MaskedRun:
         order = [place.memory_order.index(axis) for axis in range(3)]
         sizes = dict(zip(place.space, place.size, strict=True))
         shape = [sizes.get(axis, 1) for axis in place.axes]
-        return (self.labels.transpose(order) != 0).reshape(shape)
+        inside: Array = self.labels.transpose(order) != 0
+        return inside.reshape(shape)
 
 
 def items(place: Arrangement, array: Array) -> list[Array]:
@@ -194,6 +190,11 @@ def items(place: Arrangement, array: Array) -> list[Array]:
     first = planar.ndim - 3
     ordered = planar.transpose(*range(first), *(first + axis for axis in place.memory_order))
     return [ordered[index] for index in np.ndindex(ordered.shape[:-4])]
+
+
+def _any_channel(place: Arrangement, flags: Array) -> Array:
+    """Return flags of voxels: whether one of their channels has it."""
+    return np.asarray(flags.any(axis=place.axes.index("c"))) if "c" in place.axes else flags
 
 
 def _averages(name: str, sums: list[float]) -> list[str]:

@@ -16,7 +16,7 @@ from conv3d_cli.engine import Plan
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.pipeline.bits import add, in_blocks, only
 from conv3d_cli.pipeline.regions import Cut, Piece, Region
-from conv3d_cli.pipeline.rules import CANCELLED, ROUNDING, Magnitude, Rule, Tap, rules_of
+from conv3d_cli.pipeline.rules import CANCELLED, ROUNDING, Magnitude, Mean, Rule, Tap, rules_of
 from conv3d_cli.pipeline.weighing import Bench, Weights
 
 WHOLE = -1
@@ -166,21 +166,24 @@ class _Part:
     def fill(self, rule: Rule, window: Array, result: Array) -> Array:
         """Add to the result of a filter what its missing voxels are worth; return where enough is known for that."""
         covered = np.ones(result.shape, np.bool_)
-        values = self.bench.room("values", result.shape)
         for mean in rule.means:
-            channel, size = slice(mean.channel, mean.channel + 1), mean.magnitude
-            self.bench.correlate(self.piece, window[channel], size.tap, values, self.bench.problem.boundary)
-            inside, weight = self.weights.of(mean.tap, channel), self.weights.of(size.tap, channel)
-            least = self._least(size)
-
-            def work(rows: slice) -> None:
-                covered[rows] &= size.sign * weight[rows] >= least
-                values[rows] /= weight[rows]
-                values[rows] *= mean.sum - inside[rows]
-                result[rows] += values[rows]
-
-            self._in_blocks(work)
+            self._fill(mean, window, result, covered)
         return covered
+
+    def _fill(self, mean: Mean, window: Array, result: Array, covered: Array) -> None:
+        """Add what the missing voxels of one channel are worth, and clear ``covered`` where too little is known."""
+        channel, size = slice(mean.channel, mean.channel + 1), mean.magnitude
+        values, least = self.bench.room("values", result.shape), self._least(size)
+        self.bench.correlate(self.piece, window[channel], size.tap, values, self.bench.problem.boundary)
+        inside, weight = self.weights.of(mean.tap, channel), self.weights.of(size.tap, channel)
+
+        def work(rows: slice) -> None:
+            covered[rows] &= size.sign * weight[rows] >= least
+            values[rows] /= weight[rows]
+            values[rows] *= mean.sum - inside[rows]
+            result[rows] += values[rows]
+
+        self._in_blocks(work)
 
     def store(self, result: Array, covered: Array, bias: float, out: Array, gone: Array) -> int:
         """Put the result of the wanted outputs that are covered into ``out``; mark and count the others of them."""

@@ -1,4 +1,4 @@
-"""How a run is masked: which layers can be, how they are planned, what they need, and what becomes of voxels outside."""
+"""How a run is masked: which layers can be, how they are planned, and what they need."""
 
 from __future__ import annotations
 

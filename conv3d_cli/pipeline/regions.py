@@ -5,7 +5,7 @@ All axes stand in memory order, the slowest first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, prod
 from typing import Any, TypeAlias
@@ -25,6 +25,9 @@ LEAST_VOXELS = 1 << 18
 
 SHARE = 8
 """A piece of a large volume reads one part in so many of it."""
+
+SLAB_VOXELS = 1 << 20
+"""Voxels in which labels are looked for at a time."""
 
 REACHES = 3
 """Planes that a piece reads at least, in lengths of the kernel's reach: a third of them are its neighbours' too."""
@@ -65,8 +68,8 @@ class Piece:
 
     def read(self, array: Array) -> Array:
         """Return what the piece reads of an array whose last three axes are space: a view, or a copy where it must."""
-        slices = tuple(part if isinstance(part, slice) else slice(None) for part in self.source)
-        found = array[(..., *slices)]
+        a, b, c = (part if isinstance(part, slice) else slice(None) for part in self.source)
+        found = array[..., a, b, c]
         for axis, part in enumerate(self.source, start=-3):
             if not isinstance(part, slice):
                 found = np.take(found, part, axis=axis)
@@ -144,15 +147,44 @@ def regions_of(labels: Array | None, size: Triple, count: int) -> list[Region]:
     if labels.dtype == np.bool_:
         box = _box(labels)
         return [] if box is None else [Region(1, box)]
-    from scipy.ndimage import find_objects
-
-    found: Sequence[Box | None] = find_objects(labels, count)
-    return [Region(i, box) for i, box in enumerate(found, start=1) if box is not None]
+    lows, highs = _corners(labels, count)
+    found = [label for label in range(1, count + 1) if highs[0, label]]
+    spans = {label: [slice(int(lows[i, label]), int(highs[i, label])) for i in range(3)] for label in found}
+    return [Region(label, (a, b, c)) for label, (a, b, c) in spans.items()]
 
 
 def whole_of(size: Triple) -> Region:
     """Return the region of all voxels."""
     return Region(0, (slice(0, size[0]), slice(0, size[1]), slice(0, size[2])))
+
+
+def _corners(labels: Array, count: int) -> tuple[Array, Array]:
+    """Return the least index and the one behind the greatest, (axes, labels), of every label that there is.
+
+    Runs of one label along the fastest axis are looked at, and not voxels. Of a label that is not there both are 0.
+    """
+    depth, height, width = labels.shape
+    lows = np.full((3, count + 1), max(labels.shape))
+    highs = np.zeros((3, count + 1), np.int64)
+    rows = max(1, SLAB_VOXELS // (height * width))
+    for start in range(0, depth, rows):
+        flat = labels[start : start + rows].reshape(-1)
+        begins = np.ones(flat.size, np.bool_)
+        np.not_equal(flat[1:], flat[:-1], out=begins[1:])
+        begins[::width] = True
+        first = np.flatnonzero(begins)
+        last = np.append(first[1:], flat.size) - 1
+        order = np.argsort(flat[first], kind="stable")
+        first, last = first[order], last[order]
+        names = flat[first]
+        groups = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
+        label = names[groups]
+        plane = first // (height * width) + start
+        line = first // width % height
+        for axis, (low, high) in enumerate(((plane, plane), (line, line), (first % width, last % width))):
+            lows[axis, label] = np.minimum(lows[axis, label], np.minimum.reduceat(low, groups))
+            highs[axis, label] = np.maximum(highs[axis, label], np.maximum.reduceat(high, groups) + 1)
+    return np.minimum(lows, highs), highs
 
 
 def _box(mask: Array) -> Box | None:

@@ -48,9 +48,7 @@ class Outcome:
     """What was counted of a mask; None without one."""
 
 
-def run(
-    plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None, labels: Labels | None = None
-) -> Outcome:
+def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None, labels: Labels | None = None) -> Outcome:
     """Run the network over the array that ``read`` returns, which has the plan's input shape and dtype.
 
     It is read here and let go after the first layer, so that at most two arrays are held at once. ``tick`` hears the

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.boundary import Boundary
+from conv3d_cli.engine.problem import Real
 from conv3d_cli.pipeline.bits import in_blocks
 from conv3d_cli.pipeline.regions import Piece
 from conv3d_cli.pipeline.rules import Tap
@@ -54,9 +55,7 @@ class Bench:
         """Take the next mask for another one."""
         self._weights = None
 
-    def correlate(
-        self, piece: Piece, x: Array, tap: Tap, out: Array, boundary: Boundary, groups: int = 1
-    ) -> None:
+    def correlate(self, piece: Piece, x: Array, tap: Tap, out: Array, boundary: Boundary, groups: int = 1) -> None:
         """Put the correlation of ``x`` (channels, window) with a tap into ``out``, which holds (filters, outputs)."""
         kernel = tap.kernel.astype(self.dtype, copy=False)
         key = (piece.window, piece.padding, tap.key, boundary, groups)
@@ -69,7 +68,7 @@ class Bench:
                 channels=len(x),
                 filters=kernel.shape[-1],
                 groups=groups,
-                dtype=self.dtype.name,
+                dtype=cast("Real", self.dtype.name),
                 boundary=boundary,
             )
             self._plans[key] = engine.alike(self.plan, part, kernel)

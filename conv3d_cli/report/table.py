@@ -64,7 +64,7 @@ def render(document: Document, stream: TextIO) -> None:
     table = _layers(layers, columns)
     fits = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum <= console.width
     middle = [table] if fits else [_sentence(layer, columns) for layer in layers]
-    mask = mask_lines(document["mask"])
+    mask = mask_lines(document.get("mask"))
     _print(console, [_volume("input", document["input"]), *mask, *middle, _volume("output", document["output"])])
     _print(console, _footer(document))
 

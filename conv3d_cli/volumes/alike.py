@@ -6,7 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Protocol
 
 from conv3d_cli.errors import VolumeError, quoted
-from conv3d_cli.volumes.axes import order_of, resolve_axes, spatial
+from conv3d_cli.volumes.axes import resolve_axes, spatial
 
 if TYPE_CHECKING:
     from conv3d_cli.volumes.geometry import Geometry

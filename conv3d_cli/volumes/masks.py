@@ -73,8 +73,9 @@ def _numbered(part: NDArray[Any], numbers: dict[int, int]) -> NDArray[Any]:
     """Return the number of each label in ``numbers``, which gets those that are new; 0 for what is no label."""
     least, greatest = int(part.min()), int(part.max())
     if greatest - least < SPAN:
-        # No difference of two signed numbers leaves 64 bits here; that of two unsigned ones never leaves its type.
-        where = (part - part.dtype.type(least)).astype(np.int64) if part.dtype.kind == "u" else part.astype(np.int64) - least
+        # Differences of unsigned numbers stay in their type; those of signed ones do in 64 bits, within the span.
+        where = part - part.dtype.type(least) if part.dtype.kind == "u" else part.astype(np.int64) - least
+        where = where.astype(np.int64)
         present = np.flatnonzero(np.bincount(where.reshape(-1)))
         table = np.zeros(greatest - least + 1, np.int32)
         table[present] = [_number(numbers, least + step) for step in present.tolist()]
