@@ -6,10 +6,20 @@ import numpy as np
 
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.problem import Problem
 from conv3d_cli.engine.threads import Pieces, share
 
 PIECE = 1 << 20
 """Values that a thread looks at before it takes the next."""
+
+
+def brightest(problem: Problem, x: Array, threads: int = 1) -> float:
+    """Return the largest magnitude that a problem reads, in ``x`` or around it; infinite or NaN if any value is.
+
+    >>> brightest(Problem((1, 1, 2), (1, 1, 1)), np.array([1.0, -3.0]))
+    3.0
+    """
+    return max(largest(x, threads), abs(problem.boundary.value))
 
 
 def largest(values: Array, threads: int = 1) -> float:

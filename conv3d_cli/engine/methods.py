@@ -73,5 +73,5 @@ METHODS: dict[str, Method] = {
     )
 }
 
-BOUNDED = frozenset({"fft scipy", "reference"})
+BOUNDED = frozenset({"fft compiled", "fft long", "fft scipy", "reference", "winograd"})
 """The ways (``Candidate.way``) that read something else than zeros around a volume, if a problem says so."""
