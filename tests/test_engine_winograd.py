@@ -475,8 +475,8 @@ def test_kernels_are_prepared_from_what_they_were_sized_for():
         (x[:, :2], ValueError, "channels, filters and groups do not fit together"),
         (x.astype("f8"), TypeError, "must have one dtype"),
     ):
+        out = planar(problem.output_shape, source.dtype)
         with pytest.raises(kind, match=message):
-            out = planar(problem.output_shape, source.dtype)
             isa.native().WinogradJob(kernels, axes, native_boundary(problem), source, None, out)
 
 
