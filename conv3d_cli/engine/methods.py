@@ -73,5 +73,5 @@ METHODS: dict[str, Method] = {
     )
 }
 
-BOUNDED = frozenset({"direct", "fft scipy", "pointwise", "reference"})
+BOUNDED = frozenset({"direct", "fft compiled", "fft long", "fft scipy", "pointwise", "reference", "winograd"})
 """The ways (``Candidate.way``) that read something else than zeros around a volume, if a problem says so."""
