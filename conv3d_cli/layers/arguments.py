@@ -134,7 +134,7 @@ def nothing_around(boundary: str, padding: str | Pads) -> str | None:
         return None
     return (
         f"boundary: nothing around the volume is read with padding {padding!r}: got {boundary!r}, expected padding "
-        "'same', or voxels on each side with dialect torch"
+        "'same' or voxels on each side"
     )
 
 

@@ -70,7 +70,7 @@ def convolve(
     steps, spread = TRIPLE.read("strides", strides), TRIPLE.read("dilation_rate", dilation_rate)
     pads = _pads(padding, size, taps, steps, spread)
     around = BOUNDARY.read("boundary", boundary)
-    if refusal := nothing_around(around, "same" if str(padding).lower() == "same" else pads):
+    if refusal := nothing_around(around, padding.lower() if isinstance(padding, str) else pads):
         raise LayerError(refusal, "boundary")
     problem = Problem(
         size=size,
