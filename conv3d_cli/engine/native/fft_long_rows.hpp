@@ -29,9 +29,9 @@ inline Vector load_voxels(const VoxelRows& rows, Index row, Index n) {
     const Index low = larger(rows.low - n, 0), high = smaller(rows.high - n, lanes);
     const Index begin = smaller(larger(-position, low), high), end = smaller(larger(rows.edge.size - position, begin), high);
     for (Index i = begin; i < end; ++i) values[i] = at[(n + i) * rows.step];
-    const float* row = at - rows.first * rows.step;
-    fill_outside(values + low, rows.edge, position + low, 1, begin - low, row, rows.step, rows.fill);
-    fill_outside(values + end, rows.edge, position + end, 1, high - end, row, rows.step, rows.fill);
+    const float* volume = at - rows.first * rows.step;
+    fill_outside(values + low, rows.edge, position + low, 1, begin - low, volume, rows.step, rows.fill);
+    fill_outside(values + end, rows.edge, position + end, 1, high - end, volume, rows.step, rows.fill);
     return load(values);
 }
 
