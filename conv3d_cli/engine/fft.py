@@ -227,7 +227,8 @@ def _candidate(problem: Problem, tile: Triple, transform: Real, threads: int) ->
     starts = 1 if sharing.groups > 1 else problem.groups
     spectrum = voxels((*tile[:2], tile[2] // 2 + 1)) * 2 * ITEMSIZE[transform]
     real = points * ITEMSIZE[transform]
-    per_tile = channels * (real + spectrum) + 4 * spectrum + 2 * real
+    gathered = channels * real if problem.bounded and not problem.boundary.is_constant else 0  # in ``padded_window``
+    per_tile = channels * (real + spectrum) + 4 * spectrum + 2 * real + gathered
     spectra = filters * channels * spectrum
     # Those of groups that are done are kept while the next ones are computed.
     others = min((problem.groups - sharing.groups) * spectra, KERNELS.room) if spectra <= KERNELS.room else 0

@@ -14,12 +14,15 @@ PIECE = 1 << 20
 
 
 def brightest(problem: Problem, x: Array, threads: int = 1) -> float:
-    """Return the largest magnitude that a problem reads, in ``x`` or around it; infinite or NaN if any value is.
+    """Return the largest magnitude that a convolution reads, in its volume ``x`` or around it.
 
-    >>> brightest(Problem((1, 1, 2), (1, 1, 1)), np.array([1.0, -3.0]))
-    3.0
+    >>> from conv3d_cli.engine.boundary import Boundary
+    >>> problem = Problem((1, 1, 2), (1, 1, 3), padding=((0, 0), (0, 0), (1, 1)), boundary=Boundary("constant", -9))
+    >>> brightest(problem, np.array([[[[[1.0, -3.0]]]]]))
+    9.0
     """
-    return max(largest(x, threads), abs(problem.boundary.value))
+    around = abs(problem.boundary.value) if problem.bounded else 0.0
+    return float(np.maximum(largest(x, threads), around))
 
 
 def largest(values: Array, threads: int = 1) -> float:
