@@ -40,6 +40,18 @@ def _filters(context: click.Context, option: click.Parameter, texts: tuple[str, 
         raise UsageError(str(error)) from None
 
 
+def _boundary(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    if text is None:
+        return None
+    from conv3d_cli.engine.boundary import Boundary
+    from conv3d_cli.errors import LayerError
+
+    try:
+        return str(Boundary.parse(text))
+    except LayerError as error:
+        raise UsageError(f"--{error}") from None
+
+
 def _size(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
     from conv3d_cli.limits import parse_bytes
 
@@ -70,6 +82,13 @@ FILTER = click.option(
 )
 FLIP = click.option(
     "--flip", is_flag=True, help="Turn every kernel around along each axis: true convolution, as for a PSF or from ITK."
+)
+BOUNDARY = click.option(
+    "--boundary",
+    metavar="MODE",
+    callback=_boundary,
+    help="What each layer reads around its volume, as scipy.ndimage names it: zero, reflect, mirror, nearest, wrap or "
+    "constant:V.  [default: the spec's, else zero]",
 )
 WEIGHTS = click.option(
     "--weights",
@@ -204,6 +223,7 @@ PLANNING = options(
     _spec(required=False),
     FILTER,
     FLIP,
+    BOUNDARY,
     WEIGHTS,
     MASK,
     LABELS,

@@ -14,6 +14,7 @@ from conv3d_cli.cli.talk import log
 from conv3d_cli.cli.words import command_line
 from conv3d_cli.errors import UsageError, quoted
 from conv3d_cli.layers import Conv3D
+from conv3d_cli.layers.arguments import nothing_around
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import Limits
 from conv3d_cli.pipeline import Options, RunPlan, filter_network, plan_run
@@ -21,6 +22,7 @@ from conv3d_cli.report import Context, render
 from conv3d_cli.spec import Spec, load_spec
 
 if TYPE_CHECKING:
+    from conv3d_cli.layers import Network
     from conv3d_cli.pipeline.plan import Header
     from conv3d_cli.volumes import Geometry, Source
 
@@ -60,6 +62,8 @@ def prepare(
     for layer in spec.network if words["flip"] else ():
         if isinstance(layer, Conv3D):
             layer.flip = True
+    if words["boundary"] is not None:
+        _surround(spec.network, words["boundary"])
     options = Options(
         Limits.detect(words["threads"], words["max_memory"]),
         words["axes"],
@@ -89,6 +93,17 @@ def prepare(
             state = way.refused or f"predicted {way.seconds:.3g} s, {way.scratch_bytes} bytes beside input and output"
             log.debug("layer %r: %s (%s): %s", step.layer.name, way.method, way.detail, state)
     return plan, context
+
+
+def _surround(network: Network, boundary: str) -> None:
+    """Have every convolution read a boundary around its volume; UsageError for one that reads nothing there."""
+    convolutions = [layer for layer in network if isinstance(layer, Conv3D)]
+    if not convolutions:
+        raise UsageError(f"--boundary: no layer convolves: got {boundary!r}, expected a Conv3D to give it to")
+    for layer in convolutions:
+        if refusal := nothing_around(boundary, layer.padding):
+            raise UsageError(f"--{refusal}, for layer {layer.name!r}")
+        layer.boundary = boundary
 
 
 def _one_source_of_layers(words: Words) -> None:

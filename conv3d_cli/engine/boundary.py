@@ -13,6 +13,7 @@ and go on like this as far as a kernel reaches. NumPy's words for them are other
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -69,6 +70,10 @@ MODES: dict[str, Mode] = {
 WORDS = ("zero", *(mode for mode in MODES if mode != "constant"), "constant:V")
 """What ``Boundary.parse`` takes."""
 
+_NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+PATTERN = f"^(?:{'|'.join(WORDS[:-1])}|constant:{_NUMBER})$"
+"""The same as a regular expression."""
+
 
 @dataclass(frozen=True)
 class Boundary:
@@ -103,21 +108,14 @@ class Boundary:
     @classmethod
     def parse(cls, text: str) -> Boundary:
         """Return the boundary of a text, one of WORDS; raises LayerError for any other."""
-        mode, colon, number = text.partition(":")
-        if colon and mode == "constant":
-            try:
-                return cls("constant", float(number))
-            except ValueError as error:
-                if isinstance(error, LayerError):
-                    raise
+        if re.fullmatch(PATTERN, text) is None:
+            if text.startswith("constant"):
                 raise LayerError(
-                    f"boundary: not a number: got {number!r} in {text!r}, expected one like constant:3.5", "boundary"
-                ) from None
-        if text == "zero":
-            return ZERO
-        if text == "constant" or text not in MODES:
+                    f"boundary: no number after 'constant:': got {text!r}, expected one as in constant:3.5", "boundary"
+                )
             raise LayerError(_unknown(text), "boundary")
-        return cls(text)
+        mode, _, number = text.partition(":")
+        return ZERO if mode == "zero" else cls(mode, float(number or 0))
 
     @property
     def is_zero(self) -> bool:
@@ -143,7 +141,7 @@ class Boundary:
         """Return the text that means the boundary."""
         if self.is_zero:
             return "zero"
-        return f"constant:{self.value!r}" if self.is_constant else self.mode
+        return f"constant:{repr(self.value).removesuffix('.0')}" if self.is_constant else self.mode
 
     def places(self, size: int, before: int, after: int) -> Places:
         """Return what each position of a padded axis is read from: an index of the axis, or -1 for the constant.

@@ -73,5 +73,7 @@ METHODS: dict[str, Method] = {
     )
 }
 
-BOUNDED = frozenset({"fft scipy", "reference"})
+BOUNDED = frozenset(
+    {"direct", "fft compiled", "fft long", "fft scipy", "pointwise", "reference", "separable", "winograd"}
+)
 """The ways (``Candidate.way``) that read something else than zeros around a volume, if a problem says so."""

@@ -17,6 +17,7 @@ from conv3d_cli.report.masked import counted_document, masked_document, rules_do
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from conv3d_cli.engine.boundary import Boundary
     from conv3d_cli.layers import Layer
     from conv3d_cli.pipeline import Outcome, RunPlan, Step, StepOutcome
     from conv3d_cli.pipeline.arrange import Arrangement
@@ -160,7 +161,7 @@ def _convolution(step: Step, plan: Plan | None) -> Document:
     if plan is None:
         channels, ones = step.source.channels, [1, 1, 1]
         shape = {"channels": channels, "filters": step.target.channels, "groups": 1, "multiply_adds": 0, "flip": False}
-        windows = {"kernel_size": ones, "strides": ones, "dilation_rate": ones, "padding": None}
+        windows = {"kernel_size": ones, "strides": ones, "dilation_rate": ones, "padding": None, "boundary": None}
         method = {"method": None, "method_detail": "", "why": "", "predicted_seconds": 0.0, "scratch_bytes": 0}
         return {**shape, **windows, **method, "candidates": []}
     problem, padding = plan.asked, step.layer.get_config()["padding"]
@@ -174,12 +175,23 @@ def _convolution(step: Step, plan: Plan | None) -> Document:
         "strides": list(problem.strides),
         "dilation_rate": list(problem.dilation),
         "padding": padding if isinstance(padding, str) else "explicit",
+        "boundary": _boundary(problem.boundary),
         "method": plan.method,
         "method_detail": plan.candidate.detail,
         "why": plan.why,
         "predicted_seconds": plan.seconds,
         "scratch_bytes": plan.scratch_bytes,
         "candidates": [_candidate(candidate) for candidate in plan.candidates],
+    }
+
+
+def _boundary(boundary: Boundary) -> Document:
+    """Return what a layer reads around its volume, with the words that others have for it."""
+    return {
+        "text": str(boundary),
+        "value": boundary.value if boundary.is_constant else None,
+        "scipy": boundary.scipy,
+        "numpy": boundary.numpy,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from conv3d_cli.engine.boundary import MODES, PATTERN
 from conv3d_cli.engine.methods import METHODS
 from conv3d_cli.layers import LAYERS
 from conv3d_cli.layers.signature import DIALECTS
@@ -118,6 +119,15 @@ MASKED_LAYER = record(
     }
 )
 
+BOUNDARY = record(
+    {
+        "text": {"type": "string", "pattern": PATTERN, "description": "as --boundary takes it"},
+        "value": {**OPTIONAL_NUMBER, "description": "of a constant; null for other modes"},
+        "scipy": {"enum": sorted({mode.scipy for mode in MODES.values()}), "description": "mode of scipy.ndimage"},
+        "numpy": {"enum": sorted({mode.numpy for mode in MODES.values()}), "description": "mode of numpy.pad"},
+    }
+)
+
 LAYER = record(
     {
         "name": STRING,
@@ -134,6 +144,10 @@ LAYER = record(
         "strides": TRIPLE,
         "dilation_rate": TRIPLE,
         "padding": {"enum": ["valid", "same", "explicit", None]},
+        "boundary": {
+            "anyOf": [BOUNDARY, {"type": "null"}],
+            "description": "what is read around the volume; null for a layer that does not convolve",
+        },
         "padding_before": TRIPLE,
         "padding_after": TRIPLE,
         "activation": STRING,

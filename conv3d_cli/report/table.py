@@ -181,6 +181,7 @@ def _remarks(layer: Document) -> list[str]:
     """Return why a layer's method was chosen, its losses, and what its weights should satisfy."""
     remarks = [_filter(layer["filter"])] if layer["filter"] else []
     remarks += ["the kernel is turned around: a true convolution"] if layer["flip"] else []
+    remarks += _around(layer["boundary"])
     remarks += [f"{layer['method']}, {layer['why']}"] if layer["method"] else []
     remarks += rule_lines(layer.get("masked"))
     if layer["losses"]:
@@ -189,6 +190,13 @@ def _remarks(layer: Document) -> list[str]:
         fails = "satisfied" if found["satisfied"] else f"not satisfied, by {words.number(found['violation'])}"
         remarks.append(f"{name} constraint {found['constraint']} {fails}")
     return remarks
+
+
+def _around(boundary: Document | None) -> list[str]:
+    """Return what is read around a layer's volume, where that is not zeros."""
+    if boundary is None or boundary["text"] == "zero":
+        return []
+    return [f"boundary {boundary['text']}, scipy's {boundary['scipy']!r}, numpy's {boundary['numpy']!r}"]
 
 
 def _others(layer: Document) -> list[str]:

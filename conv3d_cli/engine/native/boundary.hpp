@@ -5,7 +5,7 @@
 // axis through its table; along the other axes a whole row outside is a row inside, or all constant.
 #pragma once
 
-#include "task.hpp"
+#include "index.hpp"
 
 namespace conv3d {
 
@@ -26,8 +26,8 @@ struct Boundary {
 constexpr Index outside = -1;
 
 // The voxel that a position along an axis is read from, or `outside` for the constant. Positions beyond the padding,
-// which no output reads, are the constant too.
-inline Index source(const Edge& edge, Index position) {
+// which no output reads, are the constant too. Static, because each instruction set needs a copy of its own.
+static inline Index source(const Edge& edge, Index position) {
     if (position >= 0 && position < edge.size) return position;
     if (!edge.places) return outside;
     const Index at = position < 0 ? position + edge.before : position - edge.size + edge.before;
@@ -38,8 +38,8 @@ inline Index source(const Edge& edge, Index position) {
 // Fills `count` entries, one at each `stride` positions from `position` on, all of them outside of the volume. `from` is
 // the row of the input at its position 0, `step` its elements from one position to the next.
 template <class T>
-inline void fill_outside(T* to, const Edge& edge, Index position, Index stride, Index count, const T* from, Index step,
-                         T fill) {
+static inline void fill_outside(T* to, const Edge& edge, Index position, Index stride, Index count, const T* from,
+                                Index step, T fill) {
     for (Index i = 0; i < count; ++i, position += stride) {
         const Index at = source(edge, position);
         to[i] = at == outside ? fill : from[at * step];

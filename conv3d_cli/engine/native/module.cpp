@@ -46,8 +46,8 @@ struct HeldJob {
     Job job;
 };
 
-void construct(HeldJob* at, const std::string& isa, Layout layout, Readable x, Readable kernel,
-               std::optional<Readable> bias, Writable out) {
+void construct(HeldJob* at, const std::string& isa, Layout layout, const BoundaryTables& boundary, Readable x,
+               Readable kernel, std::optional<Readable> bias, Writable out) {
     const bool wide = conv3d::is_double(x, kernel, bias, out);
     const conv3d::Unit& unit = conv3d::find_unit(isa);
     const Array described_bias = bias ? describe(*bias) : Array{};
@@ -56,7 +56,7 @@ void construct(HeldJob* at, const std::string& isa, Layout layout, Readable x, R
                      std::move(kernel),
                      std::move(bias),
                      std::move(out),
-                     {unit, wide, std::move(layout), arrays[0], arrays[1], described_bias, arrays[2]}};
+                     {unit, wide, std::move(layout), boundary, arrays[0], arrays[1], described_bias, arrays[2]}};
 }
 
 }  // namespace
@@ -123,8 +123,8 @@ NB_MODULE(_native, m) {
             nb::arg("slab"), nb::arg("out"), nb::arg("columns"), nb::arg("stream"));
 
     nb::class_<HeldJob>(m, "Job", "One convolution; any number of threads may call work().")
-        .def("__init__", &construct, nb::arg("isa"), nb::arg("layout"), nb::arg("x"), nb::arg("kernel"),
-             nb::arg("bias").none(), nb::arg("out"))
+        .def("__init__", &construct, nb::arg("isa"), nb::arg("layout"), nb::arg("boundary"), nb::arg("x"),
+             nb::arg("kernel"), nb::arg("bias").none(), nb::arg("out"))
         .def(
             "work", [](HeldJob& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
             "Compute blocks until none is left.")
