@@ -110,12 +110,14 @@ def seen(plan: Plan, kernel: Array) -> Plan:
 def alike(plan: Plan, problem: Problem, kernel: Array) -> Plan:
     """Return the plan for another problem, a part of the plan's own say, by the same method if that can serve it.
 
-    Where it cannot, the fastest method that can is taken. Raises MethodError or OverLimit if there is none.
+    Where it cannot, the fastest method that can is taken. If the plan holds its accuracy locally, so does this one.
+    Raises MethodError or OverLimit if there is none.
     """
-    row, turned = METHODS[plan.method], _turned(kernel, problem.order)
+    row, turned, local = METHODS[plan.method], _turned(kernel, problem.order), plan.candidate.local
     offered = list(_offers(row, problem, turned, plan.limits, plan.accuracy, plan.method, ()))
+    offered = [c if c.local or not local else _refuse(c, "accurate only in a whole tile") for c in offered]
     if not any(candidate.refused is None for candidate in offered):
-        return choose(problem, plan.limits, accuracy=plan.accuracy, kernel=kernel)
+        return choose(problem, plan.limits, accuracy="strict" if local else plan.accuracy, kernel=kernel)
     same = _fastest(problem, plan.limits, plan.method, plan.accuracy, offered)
     return replace(same, method_asked=plan.method_asked)
 

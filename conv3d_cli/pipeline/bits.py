@@ -12,7 +12,7 @@ from conv3d_cli.engine.threads import Pieces, share
 
 Array: TypeAlias = NDArray[Any]
 
-BLOCK_VOXELS = 1 << 17
+BLOCK_VOXELS = 1 << 16
 """Voxels that a thread works on at a time: a few arrays of so many lie in a second-level cache."""
 
 _BITS = {np.dtype("float32"): np.int32, np.dtype("float64"): np.int64}

@@ -22,7 +22,7 @@ from conv3d_cli.pipeline.weighing import Bench, Weights
 WHOLE = -1
 """Key of the layer's kernel itself."""
 
-ENLARGED = 16
+ENLARGED = 4
 """How much larger a division may make rounding errors before all is computed in float64."""
 
 

@@ -126,7 +126,9 @@ def needs(plan: engine.Plan, kernel: Array | None, masking: Masking) -> Needs:
     itemsize = 8 if rises else ITEMSIZE[problem.dtype]
     masks = problem.channels if masking.missing else 1
     values = read * (problem.channels + masks) + written * (filters + min(planes, MOST_KEPT) + 1)
-    flags = read * (1 + 2 * masks) + written * 2 + problem.batch * (voxels(problem.output_shape[1:]))
+    apart = masking.by != "mask"
+    flags = read * (apart + 2 * masks * masking.missing) + written * (1 + apart)
+    flags += problem.batch * voxels(problem.output_shape[1:])
     absent = problem.batch * problem.channels * voxels(problem.size)
     row = voxels(problem.size[1:])
     blocks = plan.threads * 16 * max(BLOCK_VOXELS, row)
