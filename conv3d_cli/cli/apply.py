@@ -136,9 +136,11 @@ def _run(plan: RunPlan, context: Context, volume: Source, mask: Source | None, w
         seconds["read"] = perf_counter() - start
         return array
 
-    start = perf_counter()
-    labels = read_inside(mask, volume, plan, words)
-    reading = perf_counter() - start
+    labels, reading = None, 0.0
+    if mask is not None:
+        start = perf_counter()
+        labels = read_inside(mask, volume, plan, words)
+        reading = perf_counter() - start
     start = perf_counter()
     with progress("convolving", plan.seconds, words["quiet"]) as tick:
         outcome = run(plan, read, tick, labels)
