@@ -9,7 +9,8 @@ namespace conv3d {
 
 namespace {
 
-constexpr double pass_cost = 5;  // sums begun and stored
+constexpr double pass_cost = 5;           // sums begun and stored
+constexpr Index most_listed = Index(1) << 20;  // taps of all blocks of filters, for which lists may be made
 
 // Nanoseconds of a column on a core with AVX2; only ratios matter. Loads grow with the columns that share their weights,
 // multiply-adds do not.
@@ -171,7 +172,7 @@ template <class T>
 double share_of(const Array& kernel, Index groups, Index chunk, Index most_filters, Index longest) {
     const Index channels = kernel.shape[3], filters = kernel.shape[4] / groups;
     const bool share = chunk >= channels;
-    if (!worth_choosing<T>(kernel, share)) return 1;
+    if (!worth_choosing<T>(kernel, share, groups, most_filters)) return 1;
     double chosen = 0, all = 0;
     for (Index g = 0; g < groups; ++g)
         for (Index f = 0, width; f < filters; f += width) {
@@ -189,7 +190,10 @@ double share_of(const Array& kernel, Index groups, Index chunk, Index most_filte
 }  // namespace
 
 template <class T>
-bool worth_choosing(const Array& kernel, bool share) {
+bool worth_choosing(const Array& kernel, bool share, Index groups, Index most_filters) {
+    const std::vector<Index>& n = kernel.shape;
+    const Index taps = n[0] * n[1] * n[2] * n[3] * groups * blocks_of_filters(n[4] / groups, most_filters);
+    if (taps > most_listed) return false;
     return (share && (mirrored<T>(kernel, 0) || mirrored<T>(kernel, 2))) || many_zeros<T>(kernel);
 }
 
@@ -198,8 +202,8 @@ ChosenTaps<T> choose_taps(const Array& kernel, const KernelPart& part, Index lon
     return Chooser<T>(kernel, part, longest, share).choose();
 }
 
-template bool worth_choosing<float>(const Array&, bool);
-template bool worth_choosing<double>(const Array&, bool);
+template bool worth_choosing<float>(const Array&, bool, Index, Index);
+template bool worth_choosing<double>(const Array&, bool, Index, Index);
 template ChosenTaps<float> choose_taps<float>(const Array&, const KernelPart&, Index, bool);
 template ChosenTaps<double> choose_taps<double>(const Array&, const KernelPart&, Index, bool);
 

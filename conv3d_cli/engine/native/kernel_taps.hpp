@@ -31,9 +31,10 @@ struct ChosenTaps {
     bool pays() const { return !columns.empty() && seconds < 0.85 * all_seconds; }
 };
 
-// Whether a kernel is worth a closer look: a cheap test, which most kernels fail at their first weights.
+// Whether a kernel is worth a closer look: a cheap test, which most kernels fail at their first weights. Lists of its
+// taps must not grow too large either.
 template <class T>
-bool worth_choosing(const Array& kernel, bool share);
+bool worth_choosing(const Array& kernel, bool share, Index groups, Index most_filters);
 
 // `longest` is the longest column for one filter, or 1 where taps along H are no neighbours; several filters take single
 // taps. `share` allows for shared weights.

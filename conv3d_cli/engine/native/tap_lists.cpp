@@ -28,7 +28,7 @@ template <class T>
 void TapLists::build(const Array& kernel) {
     const Index channels = kernel.shape[3], filters = kernel.shape[4] / layout_.groups;
     const bool share = layout_.channel_chunk >= channels;  // what overflows is summed anew from one slab
-    const bool choose = worth_choosing<T>(kernel, share);
+    const bool choose = worth_choosing<T>(kernel, share, layout_.groups, unit_.filters);
     const Index longest = layout_.columns ? unit_.column : 1;
     for (Index group = 0; group < layout_.groups; ++group)
         for (Index f = 0, width; f < filters; f += width) {
