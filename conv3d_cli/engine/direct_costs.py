@@ -40,7 +40,9 @@ COSTS = {
     "x86-64-v3": Costs(
         _fma(0.18e-9, 0.3e-9, 0.26e-9, 0.175e-9, 0.175e-9), 0.9e-9, 0.2e-9, 0.05e-9, 0.25e-9, 2e-6, 0.04e-9, 5e-5
     ),
-    "x86-64-v2": Costs(_fma(0.2e-9, 0.3e-9, 0.3e-9, 0.28e-9, 0.28e-9), 2e-9, 0.2e-9, 0.1e-9, 0.25e-9, 2e-6, 4e-11, 5e-5),
+    "x86-64-v2": Costs(
+        _fma(0.2e-9, 0.3e-9, 0.3e-9, 0.28e-9, 0.28e-9), 2e-9, 0.2e-9, 0.1e-9, 0.25e-9, 2e-6, 4e-11, 5e-5
+    ),
     "generic": Costs(_fma(0.2e-9, 0.3e-9, 0.3e-9, 0.28e-9, 0.28e-9), 2e-9, 0.2e-9, 0.1e-9, 0.25e-9, 2e-6, 4e-11, 5e-5),
 }
 MEMORY_THREADS = 1.3  # how much faster than one thread two or more read and write memory
