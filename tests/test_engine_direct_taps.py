@@ -22,6 +22,14 @@ pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are no
 PLAIN = Problem((19, 21, 40), (5, 5, 5), padding=((2, 2),) * 3)
 
 
+def random(shape):
+    return np.random.default_rng(0).standard_normal(shape).astype("f4")
+
+
+def cross(shape):
+    return KERNELS["cross"](np.random.default_rng(0), shape).astype("f4")
+
+
 def ball(radius, shape=()):
     away = sum(axis**2 for axis in np.ogrid[tuple(slice(-radius, radius + 1) for _ in range(3))])
     return np.broadcast_to((away <= radius**2).astype("f4")[(..., *(None,) * len(shape))], away.shape + shape)
@@ -64,16 +72,16 @@ LONG = {
     "a wide ball": (replace(PLAIN, kernel=(9, 9, 9)), ball(4)),
     "a ball for several filters": (replace(PLAIN, filters=7), ball(2, (1, 7))),
     "a kernel with zeros between its taps": (
-        PLAIN, np.kron(np.random.default_rng(0).standard_normal((3, 3, 3)), np.eye(1, 8).reshape(2, 2, 2))[:5, :5, :5],
+        PLAIN, np.kron(random((3, 3, 3)), np.eye(1, 8).reshape(2, 2, 2))[:5, :5, :5],
     ),
     "a radial kernel": (replace(PLAIN, kernel=(7, 7, 7)), radial(7)),
     "radial kernels of several channels": (replace(PLAIN, channels=3, filters=6), radial(5, (3, 6))),
     "groups, of which some leave out": (
         replace(PLAIN, channels=3, filters=3, groups=3),
-        np.concatenate([ball(2, (1, 1)), np.random.default_rng(0).standard_normal((5, 5, 5, 1, 1)), radial(5, (1, 1))], 4),
+        np.concatenate([ball(2, (1, 1)), random((5, 5, 5, 1, 1)), radial(5, (1, 1))], 4),
     ),
     "channels in several chunks": (
-        Problem((5, 5, 20), (3, 3, 3), channels=700, filters=3), KERNELS["cross"](np.random.default_rng(0), (3, 3, 3, 700, 3)),
+        Problem((5, 5, 20), (3, 3, 3), channels=700, filters=3), cross((3, 3, 3, 700, 3)),
     ),
 }  # fmt: skip
 
@@ -182,11 +190,11 @@ def test_sums_of_values_that_would_overflow_are_products_after_all(name, dtype, 
 
 
 SHARES = {
-    "random taps": (np.random.default_rng(0).standard_normal((5, 5, 5)), 1, 1),
-    "a tenth of zeros": (np.random.default_rng(0).standard_normal((5, 5, 5)) * (np.arange(125) % 10 > 0).reshape((5,) * 3), 1, 1),
+    "random taps": (random((5, 5, 5)), 1, 1),
+    "a tenth of zeros": (random((5, 5, 5)) * (np.arange(125) % 10 > 0).reshape((5,) * 3), 1, 1),
     "no tap at all": (np.zeros((5, 5, 5)), 1, 1),
     "a ball": (ball(3), 0.2, 0.36),
-    "a cross": (KERNELS["cross"](np.random.default_rng(0), (7, 7, 7, 1, 1))[..., 0, 0], 0.05, 0.15),
+    "a cross": (cross((7, 7, 7, 1, 1))[..., 0, 0], 0.05, 0.15),
     "a radial kernel": (radial(7), 0.5, 0.75),
     "a small radial kernel": (radial(3), 0.75, 1),
 }  # fmt: skip
@@ -219,8 +227,8 @@ def test_the_cost_of_what_is_no_kernel_is_refused(change):
 def test_the_planner_takes_direct_where_the_kernel_makes_it_fast():
     problem = Problem((128, 128, 128), (9, 9, 9), padding=((4, 4),) * 3)
     limits, x = Limits(2, 1 << 32), np.zeros((1, 1, 128, 128, 128), "f4")
-    sparse = KERNELS["cross"](np.random.default_rng(0), (9, 9, 9, 1, 1)).astype("f4")
-    full = np.random.default_rng(0).standard_normal(problem.kernel_shape).astype("f4")
+    sparse = cross((9, 9, 9, 1, 1))
+    full = random(problem.kernel_shape)
     blind = choose(problem, limits)
     assert blind.method == "fft"
     for plan in (choose(problem, limits, kernel=sparse), settle(blind, x, sparse)):
