@@ -33,10 +33,9 @@ def unevenness(problem, kernel: np.ndarray, tile) -> float:
         found = cook_toom(points - taps + 1, taps)
         inputs, kernels, outputs = (np.array(m, float) for m in (found.inputs, found.kernel, found.outputs))
         lost = np.square(outputs) * np.square(inputs).sum(axis=1) @ np.square(kernels)
-        share = lost.max(axis=0) / lost.mean(axis=1).max()
-        places = np.arange(problem.kernel[axis]) // stride
-        energy = np.moveaxis(np.moveaxis(energy, axis, -1) * share[places], -1, axis)
-    return float(max(1.0, np.sqrt(energy.sum(axis=(0, 1, 2)).max(initial=0))))
+        share = (lost / lost.mean(axis=1).max())[:, np.arange(problem.kernel[axis]) // stride]
+        energy = np.moveaxis(np.tensordot(share, energy, (1, axis)), 0, axis)  # of outputs now, not of taps
+    return float(np.sqrt(energy.max(initial=1)))
 
 
 class Exact:
