@@ -6,10 +6,12 @@ import fuzz
 import fuzz_ways
 import numpy as np
 import pytest
-from fuzz_bounds import Exact, same_outside
+from fuzz_bounds import Exact, same_outside, unevenness
 from fuzz_problems import STORAGES, random_case
+from oracle import oracle
 
-from conv3d_cli.engine import METHODS, isa
+from conv3d_cli.engine import METHODS, Problem, isa
+from conv3d_cli.engine.winograd_layout import error
 
 COUNT, PART = 200, 50
 
@@ -21,6 +23,23 @@ def test_a_part_of_the_fuzz(seed):
     assert tally.problems == PART
     for method in METHODS if isa.native() is not None else ("fft", "reference"):
         assert sum(tally.runs[method, name] for name in fuzz.ISAS) > 0, f"{method} never ran"
+
+
+def test_tiles_of_float64_may_lose_digits_where_the_output_is_zero():
+    tally = fuzz.run(301272, 1)
+    assert not tally.failures, "\n".join(tally.failures)
+
+
+@pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+@pytest.mark.parametrize(("place", "least", "most"), [((0, 0, 0), 1, 4.1), ((1, 1, 1), 0, 1), (..., 0, 1.1)])
+def test_a_tap_at_the_ends_of_its_axes_loses_more_than_others(place, least, most):
+    problem, tile, rng = Problem((20, 20, 20), (3, 4, 3), channels=4), (6, 8, 6), np.random.default_rng(0)
+    x, kernel = rng.integers(-4, 5, problem.input_shape).astype("f4"), np.zeros(problem.kernel_shape, "f4")
+    kernel[place] = rng.standard_normal(kernel[place].shape)
+    out = np.empty(problem.output_shape, "f4")
+    METHODS["winograd"].run(problem, x, kernel, None, out, tile=tile, transform="float32", threads=1)
+    lost = np.abs(out - oracle(x, kernel)[0]).max() / (4 * np.abs(kernel).sum()) / error(problem, tile)
+    assert least < lost <= unevenness(problem, kernel, tile) <= most
 
 
 def test_problems_are_the_same_for_the_same_number_and_vary():

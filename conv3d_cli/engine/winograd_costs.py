@@ -34,7 +34,10 @@ LOST: dict[tuple[int, int], float] = {
     (6, 2): 3.1, (6, 3): 2.35, (6, 4): 2.2, (6, 5): 2.25,
     (8, 2): 7.2, (8, 3): 5.9, (8, 4): 5.2, (8, 5): 5.2,
 }  # fmt: skip
-"""By what factor an axis multiplies the error, by its points and taps."""
+"""By what factor an axis multiplies the error, by its points and taps, for weights spread over the taps.
+
+Taps at the ends lose more than those between: a kernel whose only weight is there loses 1.3 to 2 times as much an axis.
+"""
 
 ROUNDING: dict[Real, float] = {"float32": 2.5e-7, "float64": 4.7e-16}
 """The error without transforms, relative to the largest output, of random data and 32 channels, with a margin."""

@@ -45,20 +45,21 @@ inline void begin(const TileArgs<T>& a, typename Simd<T>::Vector (&sum)[F][Y][X]
 template <class T, int F, int Y, int X>
 inline void end(const TileArgs<T>& a, T* out, typename Simd<T>::Vector (&sum)[F][Y][X]) {
     constexpr Index lanes = Simd<T>::lanes;
+    const Index filter = a.out_filter, row = a.out_row;
     if (a.add) {
         CONV3D_UNROLL
         for (int f = 0; f < F; ++f)
             CONV3D_UNROLL
             for (int y = 0; y < Y; ++y)
                 CONV3D_UNROLL
-                for (int x = 0; x < X; ++x) sum[f][y][x] += load(out + f * a.out_filter + y * a.out_row + x * lanes);
+                for (int x = 0; x < X; ++x) sum[f][y][x] += load(out + f * filter + y * row + x * lanes);
     }
     CONV3D_UNROLL
     for (int f = 0; f < F; ++f)
         CONV3D_UNROLL
         for (int y = 0; y < Y; ++y)
             CONV3D_UNROLL
-            for (int x = 0; x < X; ++x) store(out + f * a.out_filter + y * a.out_row + x * lanes, sum[f][y][x]);
+            for (int x = 0; x < X; ++x) store(out + f * filter + y * row + x * lanes, sum[f][y][x]);
 }
 
 template <class T, int F, int Y, int X, int C, int W>
