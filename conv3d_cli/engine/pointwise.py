@@ -26,7 +26,7 @@ INLINE_SECONDS = 3e-4
 STREAM_BYTES = 8 << 20  # outputs of so many bytes go past the cache
 LINE = 64
 FILTER_VECTORS = 3  # of a tile, at most, where vectors run along filters
-MOST_VOXELS = 512
+MOST_VOXELS = 2048  # of a block: memory is read and written in long runs
 LEAST_VOXELS = 96
 BYTE = 0.045e-9  # one core: a byte of input or output, read from or written to memory
 COPY = 0.03e-9  # a byte of the slab
@@ -100,11 +100,12 @@ def run(
         planar=planar,
         stream=out.nbytes >= STREAM_BYTES and (not planar or _past_the_cache(isa)),
     )
-    if seconds(problem, threads) < INLINE_SECONDS:
+    predicted = seconds(problem, threads)
+    if predicted < INLINE_SECONDS:
         job.work()
     else:
         report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, min(threads, job.total), stop=job.cancel, tick=report)
+        share(job.work, min(threads, job.total), stop=job.cancel, tick=report, seconds=predicted)
     if tick is not None:
         tick(1.0)
 
@@ -158,9 +159,9 @@ def _lanes(problem: Problem, isa: str) -> int:
 
 
 def _block(problem: Problem, isa: str) -> int:
-    """Return the voxels of a block: their channels take a quarter of the second-level cache."""
+    """Return the voxels of a block: their channels take half of the second-level cache at most."""
     lanes = _lanes(problem, isa)
-    fitting = second_level_cache() // 4 // ITEMSIZE[problem.dtype] // (problem.channels // problem.groups)
+    fitting = second_level_cache() // 2 // ITEMSIZE[problem.dtype] // (problem.channels // problem.groups)
     unit = _tile(isa)[1] * lanes
     return max(min(fitting, MOST_VOXELS) // unit, -(-LEAST_VOXELS // unit)) * unit
 

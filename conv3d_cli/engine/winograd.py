@@ -116,7 +116,7 @@ def run(
         job.work()
     else:
         report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, min(threads, layout.items), stop=job.cancel, tick=report)
+        share(job.work, min(threads, layout.items), stop=job.cancel, tick=report, seconds=layout.seconds)
     if whole is not out:
         out[...] = whole
     if tick is not None:
