@@ -1,8 +1,8 @@
 """The method ``pointwise``: kernels of one voxel, a product of matrices through which the volume streams once.
 
 Where filters are neighbours in memory (channels last) the vectors run along filters and the arrays are used in place;
-else they run along voxels, and the channels of a block of voxels are copied into a slab that stays in cache while all
-filters read it.
+else they run along voxels. Where all filters fit one tile these are read in place; else the channels of a block of
+voxels are copied into a slab that stays in cache while all filters read it, and the next block meanwhile into another.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LINE = 64
 FILTER_VECTORS = 3  # of a tile, at most, where vectors run along filters
 MOST_VOXELS = 2048  # of a block: memory is read and written in long runs
 LEAST_VOXELS = 96
-BYTE = 0.045e-9  # one core: a byte of input or output, read from or written to memory
+BYTE = 0.06e-9  # one core: a byte of input or output, read from or written to memory
 COPY = 0.03e-9  # a byte of the slab
 PART_OF_VECTOR = 0.5  # filters fill at least so much of their vectors where these run along filters
 
@@ -132,13 +132,13 @@ def seconds(problem: Problem, threads: int) -> float:
 
 
 def scratch_bytes(problem: Problem, threads: int) -> int:
-    """Return the bytes that ``run`` takes beside its arrays: a slab for each thread, and the packed weights."""
+    """Return the bytes that ``run`` takes beside its arrays: two slabs for each thread, and the packed weights."""
     isa = isas.active()
-    lanes = _lanes(problem, isa)
+    lanes, block, line = _lanes(problem, isa), _block(problem, isa), LINE // ITEMSIZE[problem.dtype]
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-    slabs = threads * (_block(problem, isa) + lanes) * (channels + filters)
+    slab = block * channels + block // (_tile(isa)[1] * lanes) * 2 * line
     weights = problem.groups * (channels + 1) * (filters + lanes)
-    return (slabs + weights) * ITEMSIZE[problem.dtype]
+    return (threads * (2 * slab + (block + lanes) * (filters + 1)) + weights) * ITEMSIZE[problem.dtype]
 
 
 def _past_the_cache(isa: str) -> bool:
