@@ -70,7 +70,7 @@ def refusal(problem: Problem) -> str | None:
     return None
 
 
-def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
+def unsuitable(problem: Problem, x: Array, kernel: Array, threads: int = 1) -> str | None:
     """Return why this data may not be summed term by term, or None: infinities of two terms may cancel to NaN."""
 
     def single() -> bool:
