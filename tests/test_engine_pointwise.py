@@ -146,5 +146,7 @@ def test_wrong_arrays_are_refused_before_any_memory_is_touched():
         job("generic", x, np.ones(6, "f4"), np.ones(2, "f4"), out, **settings)
     with pytest.raises(ValueError, match="x and out must have one size"):
         job("generic", x[:, :, 1:], np.ones(6, "f4"), None, out, **settings)
+    with pytest.raises(ValueError, match="out must have filters"):
+        job("generic", x, np.ones(0, "f4"), None, out[:, :0], **settings)
     with pytest.raises(ValueError, match="filters must be neighbours"):
         job("generic", x, np.ones(8, "f4"), None, out, **{**settings, "planar": False})

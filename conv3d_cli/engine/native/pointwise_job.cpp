@@ -100,6 +100,7 @@ class Pointwise {
         require_that(groups > 0 && block > 0 && block % lanes_ == 0,
                      "groups and block must be positive, blocks of vectors");
         require_that(x.shape[1] % groups == 0 && out.shape[1] % groups == 0, "groups must divide channels and filters");
+        require_that(out.shape[1] > 0, "out must have filters");
         for (std::size_t i : {0, 2, 3, 4}) require_that(x.shape[i] == out.shape[i], "x and out must have one size");
         task_.x = x.data;
         task_.out = out.data;
