@@ -65,7 +65,7 @@ def test_every_layout_agrees_with_the_oracle_in_one_thread_and_in_two(name, monk
     monkeypatch.setattr(pointwise, "INLINE_SECONDS", 0)
     for number, (problem, x, kernel, bias, target) in enumerate(cases(60, 5)):
         monkeypatch.setattr(pointwise, "STREAM_BYTES", 0 if number % 2 else 1 << 40)
-        monkeypatch.setattr(pointwise, "_whole_lines", lambda isa: True)
+        monkeypatch.setattr(pointwise, "_past_the_cache", lambda isa: True)
         monkeypatch.setattr(pointwise, "MOST_VOXELS", 1 if number % 3 else 512)
         monkeypatch.setattr(pointwise, "LEAST_VOXELS", 1)
         outs = [target(problem.output_shape, problem.dtype) for _ in range(2)]
@@ -80,7 +80,7 @@ def test_every_layout_agrees_with_the_oracle_in_one_thread_and_in_two(name, monk
 @pytest.mark.parametrize("storage", [planar, channels_last])
 def test_large_outputs_that_go_past_the_cache(storage, monkeypatch):
     monkeypatch.setattr(pointwise, "STREAM_BYTES", 0)
-    monkeypatch.setattr(pointwise, "_whole_lines", lambda isa: True)
+    monkeypatch.setattr(pointwise, "_past_the_cache", lambda isa: True)
     problem = Problem((32, 32, 33), (1, 1, 1), channels=8, filters=32)
     x, out = storage(problem.input_shape, "f4"), storage(problem.output_shape, "f4")
     x[...] = np.random.default_rng(0).standard_normal(x.shape)
@@ -91,9 +91,10 @@ def test_large_outputs_that_go_past_the_cache(storage, monkeypatch):
         assert_close("pointwise", "float32", out, want, magnitude, 8)
 
 
-def test_parts_of_lines_stay_in_the_cache():
+def test_voxels_that_lie_in_vectors_of_parts_of_lines_stay_in_the_cache():
     names = isa.available()
-    assert [name for name in names if pointwise._whole_lines(name)] == [name for name in names if name == "x86-64-v4"]
+    past = [name for name in names if pointwise._past_the_cache(name)]
+    assert past == [name for name in names if name == "x86-64-v4"]
 
 
 def test_a_non_finite_voxel_stays_alone_and_a_weight_of_zero_carries_it():
@@ -145,5 +146,7 @@ def test_wrong_arrays_are_refused_before_any_memory_is_touched():
         job("generic", x, np.ones(6, "f4"), np.ones(2, "f4"), out, **settings)
     with pytest.raises(ValueError, match="x and out must have one size"):
         job("generic", x[:, :, 1:], np.ones(6, "f4"), None, out, **settings)
+    with pytest.raises(ValueError, match="out must have filters"):
+        job("generic", x, np.ones(0, "f4"), None, out[:, :0], **settings)
     with pytest.raises(ValueError, match="filters must be neighbours"):
         job("generic", x, np.ones(8, "f4"), None, out, **{**settings, "planar": False})

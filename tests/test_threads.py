@@ -13,7 +13,7 @@ import weakref
 import numpy as np
 import pytest
 
-from conv3d_cli.engine.threads import Worker, share
+from conv3d_cli.engine.threads import BRIEF, Worker, share
 
 if not hasattr(signal, "setitimer"):
     pytest.skip("no timers on this system", allow_module_level=True)
@@ -78,6 +78,39 @@ def test_an_error_does_not_end_the_thread_that_it_came_up_in():
     done = []
     share(lambda: done.append(None), 2, stop=lambda: None)
     assert len(done) == 2
+
+
+@pytest.mark.parametrize("more", [{}, {"seconds": BRIEF}, {"seconds": 0.0, "tick": lambda: None}])
+def test_the_calling_thread_only_waits_where_a_signal_must_not_or_someone_listens(more):
+    used = workers(**more)
+    assert threading.get_ident() not in used
+    assert len(used) == 3
+
+
+def test_the_calling_thread_takes_part_in_what_is_over_soon():
+    used = workers(seconds=0.5 * BRIEF)
+    assert threading.get_ident() in used
+    assert len(used) == 3
+
+
+def workers(**more):
+    """Return the threads that did the work of three."""
+    used, gate = set(), threading.Barrier(3)
+    share(lambda: (used.add(threading.get_ident()), gate.wait(10)), 3, stop=lambda: None, **more)
+    return used
+
+
+def test_an_error_in_the_calling_thread_stops_the_others():
+    caller, stopped, ended = threading.get_ident(), threading.Event(), []
+
+    def work():
+        if threading.get_ident() == caller:
+            raise ValueError("spoiled")
+        ended.append(stopped.wait(10))
+
+    with pytest.raises(ValueError, match="spoiled"):
+        share(work, 3, stop=stopped.set, seconds=0.0)
+    assert ended == [True, True]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")

@@ -124,7 +124,7 @@ def run(
         job.work()
     else:
         report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, workers, stop=job.cancel, tick=report)
+        share(job.work, workers, stop=job.cancel, tick=report, seconds=layout.seconds)
     if tick is not None:
         tick(1.0)
 

@@ -64,9 +64,9 @@ def _scipy(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> l
     return [*best, _candidate(problem, whole, "float64", threads)]
 
 
-def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
+def unsuitable(problem: Problem, x: Array, kernel: Array, threads: int = 1) -> str | None:
     """Return why this data may not go through a transform, or None: one NaN would spread over a whole tile."""
-    bright = brightest(problem, x)
+    bright = brightest(problem, x, threads)
     if bright * _gain(problem, kernel) * float(voxels(whole_tile(problem))) <= LARGEST["float64"]:
         return None
     too_large = f"values so large that a transform may overflow: up to {bright:.3g}"

@@ -127,7 +127,8 @@ def run(
     bias = None if bias is None else np.ascontiguousarray(bias)
     module: Any = isas.native()
     isa = isa or isas.active()
-    inline = _seconds(problem, threads, isa, tile) < INLINE_SECONDS
+    predicted = _seconds(problem, threads, isa, tile)
+    inline = predicted < INLINE_SECONDS
     spectra = _spectra(problem, np.ascontiguousarray(kernel), tile, 1 if inline else threads, isa)
     boundary = native_boundary(problem)
     job = module.FftJob(spectra, before, problem.strides, _apart(problem), boundary, x, bias, whole)
@@ -135,7 +136,7 @@ def run(
         job.work()
     else:
         report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, min(threads, job.total), stop=job.cancel, tick=report)
+        share(job.work, min(threads, job.total), stop=job.cancel, tick=report, seconds=predicted)
     if whole is not out:
         out[...] = whole
     if tick is not None:

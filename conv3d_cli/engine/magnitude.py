@@ -9,8 +9,11 @@ from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.engine.threads import Pieces, share
 
-PIECE = 1 << 20
+PIECE = 1 << 19
 """Values that a thread looks at before it takes the next."""
+
+BYTE = 1e-10
+"""Seconds in which a thread looks at a byte, at most."""
 
 
 def brightest(problem: Problem, x: Array, threads: int = 1) -> float:
@@ -44,5 +47,5 @@ def largest(values: Array, threads: int = 1) -> float:
     def look() -> None:
         found.extend(module.largest(isa, row[start : start + PIECE]) for start in pieces)
 
-    share(look, threads, stop=pieces.close)
+    share(look, threads, stop=pieces.close, seconds=row.nbytes * BYTE)
     return float(np.max(found))

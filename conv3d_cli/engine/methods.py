@@ -18,14 +18,14 @@ class Method:
     ``candidates(problem, threads, accuracy, memory)`` offers ways to do it, and
     ``run(problem, x, kernel, bias, out, threads=..., tick=..., **candidate.settings)`` carries one out.
     ``offers(problem, kernel, threads, accuracy, memory)`` offers those that depend on the kernel's values instead.
-    ``unsuitable(problem, x, kernel)`` returns why the values themselves, once they are known, rule the method out.
+    ``unsuitable(problem, x, kernel, threads)`` returns why the values themselves rule the method out, if they do.
     """
 
     name: str
     summary: str
     candidates: Callable[[Problem, int, Accuracy, int], list[Candidate]]
     run: Callable[..., None]
-    unsuitable: Callable[[Problem, Array, Array], str | None] = lambda problem, x, kernel: None
+    unsuitable: Callable[[Problem, Array, Array, int], str | None] = lambda problem, x, kernel, threads: None
     offers: Callable[[Problem, Array, int, Accuracy, int], list[Candidate]] | None = None
 
 

@@ -89,7 +89,7 @@ def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
     plan = seen(plan, kernel)
     ruled_out: list[str] = []
     first = ""
-    while reason := METHODS[plan.method].unsuitable(plan.problem, x, kernel):
+    while reason := METHODS[plan.method].unsuitable(plan.problem, x, kernel, plan.threads):
         if plan.method_asked != "auto":
             raise MethodError(f"method {plan.method!r}: would spread them: got {reason}, expected finite values")
         ruled_out.append(plan.method)

@@ -1,13 +1,14 @@
 """The method ``pointwise``: kernels of one voxel, a product of matrices through which the volume streams once.
 
 Where filters are neighbours in memory (channels last) the vectors run along filters and the arrays are used in place;
-else they run along voxels, and the channels of a block of voxels are copied into a slab that stays in cache while all
-filters read it.
+else they run along voxels. Where all filters fit one tile these are read in place; else the channels of a block of
+voxels are copied into a slab that stays in cache while all filters read it, and the next block meanwhile into another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from math import prod
 
 import numpy as np
@@ -24,9 +25,10 @@ from conv3d_cli.limits import second_level_cache
 INLINE_SECONDS = 3e-4
 STREAM_BYTES = 8 << 20  # outputs of so many bytes go past the cache
 LINE = 64
-MOST_VOXELS = 512
+FILTER_VECTORS = 3  # of a tile, at most, where vectors run along filters
+MOST_VOXELS = 2048  # of a block: memory is read and written in long runs
 LEAST_VOXELS = 96
-BYTE = 0.045e-9  # one core: a byte of input or output, read from or written to memory
+BYTE = 0.06e-9  # one core: a byte of input or output, read from or written to memory
 COPY = 0.03e-9  # a byte of the slab
 PART_OF_VECTOR = 0.5  # filters fill at least so much of their vectors where these run along filters
 
@@ -96,13 +98,14 @@ def run(
         groups=problem.groups,
         block=_block(problem, isa),
         planar=planar,
-        stream=out.nbytes >= STREAM_BYTES and (not planar or _whole_lines(isa)),
+        stream=out.nbytes >= STREAM_BYTES and (not planar or _past_the_cache(isa)),
     )
-    if seconds(problem, threads) < INLINE_SECONDS:
+    predicted = seconds(problem, threads)
+    if predicted < INLINE_SECONDS:
         job.work()
     else:
         report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, min(threads, job.total), stop=job.cancel, tick=report)
+        share(job.work, min(threads, job.total), stop=job.cancel, tick=report, seconds=predicted)
     if tick is not None:
         tick(1.0)
 
@@ -129,18 +132,26 @@ def seconds(problem: Problem, threads: int) -> float:
 
 
 def scratch_bytes(problem: Problem, threads: int) -> int:
-    """Return the bytes that ``run`` takes beside its arrays: a slab for each thread, and the packed weights."""
+    """Return the bytes that ``run`` takes beside its arrays: two slabs for each thread, and the packed weights."""
     isa = isas.active()
-    lanes = _lanes(problem, isa)
+    lanes, block, line = _lanes(problem, isa), _block(problem, isa), LINE // ITEMSIZE[problem.dtype]
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-    slabs = threads * (_block(problem, isa) + lanes) * (channels + filters)
+    slab = block * channels + block // (_tile(isa)[1] * lanes) * 2 * line
     weights = problem.groups * (channels + 1) * (filters + lanes)
-    return (slabs + weights) * ITEMSIZE[problem.dtype]
+    return (threads * (2 * slab + (block + lanes) * (filters + 1)) + weights) * ITEMSIZE[problem.dtype]
 
 
-def _whole_lines(isa: str) -> bool:
-    """Whether the three vectors that a tile stores of a filter are whole lines: parts are slow past the cache."""
-    return 3 * tile_of(isa).vector_bytes % LINE == 0
+def _past_the_cache(isa: str) -> bool:
+    """Whether stores may go past the cache: with vectors of less than a line that took longer, measured on Zen 3."""
+    return tile_of(isa).vector_bytes == LINE
+
+
+def _tile(isa: str) -> tuple[int, int]:
+    """Return the most filters that a tile of voxels holds, and the vectors of such a tile."""
+    module = isas.native()
+    assert module is not None
+    filters, vectors = module.pointwise_tile(isa)
+    return filters, vectors
 
 
 def _lanes(problem: Problem, isa: str) -> int:
@@ -148,10 +159,10 @@ def _lanes(problem: Problem, isa: str) -> int:
 
 
 def _block(problem: Problem, isa: str) -> int:
-    """Return the voxels of a block: their channels take a quarter of the second-level cache."""
+    """Return the voxels of a block: their channels take half of the second-level cache at most."""
     lanes = _lanes(problem, isa)
-    fitting = second_level_cache() // 4 // ITEMSIZE[problem.dtype] // (problem.channels // problem.groups)
-    unit = 3 * lanes
+    fitting = second_level_cache() // 2 // ITEMSIZE[problem.dtype] // (problem.channels // problem.groups)
+    unit = _tile(isa)[1] * lanes
     return max(min(fitting, MOST_VOXELS) // unit, -(-LEAST_VOXELS // unit)) * unit
 
 
@@ -165,42 +176,37 @@ def _by_voxels(problem: Problem, out: Array, lanes: int) -> bool:
 def _packed(problem: Problem, kernel: Array, bias: Array | None, isa: str, planar: bool) -> tuple[Array, Array | None]:
     """Return the weights in the order in which the tiles read them, and the bias; ``kernel`` is (C / groups, F)."""
     filters, lanes = problem.filters // problem.groups, _lanes(problem, isa)
-    widths = _widths(filters, tile_of(isa).filters) if planar else [n * lanes for n in _parts(-(-filters // lanes))]
-    rest = sum(widths) - filters
-    grouped = kernel.reshape(-1, problem.groups, filters)
-    padded = np.pad(grouped, ((0, 0), (0, 0), (0, rest)))
-    starts = np.cumsum([0, *widths])
-    parts = [
-        padded[:, g, a : a + width].ravel()
+    parts = _parts(filters, _tile(isa)[0]) if planar else _parts(-(-filters // lanes), FILTER_VECTORS)
+    widths = parts if planar else [vectors * lanes for vectors in parts]
+    grouped = _padded(kernel.reshape(-1, problem.groups, filters), sum(widths))
+    ends = list(accumulate(widths))
+    weights = [
+        grouped[:, g, end - width : end].ravel()
         for g in range(problem.groups)
-        for a, width in zip(starts, widths, strict=False)
+        for end, width in zip(ends, widths, strict=True)
     ]
     if bias is not None:
-        bias = np.ascontiguousarray(np.pad(bias.reshape(problem.groups, filters), ((0, 0), (0, rest))).ravel())
-    return np.concatenate(parts), bias
+        bias = _padded(bias.reshape(problem.groups, filters), sum(widths)).ravel()
+    return np.concatenate(weights), bias
 
 
-def _widths(filters: int, most: int) -> list[int]:
-    """Return the blocks of filters: the largest power of two that is left, at most ``most``.
+def _padded(array: Array, length: int) -> Array:
+    """Return an array whose last axis has this length, with zeros at its end where it was shorter."""
+    if array.shape[-1] == length:
+        return array
+    padded = np.zeros((*array.shape[:-1], length), array.dtype)
+    padded[..., : array.shape[-1]] = array
+    return padded
 
-    >>> _widths(13, 8)
-    [8, 4, 1]
+
+def _parts(count: int, most: int) -> list[int]:
+    """Return the parts, of nearly equal size and at most ``most``, into which so many are cut.
+
+    >>> _parts(13, 6)
+    [5, 4, 4]
     """
-    widths = []
-    while filters:
-        widths.append(min(1 << (filters.bit_length() - 1), most))
-        filters -= widths[-1]
-    return widths
-
-
-def _parts(vectors: int) -> list[int]:
-    """Return the parts, of at most three vectors, into which the vectors of filters are cut.
-
-    >>> _parts(4)
-    [2, 2]
-    """
-    parts = []
-    while vectors:
-        parts.append(-(-vectors // -(-vectors // 3)))
-        vectors -= parts[-1]
+    parts: list[int] = []
+    while count:
+        parts.append(-(-count // -(-count // most)))
+        count -= parts[-1]
     return parts

@@ -71,7 +71,7 @@ def refusal(problem: Problem) -> str | None:
     return None
 
 
-def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
+def unsuitable(problem: Problem, x: Array, kernel: Array, threads: int = 1) -> str | None:
     """Return why this data may not be summed term by term, or None: infinities of two terms may cancel to NaN."""
 
     def single() -> bool:
@@ -133,7 +133,7 @@ def run(
         job.work()
     else:
         report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, min(threads, job.total), stop=job.cancel, tick=report)
+        share(job.work, min(threads, job.total), stop=job.cancel, tick=report, seconds=layout.seconds)
     if tick is not None:
         tick(1.0)
 

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from math import inf
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -13,6 +14,8 @@ T = TypeVar("T")
 
 POLL_SECONDS = 0.1
 LATE_POLLS = 2
+BRIEF = 0.02
+"""Seconds that a signal may wait: work that is over sooner is shared by the calling thread."""
 
 
 class Pieces(Generic[T]):
@@ -78,13 +81,17 @@ def share(
     *,
     stop: Callable[[], None],
     tick: Callable[[], None] | None = None,
+    seconds: float = inf,
 ) -> None:
     """Run the same ``work`` in ``threads`` threads until each returns; ``tick`` is called now and then meanwhile.
 
-    The calling thread only waits, so that a signal is handled at once even while compiled code runs. On the first
-    error, or a signal's exception, ``stop`` is called, which must make ``work`` return soon; the error is raised again
-    once all threads are done.
+    The calling thread only waits, so that a signal is handled at once even while compiled code runs; but it is one of
+    the threads where that takes fewer than BRIEF ``seconds`` and nobody listens, for to wake another and be woken by it
+    costs as much as a small volume. On the first error, or a signal's exception, ``stop`` is called, which must make
+    ``work`` return soon; the error is raised again once all threads are done.
     """
+    joins = tick is None and seconds < BRIEF
+    others = threads - joins
     errors: list[BaseException] = []
     begun: list[None] = []
     ended: list[None] = []
@@ -107,9 +114,11 @@ def share(
 
     started = 0
     try:
-        for _ in range(threads):
+        for _ in range(others):
             Worker.lend(guarded)
             started += 1
+        if joins:
+            work()
         while len(ended) < started:
             wait()
             if tick is not None:
@@ -120,7 +129,7 @@ def share(
         stop()
         # A signal may have come while work was on its way to a thread: it is given a moment to appear.
         for _ in range(LATE_POLLS):
-            if started == threads or len(begun) > started:
+            if started == others or len(begun) > started:
                 break
             wait()
         while len(ended) < started or len(ended) < len(begun):

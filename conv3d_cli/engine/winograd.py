@@ -73,13 +73,14 @@ def refusal(problem: Problem) -> str | None:
     return None
 
 
-def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
+def unsuitable(problem: Problem, x: Array, kernel: Array, threads: int = 1) -> str | None:
     """Return why this data may not go through tiles, or None: one NaN would spread over its tile."""
-    bright, heavy = brightest(problem, x), largest(kernel)
+    bright, heavy = brightest(problem, x, threads), largest(kernel)
     terms = problem.taps * max(problem.channels // problem.groups, 1)
     if max(bright, 1.0) * max(heavy, 1.0) * terms * SWELLING <= fft.LARGEST[problem.dtype]:
         return None
-    return fft.unsuitable(problem, x, kernel) or f"values so large that a tile may overflow: up to {bright:.3g}"
+    too_large = f"values so large that a tile may overflow: up to {bright:.3g}"
+    return fft.unsuitable(problem, x, kernel, threads) or too_large
 
 
 def run(
@@ -117,7 +118,7 @@ def run(
         job.work()
     else:
         report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, min(threads, layout.items), stop=job.cancel, tick=report)
+        share(job.work, min(threads, layout.items), stop=job.cancel, tick=report, seconds=layout.seconds)
     if whole is not out:
         out[...] = whole
     if tick is not None:

@@ -10,11 +10,12 @@
 namespace conv3d {
 
 // Where the loop runs along vectors of voxels (`planar`), the channels of a block of voxels are first copied into a
-// slab; where it runs along vectors of filters, input and output are used in place.
+// slab, unless they are better read in place; where it runs along vectors of filters, input and output are used in
+// place.
 struct PointwiseTask {
     const void* x;
     void* out;
-    const void* weights;  // planar: [group][filter block][channel][filter]; else [group][part][channel][lanes of part]
+    const void* weights;  // planar: [group][part][channel][filter of part]; else [group][part][channel][lanes of part]
     const void* bias;     // one for each filter as the weights have them, or null
     Index x_strides[5];   // in elements: batch, channel, D, H, W; neighbouring axes are merged where they can be
     Index out_strides[5];
@@ -22,7 +23,8 @@ struct PointwiseTask {
     Index groups, channels, filters;  // channels and filters of one group
     Index block, span, blocks;        // voxels of a slab, slabs of an item, items of a volume
     Index skew;                       // voxels by which blocks begin early, so that their outputs are aligned
-    Index pitch;                      // elements of the slab from channel to channel
+    Index width, panel, slab;         // voxels of a panel, elements from panel to panel, elements of a slab
+    Index pitch;                      // elements of a block's voxels in a row
     Index kept;                       // elements of the outputs kept where W has not stride 1; else 0
     bool planar;
     bool stream;  // outputs go past the cache
@@ -31,13 +33,15 @@ struct PointwiseTask {
 
 struct PointwiseUnit {
     const char* name;
+    Index filters, vectors;  // of a planar tile, at most
+    Index (*vectors_of)(Index filters);  // of a planar tile for so many filters
     void (*run_float)(const PointwiseTask&, Index item, void* scratch);
     void (*run_double)(const PointwiseTask&, Index item, void* scratch);
 };
 
-// Vectors of filters in the next part, when so many are left: parts of nearly equal size.
-inline Index part_of_vectors(Index left) {
-    const Index parts = (left + 2) / 3;
+// What the next part takes when so many are left, and a part at most `most`: the parts are of nearly equal size.
+inline Index part_of(Index left, Index most) {
+    const Index parts = (left + most - 1) / most;
     return (left + parts - 1) / parts;
 }
 

@@ -2,10 +2,12 @@
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <tuple>
 
 #include "arrays.hpp"
 #include "items.hpp"
@@ -62,9 +64,11 @@ class Pointwise {
         : x_(std::move(x)), weights_(std::move(weights)), bias_(std::move(bias)), out_(std::move(out)) {
         const Unit& unit = find_unit(isa);
         double_ = is_double(x_, weights_, bias_, out_);
-        run_ = double_ ? pointwise_of(unit).run_double : pointwise_of(unit).run_float;
+        const PointwiseUnit& loops = pointwise_of(unit);
+        run_ = double_ ? loops.run_double : loops.run_float;
         lanes_ = unit.vector_bytes / (double_ ? 8 : 4);
         describe_arrays(groups, block, planar);
+        if (planar) lay_out_slab(loops);
         merge(task_);
         if (stream && aligned()) {
             const auto address = reinterpret_cast<std::uintptr_t>(task_.out) / (double_ ? 8 : 4);
@@ -80,7 +84,7 @@ class Pointwise {
     }
 
     void work() {
-        const Index elements = task_.planar ? task_.channels * task_.pitch + task_.kept : 0;
+        const Index elements = 2 * task_.slab + task_.pitch + task_.kept;
         const auto scratch = aligned_scratch(elements * (double_ ? 8 : 4));
         items_.each(total_, [&](Index item) { run_(task_, item, scratch.get()); });
     }
@@ -96,6 +100,7 @@ class Pointwise {
         require_that(groups > 0 && block > 0 && block % lanes_ == 0,
                      "groups and block must be positive, blocks of vectors");
         require_that(x.shape[1] % groups == 0 && out.shape[1] % groups == 0, "groups must divide channels and filters");
+        require_that(out.shape[1] > 0, "out must have filters");
         for (std::size_t i : {0, 2, 3, 4}) require_that(x.shape[i] == out.shape[i], "x and out must have one size");
         task_.x = x.data;
         task_.out = out.data;
@@ -107,8 +112,6 @@ class Pointwise {
         task_.filters = out.shape[1] / groups;
         task_.block = block;
         task_.planar = planar;
-        task_.pitch = block + lanes_;  // no power of two, which would crowd into one cache set
-        task_.kept = planar && out.strides[4] != 1 ? task_.filters * task_.pitch : 0;
         require_that(planar || out.strides[1] == 1, "filters must be neighbours where they are the vectors");
         const Index width = planar ? task_.filters : (task_.filters + lanes_ - 1) / lanes_ * lanes_;
         require_that(holds(weights, groups * task_.channels * width), "weights do not fit");
@@ -118,6 +121,16 @@ class Pointwise {
             require_that(holds(bias, groups * width), "bias does not fit");
             task_.bias = bias.data;
         }
+    }
+
+    // Panels and rows are an odd number of lines or vectors apart: powers of two would crowd into one cache set.
+    void lay_out_slab(const PointwiseUnit& loops) {
+        const Index line = 64 / (double_ ? 8 : 4);
+        task_.width = loops.vectors_of(part_of(task_.filters, loops.filters)) * lanes_;
+        task_.panel = ((task_.channels * task_.width + line - 1) / line | 1) * line;
+        task_.slab = (task_.block + task_.width - 1) / task_.width * task_.panel;
+        task_.pitch = (task_.block / lanes_ | 1) * lanes_;
+        task_.kept = task_.out_strides[4] != 1 ? task_.filters * task_.pitch : 0;
     }
 
     static bool holds(const Array& a, Index count) {
@@ -149,6 +162,13 @@ class Pointwise {
 }  // namespace
 
 void bind_pointwise(nb::module_& m) {
+    m.def(
+        "pointwise_tile",
+        [](const std::string& isa) {
+            const PointwiseUnit& loops = pointwise_of(find_unit(isa));
+            return std::make_tuple(loops.filters, loops.vectors);
+        },
+        nb::arg("isa"), "Most filters of a tile of voxels, and the vectors of such a tile.");
     nb::class_<Pointwise>(m, "Pointwise", "One convolution with a kernel of one voxel; threads share work().")
         .def(nb::init<const std::string&, Readable, Readable, std::optional<Readable>, Writable, Index, Index,
                       bool, bool>(),

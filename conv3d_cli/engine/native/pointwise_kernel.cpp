@@ -2,14 +2,14 @@
 
 #include "pointwise.hpp"
 
-#include "pack.hpp"
+#include "pointwise_slab.hpp"
 #include "pointwise_tile.hpp"
 
 namespace conv3d {
 namespace CONV3D_UNIT {
 namespace {
 
-constexpr Index far = 1024;  // bytes ahead of the tile that are asked for where the input is used in place
+constexpr Index batch = 16;  // tiles between which nothing is copied
 
 // Voxels that lie in one row of the merged volume, and what the tiles need to know of the group.
 template <class T>
@@ -21,94 +21,88 @@ struct Run {
     Index voxels;
 };
 
-// The lines of the input that the next run reads, asked for a few at a time while this one is computed.
+// Where the tiles find the voxels of a run: in a slab, or in place.
 template <class T>
-struct Ahead {
-    static constexpr Index line = 64 / static_cast<Index>(sizeof(T));
-    const T* row = nullptr;  // the channel in turn
-    Index channel = 0, channels = 0, voxels = 0, at = 0;
-
-    void ask(Index lines) {
-        for (; lines > 0 && channels > 0; --lines) {
-            __builtin_prefetch(row + at, 0, 2);
-            at += line;
-            if (at < voxels) continue;
-            at = 0;
-            row += channel;
-            --channels;
-        }
-    }
+struct Source {
+    const T* first;
+    Index channel;  // elements from channel to channel
+    Index next;     // from one whole tile's voxels to the next one's
 };
 
-// All filters for a run of voxels; `source` holds their channels `channel` apart, `to` takes the filters `step` apart.
+// All filters for a run of voxels; `to` takes the filters `step` apart. Meanwhile `feed` gets the next run.
 template <class T>
-void by_voxels(const PointwiseTask& task, const Run<T>& run, const T* source, Index channel, T* to, Index step,
-               Ahead<T> ahead) {
+void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& source, T* to, Index step,
+               Feed<T> feed) {
     constexpr Index lanes = Simd<T>::lanes;
     PointwiseTile<T> tile{};
-    tile.channel = channel;
+    tile.channel = source.channel;
     tile.channels = task.channels;
     tile.out_step = step;
     tile.weights = run.weights;
     tile.stream = task.stream;
-    const Index lines = 1 + most_vectors_of(8) * task.channels * most_planar_filters / task.filters;
-    for (Index f = 0, width; f < task.filters; f += width, tile.weights += width * task.channels) {
-        width = block_of_filters(task.filters - f, most_planar_filters);
+    const Index parts = (task.filters + most_planar_filters - 1) / most_planar_filters;
+    const Index pieces = (task.channels + parts - 1) / parts;
+    for (Index f = 0, filters; f < task.filters; f += filters, tile.weights += filters * task.channels) {
+        filters = part_of(task.filters - f, most_planar_filters);
         tile.bias = run.bias ? run.bias + f : nullptr;
-        for (Index v = 0, vectors; v < run.voxels; v += vectors * lanes) {
-            vectors = tile_vectors(width, (run.voxels - v + lanes - 1) / lanes);
-            tile.source = source + v;
+        tile.source = source.first;
+        const Index width = most_vectors_of(static_cast<int>(filters)) * lanes;
+        Index v = 0;
+        tile.tail = lanes;
+        tile.next = source.next;
+        const PointwiseTileOf<T> whole = voxels_tile_of<T, most_planar_filters>(filters, width / lanes);
+        for (; v + width <= run.voxels; v += tile.tiles * width, tile.source += tile.tiles * source.next) {
+            tile.tiles = least((run.voxels - v) / width, batch);
+            tile.out = to + f * step + v;
+            feed.copy(pieces * tile.tiles);
+            whole(tile);
+        }
+        tile.tiles = 1;
+        for (Index vectors; v < run.voxels; v += vectors * lanes, tile.source += vectors * lanes) {
+            vectors = tile_vectors(filters, (run.voxels - v + lanes - 1) / lanes);
             tile.out = to + f * step + v;
             tile.tail = least(run.voxels - v - (vectors - 1) * lanes, lanes);
-            if (source == run.x)
-                for (Index c = 0; c < task.channels; ++c)
-                    for (Index i = 0; i < vectors; ++i)
-                        __builtin_prefetch(tile.source + c * channel + i * lanes + far / static_cast<Index>(sizeof(T)));
-            else
-                ahead.ask(lines);
-            voxels_tile_of<T, most_planar_filters>(width, vectors)(tile);
+            voxels_tile_of<T, most_planar_filters>(filters, vectors)(tile);
         }
     }
+    feed.copy_all();
 }
 
-// The slab holds whole vectors: what no voxel fills is zero, so that nothing is read that was not written.
+// The slabs of a thread: one is computed from while the other is filled.
 template <class T>
-void pack(const PointwiseTask& task, const Run<T>& run, T* slab) {
-    constexpr Index lanes = Simd<T>::lanes;
-    const Index* s = task.x_strides;
-    if (magnitude(s[1]) < magnitude(s[4]))
-        copy_strips(slab, task.pitch, run.x, s[1], s[4], task.channels, run.voxels);
-    else
-        copy_rows(slab, task.pitch, run.x, s[1], s[4], task.channels, run.voxels);
-    if (const Index rest = run.voxels % lanes)
-        for (Index c = 0; c < task.channels; ++c) clear(slab + c * task.pitch + run.voxels, lanes - rest);
-}
+struct Slabs {
+    T *now, *next;
+    T* row;
+    T* kept;
+    Index ready;  // voxels that `now` holds of the run whose turn it is, or 0
+};
 
-// With one block of filters each input is used once, and a slab would be a detour but for the last part of a vector.
+// In place where each value is used once, but for the last part of a vector, beyond which nothing may be read.
 template <class T>
-void planar(const PointwiseTask& task, Run<T> run, T* slab, Index next) {
+void planar(const PointwiseTask& task, Run<T> run, Slabs<T>& slabs, Index next) {
     constexpr Index lanes = Simd<T>::lanes;
     const Index *s = task.x_strides, *o = task.out_strides;
-    if (s[4] == 1 && !task.kept && block_of_filters(task.filters, most_planar_filters) == task.filters) {
+    if (s[4] == 1 && !task.kept && task.filters <= most_planar_filters) {
         const Index rest = run.voxels % lanes;
         run.voxels -= rest;
-        by_voxels(task, run, run.x, s[1], run.out, o[1], Ahead<T>{});
+        by_voxels(task, run, {run.x, s[1], task.width}, run.out, o[1], Feed<T>{});
         run.x += run.voxels;
         run.out += run.voxels;
         run.voxels = rest;
         if (rest == 0) return;
+        next = 0;
     }
-    pack(task, run, slab);
-    Ahead<T> ahead{};
-    if (s[4] == 1 && next > 0) ahead = {run.x + run.voxels, s[1], task.channels, next, 0};
-    if (!task.kept) {
-        by_voxels(task, run, slab, task.pitch, run.out, o[1], ahead);
-        return;
-    }
-    T* kept = slab + task.channels * task.pitch;
-    by_voxels(task, run, slab, task.pitch, kept, task.pitch, ahead);
-    for (Index v = 0; v < run.voxels; ++v)
-        for (Index f = 0; f < task.filters; ++f) run.out[v * o[4] + f * o[1]] = kept[f * task.pitch + v];
+    if (!slabs.ready) pack(task, run.x, run.voxels, slabs.now, slabs.row);
+    slabs.ready = s[4] == 1 ? next : 0;
+    const Feed<T> feed =
+        slabs.ready ? Feed<T>(task, run.x + run.voxels, s[1], task.channels, next, slabs.next) : Feed<T>{};
+    const Source<T> source{slabs.now, task.width, task.panel};
+    by_voxels(task, run, source, task.kept ? slabs.kept : run.out, task.kept ? task.pitch : o[1], feed);
+    for (Index v = 0; task.kept && v < run.voxels; ++v)
+        for (Index f = 0; f < task.filters; ++f) run.out[v * o[4] + f * o[1]] = slabs.kept[f * task.pitch + v];
+    T* const full = slabs.next;
+    slabs.next = slabs.now;
+    slabs.now = full;
 }
 
 // A few voxels at a time with all their filters, so that input and output each pass once.
@@ -126,7 +120,7 @@ void by_filters(const PointwiseTask& task, const Run<T>& run) {
         tile.source = run.x + v * tile.voxel;
         tile.weights = run.weights;
         for (Index f = 0, vectors; f < all; f += vectors, tile.weights += vectors * lanes * task.channels) {
-            vectors = part_of_vectors(all - f);
+            vectors = part_of(all - f, most_filter_vectors);
             tile.bias = run.bias ? run.bias + f * lanes : nullptr;
             tile.out = run.out + v * tile.out_step + f * lanes;
             tile.tail = least(task.filters - (f + vectors - 1) * lanes, lanes);
@@ -151,6 +145,8 @@ void run(const PointwiseTask& task, Index item, void* scratch) {
     Run<T> now{};
     now.weights = static_cast<const T*>(task.weights) + group * task.channels * filters;
     now.bias = task.bias ? static_cast<const T*>(task.bias) + group * filters : nullptr;
+    T* const slab = static_cast<T*>(scratch);
+    Slabs<T> slabs{slab, slab + task.slab, slab + 2 * task.slab, slab + 2 * task.slab + task.pitch, 0};
     const Index end = least((block + 1) * task.span * task.block - task.skew, all);
     for (Index v = most(block * task.span * task.block - task.skew, 0); v < end; v += now.voxels) {
         if (__atomic_load_n(task.stop, __ATOMIC_RELAXED)) return;
@@ -160,7 +156,7 @@ void run(const PointwiseTask& task, Index item, void* scratch) {
         now.x = x + plane * s[2] + row * s[3] + column * s[4];
         now.out = out + plane * o[2] + row * o[3] + column * o[4];
         if (task.planar)
-            planar(task, now, static_cast<T*>(scratch), least(least(width - column, end - v) - now.voxels, task.block));
+            planar(task, now, slabs, least(least(width - column, end - v) - now.voxels, task.block));
         else
             by_filters(task, now);
     }
@@ -170,7 +166,9 @@ void run(const PointwiseTask& task, Index item, void* scratch) {
 }  // namespace
 
 extern const PointwiseUnit pointwise_unit;
-const PointwiseUnit pointwise_unit = {CONV3D_ISA_NAME, run<float>, run<double>};
+const PointwiseUnit pointwise_unit = {CONV3D_ISA_NAME, most_planar_filters, most_vectors_of(most_planar_filters),
+                                      [](Index filters) -> Index { return most_vectors_of(static_cast<int>(filters)); },
+                                      run<float>, run<double>};
 
 }  // namespace CONV3D_UNIT
 }  // namespace conv3d

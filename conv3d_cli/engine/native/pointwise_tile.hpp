@@ -17,6 +17,7 @@ struct PointwiseTile {
     Index out_step;  // from filter to filter, or from voxel to voxel
     Index tail;      // outputs in the last vector
     bool stream;
+    Index tiles, next;  // of voxels: how many one after the other, and elements of `source` from one to the next
 };
 
 template <class T>
@@ -34,30 +35,35 @@ template <class T, int F, int X>
 void voxels_tile(const PointwiseTile<T>& a) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
-    V sum[F][X];
-    CONV3D_UNROLL
-    for (int f = 0; f < F; ++f)
+    const Index channels = a.channels, channel = a.channel, out_step = a.out_step;  // a store may alias what `a` holds
+    T* out = a.out;
+    const T* source = a.source;
+    for (Index n = a.tiles; n > 0; --n, out += X * lanes, source += a.next) {
+        V sum[F][X];
         CONV3D_UNROLL
-        for (int x = 0; x < X; ++x) sum[f][x] = a.bias ? spread(a.bias[f]) : V{};
-    const T* w = a.weights;
-    const T* from = a.source;
-    for (Index c = 0; c < a.channels; ++c, w += F, from += a.channel) {
-        V value[X];
-        CONV3D_UNROLL
-        for (int x = 0; x < X; ++x) {
-            value[x] = load(from + x * lanes);
-            hold(value[x]);
+        for (int f = 0; f < F; ++f)
+            CONV3D_UNROLL
+            for (int x = 0; x < X; ++x) sum[f][x] = a.bias ? spread(a.bias[f]) : V{};
+        const T* w = a.weights;
+        const T* from = source;
+        for (Index c = 0; c < channels; ++c, w += F, from += channel) {
+            V value[X];
+            CONV3D_UNROLL
+            for (int x = 0; x < X; ++x) {
+                value[x] = load(from + x * lanes);
+                hold(value[x]);
+            }
+            CONV3D_UNROLL
+            for (int f = 0; f < F; ++f)
+                CONV3D_UNROLL
+                for (int x = 0; x < X; ++x) sum[f][x] += value[x] * w[f];
         }
         CONV3D_UNROLL
         for (int f = 0; f < F; ++f)
             CONV3D_UNROLL
-            for (int x = 0; x < X; ++x) sum[f][x] += value[x] * w[f];
+            for (int x = 0; x < X; ++x)
+                put(out + f * out_step + x * lanes, sum[f][x], x == X - 1 ? a.tail : lanes, a.stream);
     }
-    CONV3D_UNROLL
-    for (int f = 0; f < F; ++f)
-        CONV3D_UNROLL
-        for (int x = 0; x < X; ++x)
-            put(a.out + f * a.out_step + x * lanes, sum[f][x], x == X - 1 ? a.tail : lanes, a.stream);
 }
 
 // Y voxels x X vectors of filters; weights [channel][X * lanes].
@@ -94,11 +100,15 @@ void filters_tile(const PointwiseTile<T>& a) {
 template <class T>
 using PointwiseTileOf = void (*)(const PointwiseTile<T>&);
 
-constexpr int most_planar_filters = wide_file ? 8 : 4;
+// 8 x 3 sums with 32 registers, 6 x 2 with 16, beside the values of a channel and a weight.
+constexpr int most_planar_filters = wide_file ? 8 : 6;
 constexpr int most_voxels = wide_file ? 8 : 4;
+constexpr int most_filter_vectors = 3;
 
 // Vectors of voxels that a tile for so many filters holds: enough sums to hide the latency of each.
-constexpr int most_vectors_of(int filters) { return filters > 2 ? 3 : wide_file ? 8 : 4; }
+constexpr int most_vectors_of(int filters) { return filters > 2 ? (wide_file ? 3 : 2) : wide_file ? 8 : 4; }
+
+static_assert(most_planar_filters >= 5, "where there are several parts each must have tiles of one width");
 
 inline Index tile_vectors(Index filters, Index left) {
     Index vectors = most_vectors_of(static_cast<int>(filters));
@@ -118,7 +128,7 @@ PointwiseTileOf<T> voxels_tile_of_width(Index vectors) {
 template <class T, int F>
 PointwiseTileOf<T> voxels_tile_of(Index filters, Index vectors) {
     if constexpr (F > 1) {
-        if (filters < F) return voxels_tile_of<T, F / 2>(filters, vectors);
+        if (filters < F) return voxels_tile_of<T, F - 1>(filters, vectors);
     }
     return voxels_tile_of_width<T, F, most_vectors_of(F)>(vectors);
 }
