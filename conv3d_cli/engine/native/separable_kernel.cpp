@@ -29,6 +29,7 @@ struct Tile3 {
     const double* around;  // of each term, as in the task
     T *slab, *ring, *lines, *doubled, *kept, *constant;
     const T** planes;  // of the slab, or those that hold the same, or the constant around
+    Index* copied;     // the planes of the input that they are copies of, or `outside` where nothing is to be copied
     const T** rows;
     End ends[2];  // of the lines, before and after the volume
 };
@@ -66,15 +67,12 @@ void pack(const Tile3<T>& tile, Index channel, Index y, Index first, Index plane
     const Edge& edge = task.boundary.axes[0];
     const Index begin = most(-edge.before - first, 0), end = least(planes, task.size[0] + edge.after - first);
     for (Index p = begin; p < end; ++p) {
+        if (tile.copied[p] == outside) continue;
         T* to = tile.slab + p * task.pitch;
-        if (tile.planes[p] != to) continue;
-        const Index ahead = p + planes_ahead;
-        const Index next = source(edge, first + (ahead < end ? ahead : begin + ahead - end));
-        if (s[4] == 1 && ahead < end && next != outside)
-            prefetch_row(from + next * s[2], count);
-        else if (s[4] == 1 && y + 1 < task.size[1] && ahead < 2 * end - begin && next != outside)
-            prefetch_row(from + s[3] + next * s[2], count);
-        copy_rows(to, 0, from + source(edge, first + p) * s[2], 0, s[4], 1, count);
+        const Index ahead = p + planes_ahead, next = ahead < end ? ahead : begin + ahead - end;
+        if (s[4] == 1 && next < end && tile.copied[next] != outside && (ahead < end || y + 1 < task.size[1]))
+            prefetch_row(from + (ahead < end ? 0 : s[3]) + tile.copied[next] * s[2], count);
+        copy_rows(to, 0, from + tile.copied[p] * s[2], 0, s[4], 1, count);
         clear(to + count, rest);
     }
 }
@@ -271,14 +269,16 @@ void run(const SeparableTask& task, Index item, void* elements, void* pointers) 
                   (columns.high - columns.low + lanes - 1) / lanes, room + left - columns.begin,
                   room + before, task.around ? task.around + filter * task.terms : nullptr,
                   slab, ring, lines, doubled, kept, constant, static_cast<const T**>(pointers),
-                  static_cast<const T**>(pointers) + task.slab_planes,
+                  static_cast<Index*>(pointers) + task.slab_planes,
+                  static_cast<const T**>(pointers) + 2 * task.slab_planes,
                   {end_of(edge, left, least(right, 0), -1, zero, task.line, lanes),
                    end_of(edge, most(left, edge.size), right, 1, zero, task.line, lanes)}};
     const Index top = position(task, 0, block.first[0]), planes = planes_of(task, block.count[0]);
     for (Index p = 0; p < planes; ++p) {
         const Index at = source(task.boundary.axes[0], top + p);
-        const bool there = at >= top && at < top + planes;
-        tile.planes[p] = at == outside ? constant : slab + (there ? at - top : p) * task.pitch;
+        const Index plane = at >= top && at < top + planes ? at - top : p;
+        tile.planes[p] = at == outside ? constant : slab + plane * task.pitch;
+        tile.copied[p] = plane == p ? at : outside;
     }
     for (int axis = 0; axis < 3; ++axis)
         tile.weights[axis] = static_cast<const T*>(task.weights[axis]) + filter * task.terms * task.taps[axis];
