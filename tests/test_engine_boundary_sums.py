@@ -1,4 +1,4 @@
-"""What lies around a volume, in sums along the axes: in any cut, as boxes, of several products, in the memory planned."""
+"""What lies around a volume, in sums along the axes: in any cut, as boxes, of several products."""
 
 from __future__ import annotations
 
