@@ -101,4 +101,4 @@ def test_sums_take_the_memory_that_is_planned(text):
                 isa.active(), x, lines, [0], native_boundary(problem), None, out, groups=1, strides=(1, 1, 1),
                 dilation=(1, 1, 1), before=tuple(p[0] for p in padding), box=(False,) * 3, tile=tile, stream=False,
             )  # fmt: skip
-            assert 0.6 * planned.scratch_bytes < job.scratch <= planned.scratch_bytes, tile
+            assert 0.4 * planned.scratch_bytes < job.scratch <= planned.scratch_bytes, tile
