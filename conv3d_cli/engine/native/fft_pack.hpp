@@ -69,7 +69,10 @@ struct Places {
     float* out[lanes];
     Index first[3][lanes];  // the input voxel where the tile begins
     Index count[3][lanes];  // its outputs, none or less where a phase has fewer tiles than others
-    Index column[lanes][longest_row + lanes];  // the input voxel along W that each entry is read from, or `outside`
+    // Where a row leaves the volume to something else than zeros: the input voxel along W that each of its entries is
+    // read from, or `outside`.
+    bool leaves;
+    Index column[lanes][longest_row + lanes];
 };
 
 // The voxel that entry `i` of a tile is read from, along one axis, or `outside`.
@@ -79,6 +82,7 @@ inline Index voxel(const Places& places, const FftTask& task, int axis, Index la
 
 inline Places find_places(const FftTask& task, Index item) {
     Places places;
+    places.leaves = false;
     const Index per_volume = task.tiles[0] * task.tiles[1] * task.tiles[2];
     const Index batches = (task.batch * per_volume + lanes - 1) / lanes;
     const Index group = item / batches;
@@ -102,9 +106,11 @@ inline Places find_places(const FftTask& task, Index item) {
         }
         places.x[lane] = x;
         places.out[lane] = out;
-        for (Index i = 0; !task.boundary.is_zero && i < task.tile[2] + lanes; ++i)
-            places.column[lane][i] = voxel(places, task, 2, lane, i);
+        const Index left = places.first[2][lane], right = left + (task.tile[2] - 1) * task.dilation[2];
+        places.leaves = places.leaves || (!task.boundary.is_zero && there && (left < 0 || right >= task.size[2]));
     }
+    for (Index lane = 0; places.leaves && lane < lanes; ++lane)
+        for (Index i = 0; i < task.tile[2] + lanes; ++i) places.column[lane][i] = voxel(places, task, 2, lane, i);
     return places;
 }
 
@@ -127,11 +133,11 @@ inline bool across(const Index (&strides)[5], Index count) {
 }
 
 // One row of a tile, of one channel: `from` points to its first voxel in each lane, or is null where all of it is the
-// constant around the volume.
+// constant around the volume. `Leaves` as in its places.
+template <bool Leaves>
 inline void pack_row(const FftTask& task, const Places& places, const float* const (&from)[lanes], float* to) {
     const Index apart = task.dilation[2], step = task.x_strides[4] * apart, tile = task.tile[2];
     const Vector around = spread(static_cast<float>(task.boundary.fill));
-    const bool zeros = task.boundary.is_zero;
     for (Index begin = 0; begin < tile; begin += lanes) {
         Vector square[lanes];
         CONV3D_UNROLL
@@ -141,7 +147,7 @@ inline void pack_row(const FftTask& task, const Places& places, const float* con
                 square[lane] = around;
             else if (step == 1 && at >= 0 && left >= lanes)
                 square[lane] = load(from[lane] + begin);
-            else if (!zeros && (at < 0 || left <= (lanes - 1) * apart))
+            else if (Leaves && (at < 0 || left <= (lanes - 1) * apart))
                 square[lane] = load_around(task, places, lane, from[lane], begin);
             else
                 square[lane] = load_between(from[lane] + begin * step, step,
@@ -180,19 +186,24 @@ inline void pack_row_across(const FftTask& task, const Places& places, const flo
 inline void pack_plane(const FftTask& task, const Places& places, Index z, Index channel, Index channels, float* to,
                        Index pitch) {
     const Index* steps = task.x_strides;
+    const float* plane[lanes];
+    for (Index lane = 0; lane < lanes; ++lane) {
+        const Index depth = voxel(places, task, 0, lane, z);
+        plane[lane] = depth == outside ? nullptr
+                                       : places.x[lane] + channel * steps[1] +
+                                             (depth - places.first[0][lane]) * steps[2];
+    }
     for (Index y = 0; y < task.tile[1]; ++y, to += task.tile[2] * lanes) {
         const float* from[lanes];
         for (Index lane = 0; lane < lanes; ++lane) {
-            const Index depth = voxel(places, task, 0, lane, z), row = voxel(places, task, 1, lane, y);
-            from[lane] = depth == outside || row == outside
-                             ? nullptr
-                             : places.x[lane] + channel * steps[1] + (depth - places.first[0][lane]) * steps[2] +
-                                   (row - places.first[1][lane]) * steps[3];
+            const Index row = voxel(places, task, 1, lane, y);
+            const bool there = plane[lane] != nullptr && row != outside;
+            from[lane] = there ? plane[lane] + (row - places.first[1][lane]) * steps[3] : nullptr;
         }
         if (channels > 1)
             pack_row_across(task, places, from, channels, to, pitch);
         else
-            pack_row(task, places, from, to);
+            (places.leaves ? pack_row<true> : pack_row<false>)(task, places, from, to);
     }
 }
 

@@ -65,9 +65,10 @@ inline Index separable_elements(const SeparableTask& task) {
     return separable_slab(task) + separable_ring(task) + separable_lines(task) + task.pitch;
 }
 
+// The places of the slab's planes and those that they are copied from, then the rows of a sum.
 inline Index separable_pointers(const SeparableTask& task) {
     const Index along_d = task.taps[0] + separable_step, along_h = task.terms * (task.taps[1] + separable_step);
-    return task.slab_planes + (along_d > along_h ? along_d : along_h);
+    return 2 * task.slab_planes + (along_d > along_h ? along_d : along_h);
 }
 
 struct SeparableUnit {
