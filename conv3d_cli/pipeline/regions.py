@@ -29,8 +29,8 @@ SHARE = 8
 SLAB_VOXELS = 1 << 20
 """Voxels in which labels are looked for at a time."""
 
-REACHES = 3
-"""Planes that a piece reads at least, in lengths of the kernel's reach: a third of them are its neighbours' too."""
+REACHES = 2
+"""Planes that a piece reads at least, in lengths of the kernel's reach: half of them are its neighbours' too."""
 
 
 @dataclass(frozen=True)
