@@ -115,7 +115,7 @@ class Cut:
 
     def _length(self, axis: int, outputs: slice) -> int:
         """Return how many positions the outputs of a region read along an axis, at most."""
-        length, reach = outputs.stop - outputs.start, sum(self.padding[axis])
+        length, reach = int(outputs.stop - outputs.start), sum(self.padding[axis])
         if self.boundary.is_zero:
             return length
         return min(length + reach, self.size[axis]) if self.boundary.is_constant else length + reach
