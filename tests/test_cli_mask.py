@@ -294,7 +294,7 @@ def test_another_files_grid(conv3d, scan, tmp_path):
         (["--like", "small.nii"], 3, "'small.nii': does not have the shape of 'in.nii'"),
         (["--like", "plain.npy"], 3, "'plain.npy': says nothing of its voxels' place, which --like takes"),
         (["--spec", "strides.yaml", "--mask", "MASK"], 3, "layer 'odd': changes the grid, which a mask does not follow"
-                                                          ": got strides (2, 2, 2), expected strides 1 and padding same"),
+                                                          ": got strides (2, 2, 2), expected strides 1 and padding"),
         (["--spec", "two.yaml", "--mask", "MASK", "--outside", "keep"], 2, "--outside: 'keep' needs an output channel"),
     ],
 )  # fmt: skip

@@ -150,6 +150,14 @@ def test_labels_are_kept_apart(boundary):
     assert outcome.counts.inside == np.count_nonzero(labels)
 
 
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_mask_that_touches_some_faces_of_the_volume(boundary):
+    labels = np.zeros(SIZE, bool)
+    labels[:4, 2:5, 3:] = rng(2).random((4, 3, 5)) < 0.7
+    x = rng().standard_normal((*SIZE, 1))
+    check(kernel_of("positive", (3, 4, 5, 1, 1)), x, labels, boundary=boundary)
+
+
 @pytest.mark.parametrize("kind", ["positive", "mixed", "zero-sum"])
 def test_channels_groups_and_dilation(kind):
     x, labels = rng().standard_normal((*SIZE, 4)), rng(2).random(SIZE) < 0.6

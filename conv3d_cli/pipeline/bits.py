@@ -8,12 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from conv3d_cli.engine.threads import Pieces, share
-
 Array: TypeAlias = NDArray[Any]
 
 BLOCK_VOXELS = 1 << 16
-"""Voxels that a thread works on at a time: a few arrays of so many lie in a second-level cache."""
+"""Voxels that are worked on at a time: a few arrays of so many lie in a second-level cache."""
 
 _BITS = {np.dtype("float32"): np.int32, np.dtype("float64"): np.int64}
 
@@ -43,21 +41,15 @@ def add(values: Array, chosen: Array, out: Array) -> None:
     np.bitwise_or(_bits(out), _bits(values), out=_bits(out))
 
 
-def in_blocks(work: Callable[[slice], None], rows: int, voxels: int, threads: int) -> None:
-    """Call ``work`` for slices of rows, of so many voxels each, in several threads if there is enough for them."""
+def in_blocks(work: Callable[[slice], None], rows: int, voxels: int) -> None:
+    """Call ``work`` for slices of rows, of so many voxels each, one after the other.
+
+    These are short calls of NumPy: threads would wait for each other longer than they work.
+    """
     length = max(1, BLOCK_VOXELS // max(voxels, 1))
-    pieces = Pieces([slice(start, min(start + length, rows)) for start in range(0, rows, length)])
-    count = min(threads, -(-rows // length))
-
-    def each() -> None:
-        with np.errstate(all="ignore"):
-            for piece in pieces:
-                work(piece)
-
-    if count > 1:
-        share(each, count, stop=pieces.close)
-    else:
-        each()
+    with np.errstate(all="ignore"):
+        for start in range(0, rows, length):
+            work(slice(start, min(start + length, rows)))
 
 
 def _bits(values: Array) -> Array:

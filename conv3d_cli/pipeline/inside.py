@@ -67,7 +67,7 @@ class MaskedRun:
     """What a masked run knows from layer to layer."""
 
     def __init__(self, plan: RunPlan, masking: Masking, labels: Labels | None) -> None:
-        place, self.masking, self.threads = plan.source, masking, plan.options.limits.threads
+        place, self.masking = plan.source, masking
         a, b, c = sort(place.size, place.memory_order)
         self.labels = None if labels is None else labels.array.transpose(place.memory_order)
         self.regions = regions_of(self.labels, (a, b, c), 1 if labels is None else labels.count)
@@ -171,7 +171,7 @@ class MaskedRun:
             elif self.masking.outside == "nan":
                 add(np.full(inside.shape, np.nan, values.dtype), ~inside, values[part])
 
-        in_blocks(work, rows, int(np.prod(plane)), self.threads)
+        in_blocks(work, rows, int(np.prod(plane)))
 
     def _inside(self, place: Arrangement) -> Array:
         """Return what is inside, such that it fits an array of a file's axes."""

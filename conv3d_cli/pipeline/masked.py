@@ -209,7 +209,7 @@ class _Part:
 
     def _in_blocks(self, work: Callable[[slice], None]) -> None:
         rows, *plane = self.piece.size
-        in_blocks(work, rows, prod(plane), self.bench.threads)
+        in_blocks(work, rows, prod(plane))
 
     def _take(self, x: Array, window: Array) -> None:
         """Put the voxels of ``x`` that are inside into ``window``, and zeros elsewhere."""
@@ -222,4 +222,4 @@ class _Part:
                     values = to
                 only(values, self.own[c if len(self.own) > 1 else 0, rows], to)
 
-        in_blocks(work, window.shape[1], window.size // window.shape[1], self.bench.threads)
+        in_blocks(work, window.shape[1], window.size // window.shape[1])

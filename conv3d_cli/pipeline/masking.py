@@ -131,7 +131,7 @@ def needs(plan: engine.Plan, kernel: Array | None, masking: Masking) -> Needs:
     flags += problem.batch * voxels(problem.output_shape[1:])
     absent = problem.batch * problem.channels * voxels(problem.size)
     row = voxels(problem.size[1:])
-    blocks = plan.threads * 16 * max(BLOCK_VOXELS, row)
+    blocks = 24 * max(BLOCK_VOXELS, row)
     taps = 8 * itemsize * voxels(problem.kernel_shape)
     scratch = (2 if rises else 1) * max(plan.scratch_bytes, _piece_scratch(plan, cut, kernel))
     passes = sum(len(rule.means) for rule in rules) if rules is not None else 0

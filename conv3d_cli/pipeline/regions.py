@@ -88,20 +88,21 @@ class Cut:
         """Yield the pieces that cover the box of a region, slabs across the slowest axis."""
         first, *others = region.box
         rows = first.stop - first.start
-        thick = self._thickness(prod(self._length(1 + i, part.stop - part.start) for i, part in enumerate(others)))
+        thick = self._thickness(prod(self._length(1 + i, part) for i, part in enumerate(others)))
         count = ceil(rows / thick)
         for i in range(count):
             slab = slice(first.start + rows * i // count, first.start + rows * (i + 1) // count)
-            yield self._piece(region.label, (slab, others[0], others[1]))
+            yield self._piece(region, (slab, others[0], others[1]))
 
     @property
     def most(self) -> tuple[int, int]:
         """The voxels that a piece of any region reads at most, and the voxels of its output."""
-        plane, reach = prod(self._length(axis, self.size[axis]) for axis in (1, 2)), sum(self.padding[0])
+        depth, height, width = (self._length(axis, slice(0, n)) for axis, n in enumerate(self.size))
+        plane, reach = height * width, sum(self.padding[0])
         thick = self._thickness(plane)
         # A region with smaller planes has thicker slabs, but by no more than keeps their voxels within the same share.
         read = max((thick + reach) * plane, min(self._share, (self.size[0] + reach) * plane))
-        return min(read, self._length(0, self.size[0]) * plane), min(read, voxels(self.size))
+        return min(read, depth * plane), min(read, voxels(self.size))
 
     @property
     def _share(self) -> int:
@@ -112,24 +113,31 @@ class Cut:
         reach = sum(self.padding[0])
         return max((REACHES - 1) * reach, self._share // plane - reach, 1)
 
-    def _length(self, axis: int, outputs: int) -> int:
-        """Return how many positions so many outputs read along an axis, at most."""
-        reads = outputs + sum(self.padding[axis])
-        return min(reads, self.size[axis]) if self.boundary.is_constant else reads
+    def _length(self, axis: int, outputs: slice) -> int:
+        """Return how many positions the outputs of a region read along an axis, at most."""
+        length, reach = int(outputs.stop - outputs.start), sum(self.padding[axis])
+        if self.boundary.is_zero:
+            return length
+        return min(length + reach, self.size[axis]) if self.boundary.is_constant else length + reach
 
-    def _piece(self, label: int, outputs: Box) -> Piece:
+    def _piece(self, region: Region, outputs: Box) -> Piece:
+        """Return the piece of some outputs.
+
+        Beside zeros a region is as good as the volume: what lies outside of it takes no part.
+        """
         source: list[slice | Places] = []
         pads = list(NO_PADS)
         for axis, (part, size, (before, after)) in enumerate(zip(outputs, self.size, self.padding, strict=True)):
             start, stop = part.start - before, part.stop + after
-            outside = max(-start, 0), max(stop - size, 0)
+            within = region.box[axis] if self.boundary.is_zero else slice(0, size)
+            outside = max(within.start - start, 0), max(stop - within.stop, 0)
             if self.boundary.is_constant or not any(outside):
-                source.append(slice(max(start, 0), min(stop, size)))
+                source.append(slice(max(start, within.start), min(stop, within.stop)))
                 pads[axis] = outside
             else:
                 source.append(self.boundary.places(size, before, after)[start + before : stop + before])
         a, b, c = source
-        return Piece(label, outputs, (a, b, c), (pads[0], pads[1], pads[2]))
+        return Piece(region.label, outputs, (a, b, c), (pads[0], pads[1], pads[2]))
 
 
 def regions_of(labels: Array | None, size: Triple, count: int) -> list[Region]:

@@ -28,7 +28,6 @@ class Bench:
 
     def __init__(self, plan: engine.Plan, dtype: np.dtype[Any]) -> None:
         self.plan, self.problem, self.dtype = plan, plan.problem, dtype
-        self.threads = plan.threads
         boundary = self.problem.boundary
         self.beyond = KNOWN if boundary.is_constant and not boundary.is_zero else boundary
         """What a mask has around the volume: nothing beside zeros, all beside a constant, else what the data has."""
@@ -93,7 +92,7 @@ class Weights:
         def fill(rows: slice) -> None:
             mask[:, rows] = chosen[:, rows]
 
-        in_blocks(fill, mask.shape[1], mask.size // mask.shape[1], bench.threads)
+        in_blocks(fill, mask.shape[1], mask.size // mask.shape[1])
 
     def of(self, tap: Tap, channels: slice) -> Array:
         """Return the correlation with a tap, over some channels of the input where each has a mask of its own.
