@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OUTPUT_DTYPES = (
     "float32", "float64", "float16",
-    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "same",
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ OUTPUT_DTYPES = (
     type=click.Choice(OUTPUT_DTYPES),
     default="float32",
     show_default=True,
-    help="Type of the voxels written; integers are rounded and clipped, and the clipped are counted.",
+    help="Type of the voxels written, or that of IN; integers are rounded and clipped, and the clipped are counted.",
 )
 @click.option("--report", "report_path", metavar="R", help="Write the shape report to a JSON file.")
 @options.OVERWRITE
@@ -48,6 +48,7 @@ def apply(**words: Any) -> None:
       conv3d apply brain.nii.gz edges.nii.gz --spec edges.yaml --report edges.json
       conv3d apply brain.nii.gz slopes.nii.gz --filter gaussian:fwhm=6mm --filter gradient:per=mm
     """
+    from conv3d_cli.cli.masks import opened_mask
     from conv3d_cli.cli.prepare import prepare, show
     from conv3d_cli.cli.talk import talking
     from conv3d_cli.report import plan_document
@@ -56,10 +57,11 @@ def apply(**words: Any) -> None:
     words["target"] = target = _one_output(words)
     with talking(words):
         _refuse_outputs(words)
-        with open_volume(words["source"]) as volume:
-            plan, context = prepare(volume, words, {"path": target, "dtype": words["dtype"]}, weigh=True)
+        with open_volume(words["source"]) as volume, opened_mask(words) as mask:
+            words["dtype"] = _dtype(volume, words)
+            plan, context = prepare(volume, words, {"path": target, "dtype": words["dtype"]}, mask, weigh=True)
             _refuse_losing_weights(words, plan, context)
-            document = plan_document(plan, context) if words["dry_run"] else _run(plan, context, volume, words)
+            document = plan_document(plan, context) if words["dry_run"] else _run(plan, context, volume, mask, words)
     show(document, words, stream_output=target == "-")
 
 
@@ -78,12 +80,14 @@ def _one_output(words: dict[str, Any]) -> str:
 
 def _refuse_outputs(words: dict[str, Any]) -> None:
     """Find what can be known to fail before any work: outputs that exist, are inputs, or cannot be written."""
+    from conv3d_cli.cli.talk import GRIDS
     from conv3d_cli.outfile import check_apart, check_target
     from conv3d_cli.volumes import check_output, files_of
 
-    inputs = [words[key] for key in ("source", "spec_path", "weights_path") if words[key] is not None]
+    keys = ("source", "spec_path", "weights_path", *GRIDS)
+    inputs = [words[key] for key in keys if words[key] is not None]
     if not (words["dry_run"] and words["target"] == "-"):  # a plan shown on a terminal writes no voxels to it
-        check_output(words["target"], words["overwrite"], inputs, words["dtype"])
+        check_output(words["target"], words["overwrite"], inputs, None if words["dtype"] == "same" else words["dtype"])
     if words["report_path"] is not None:
         check_apart(words["report_path"], files_of(*inputs, words["target"]))
         check_target(words["report_path"], words["overwrite"])
@@ -101,8 +105,22 @@ def _refuse_losing_weights(words: dict[str, Any], plan: RunPlan, context: Contex
         check_apart(path, [*read, *files_of(*kernel_files(plan))])
 
 
-def _run(plan: RunPlan, context: Context, volume: Source, words: dict[str, Any]) -> dict[str, Any]:
+def _dtype(volume: Source, words: dict[str, Any]) -> str:
+    """Return the type to write, that of the input for "same"; UsageError where the output cannot be of it."""
+    from conv3d_cli.volumes import check_dtype, same_dtype
+
+    name: str = words["dtype"]
+    if name == "same":
+        name = same_dtype(volume)
+        check_dtype(words["target"], name, volume.format)
+    if words["outside"] == "nan" and "int" in name:
+        raise UsageError(f"--outside: 'nan' cannot be written as {name}: expected zero or keep, or --dtype float32")
+    return name
+
+
+def _run(plan: RunPlan, context: Context, volume: Source, mask: Source | None, words: dict[str, Any]) -> dict[str, Any]:
     """Read, convolve, write; return the report."""
+    from conv3d_cli.cli.masks import read_inside
     from conv3d_cli.cli.prepare import json_text, with_output
     from conv3d_cli.cli.talk import log, progress
     from conv3d_cli.outfile import replacing
@@ -119,9 +137,13 @@ def _run(plan: RunPlan, context: Context, volume: Source, words: dict[str, Any])
         return array
 
     start = perf_counter()
+    labels = read_inside(mask, volume, plan, words)
+    reading = perf_counter() - start
+    start = perf_counter()
     with progress("convolving", plan.seconds, words["quiet"]) as tick:
-        outcome = run(plan, read, tick)
+        outcome = run(plan, read, tick, labels)
     seconds["compute"] = perf_counter() - start - seconds["read"]
+    seconds["read"] += reading
     for warning in outcome.warnings:
         log.warning(warning)
     run_document(plan, outcome, context, seconds)  # what cannot be told is known before OUT is there
@@ -131,6 +153,8 @@ def _run(plan: RunPlan, context: Context, volume: Source, words: dict[str, Any])
     document = run_document(plan, outcome, with_output(context, **written), seconds)
     if words["report_path"] is not None or words["as_json"]:
         document["input"]["sha256"] = sha256_of(volume)
+        if mask is not None:
+            document["mask"]["sha256"] = sha256_of(mask)
     if words["report_path"] is not None:
         with replacing(words["report_path"], overwrite=words["overwrite"]) as file:
             file.write(json_text(document).encode())

@@ -14,6 +14,7 @@ import numpy as np
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array, whole_strides
 from conv3d_cli.engine.direct_layout import Axis, Layout, layout_of, tile_of
+from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.threads import share
 from conv3d_cli.errors import MethodError
@@ -53,7 +54,8 @@ def run(
     if module is None:
         raise MethodError(f"method: 'direct' cannot run: {isas.why_missing()}")
     layout = layout_of(problem, threads, isa, out.strides[4] == out.itemsize)
-    job = module.Job(isa, _native_layout(module, problem, layout), x, _plain(kernel), _plain(bias), out)
+    boundary = native_boundary(problem)
+    job = module.Job(isa, _native_layout(module, problem, layout), boundary, x, _plain(kernel), _plain(bias), out)
     workers = min(threads, layout.items)
     if layout.seconds < INLINE_SECONDS:
         job.work()

@@ -72,3 +72,8 @@ METHODS: dict[str, Method] = {
         Method("reference", "NumPy sum over kernel taps in float64", reference.candidates, reference.run),
     )
 }
+
+BOUNDED = frozenset(
+    {"direct", "fft compiled", "fft long", "fft scipy", "pointwise", "reference", "separable", "winograd"}
+)
+"""The ways (``Candidate.way``) that read something else than zeros around a volume, if a problem says so."""

@@ -18,10 +18,11 @@ void require(bool holds, const char* what) {
 
 }  // namespace
 
-Job::Job(const Unit& unit, bool is_double, Layout layout, const Array& x, const Array& kernel, const Array& bias,
-         const Array& out)
-    : unit_(unit), is_double_(is_double), layout_(std::move(layout)) {
+Job::Job(const Unit& unit, bool is_double, Layout layout, BoundaryTables boundary, const Array& x, const Array& kernel,
+         const Array& bias, const Array& out)
+    : unit_(unit), is_double_(is_double), layout_(std::move(layout)), boundary_(std::move(boundary)) {
     check(x, kernel, bias, out);
+    task_.boundary = boundary_.of(x.shape[2], x.shape[3], x.shape[4]);
     task_.x = x.data;
     task_.out = out.data;
     std::copy(x.strides.begin(), x.strides.end(), task_.x_strides);

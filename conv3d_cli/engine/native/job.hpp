@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "boundary_tables.hpp"
 #include "task.hpp"
 
 namespace conv3d {
@@ -32,8 +33,8 @@ struct Array {
 class Job {
   public:
     // Shapes: x (N, C, D, H, W), kernel (kd, kh, kw, C / groups, F), bias (F) or no data, out (N, F, D', H', W').
-    Job(const Unit& unit, bool is_double, Layout layout, const Array& x, const Array& kernel, const Array& bias,
-        const Array& out);
+    Job(const Unit& unit, bool is_double, Layout layout, BoundaryTables boundary, const Array& x, const Array& kernel,
+        const Array& bias, const Array& out);
     Job(const Job&) = delete;
     Job& operator=(const Job&) = delete;
 
@@ -54,6 +55,7 @@ class Job {
     const Unit& unit_;
     const bool is_double_;
     const Layout layout_;
+    const BoundaryTables boundary_;
     Task task_{};
     std::vector<Index> offsets_[3];  // of several[0], one[0], one[1]
     std::vector<float> weights_float_;

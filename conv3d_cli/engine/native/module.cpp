@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "boundary_tables.hpp"
 #include "fft_long_module.hpp"
 #include "fft_module.hpp"
 #include "job.hpp"
@@ -28,6 +29,7 @@ namespace {
 
 using conv3d::Array;
 using conv3d::AxisLayout;
+using conv3d::BoundaryTables;
 using conv3d::describe;
 using conv3d::Index;
 using conv3d::is_double;
@@ -44,8 +46,8 @@ struct HeldJob {
     Job job;
 };
 
-void construct(HeldJob* at, const std::string& isa, Layout layout, Readable x, Readable kernel,
-               std::optional<Readable> bias, Writable out) {
+void construct(HeldJob* at, const std::string& isa, Layout layout, const BoundaryTables& boundary, Readable x,
+               Readable kernel, std::optional<Readable> bias, Writable out) {
     const bool wide = conv3d::is_double(x, kernel, bias, out);
     const conv3d::Unit& unit = conv3d::find_unit(isa);
     const Array described_bias = bias ? describe(*bias) : Array{};
@@ -54,13 +56,24 @@ void construct(HeldJob* at, const std::string& isa, Layout layout, Readable x, R
                      std::move(kernel),
                      std::move(bias),
                      std::move(out),
-                     {unit, wide, std::move(layout), arrays[0], arrays[1], described_bias, arrays[2]}};
+                     {unit, wide, std::move(layout), boundary, arrays[0], arrays[1], described_bias, arrays[2]}};
 }
 
 }  // namespace
 
 NB_MODULE(_native, m) {
     m.doc() = "The loops of the engine, compiled once for each instruction set.";
+    using Edge = std::tuple<Index, Index, std::vector<Index>>;
+    nb::class_<BoundaryTables>(m, "Boundary", "What is read around a volume: a constant, or voxels by their places.")
+        .def(
+            "__init__",
+            [](BoundaryTables* at, double fill, const std::vector<Edge>& edges) {
+                std::vector<BoundaryTables::Axis> axes;
+                for (const auto& [before, after, places] : edges) axes.push_back({before, after, places});
+                new (at) BoundaryTables{fill, std::move(axes)};
+            },
+            nb::arg("fill"), nb::arg("axes"));
+
     conv3d::bind_pointwise(m);
     conv3d::bind_separable(m);
     conv3d::bind_fft(m);
@@ -110,8 +123,8 @@ NB_MODULE(_native, m) {
             nb::arg("slab"), nb::arg("out"), nb::arg("columns"), nb::arg("stream"));
 
     nb::class_<HeldJob>(m, "Job", "One convolution; any number of threads may call work().")
-        .def("__init__", &construct, nb::arg("isa"), nb::arg("layout"), nb::arg("x"), nb::arg("kernel"),
-             nb::arg("bias").none(), nb::arg("out"))
+        .def("__init__", &construct, nb::arg("isa"), nb::arg("layout"), nb::arg("boundary"), nb::arg("x"),
+             nb::arg("kernel"), nb::arg("bias").none(), nb::arg("out"))
         .def(
             "work", [](HeldJob& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
             "Compute blocks until none is left.")

@@ -5,16 +5,17 @@
 //     out[n, f, o] = bias[f] + sum over c, k of  x[n, c, o * stride + k * dilation - before] * kernel[k, c, f]
 //
 // The outputs are cut into blocks. For each block the input positions that it reads are packed into a slab, with the
-// zeros of the padding, in an order in which output o reads tap k of an axis at  slots[k] + o.  An axis of the slab is
+// boundary around the volume, in an order in which output o reads tap k of an axis at  slots[k] + o.  An axis of the slab is
 // a row of bands; a band holds positions one stride apart. So stride, dilation and padding exist only while packing:
 // what is left to compute is a list of taps, each an offset into the slab and a weight.
 #pragma once
 
 #include <cstddef>
 
-namespace conv3d {
+#include "boundary.hpp"
+#include "index.hpp"
 
-using Index = std::ptrdiff_t;
+namespace conv3d {
 
 struct Band {
     Index position;  // input position of its first entry, relative to the position of the block's first output
@@ -27,7 +28,7 @@ struct Axis {
     Index outputs;  // output voxels
     Index block;    // output voxels of a block; the last block may have fewer
     Index stride;
-    Index before;  // zeros before the input
+    Index before;  // positions before the input
     Index extent;  // entries of the slab
     Index taps;
     Index band_count;
@@ -50,6 +51,7 @@ struct Task {
     Index x_strides[5];   // in elements: batch, channel, D, H, W
     Index out_strides[5];
     Axis axes[3];
+    Boundary boundary;
     Index batch, groups, channels, filters;  // channels and filters of one group
     Index channel_chunk, filter_chunk;
     Index blocks[3], filter_chunks;
