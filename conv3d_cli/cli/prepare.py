@@ -49,7 +49,7 @@ def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: b
 
     Raises SpecError, WeightsError, LayerError, UsageError, MethodError or OverLimit, each with its exit code.
     """
-    _one_source_of_layers(words)
+    check_layers(words)
     spec = _spec(header, words)
     for layer in spec.network if words["flip"] else ():
         if isinstance(layer, Conv3D):
@@ -81,7 +81,8 @@ def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: b
     return plan, context
 
 
-def _one_source_of_layers(words: Words) -> None:
+def check_layers(words: Words) -> None:
+    """Raise UsageError unless the words name one source of layers: a spec, or filters."""
     if (words["spec_path"] is None) == (not words["filters"]):
         got = "both" if words["filters"] else "neither"
         raise UsageError(f"--spec: needs either a spec or --filter: got {got}, expected one of them")

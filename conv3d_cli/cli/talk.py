@@ -26,6 +26,17 @@ class _Line(logging.Formatter):
         return text if record.levelno < logging.WARNING else f"{record.levelname.capitalize()}: {text}"
 
 
+class _Console(logging.Handler):
+    """Writes to what is the standard error at the time: while bars are shown, they put something else in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)
+        except Exception:
+            self.handleError(record)
+
+
 class _LogFile(logging.FileHandler):
     """A log file that remembers why it could not be written, rather than print a traceback in the midst of a run."""
 
@@ -52,7 +63,7 @@ def talking(words: dict[str, Any]) -> Iterator[None]:
 
     Raises OutputError for a log file that cannot be written, or that is another file of the same run.
     """
-    console = logging.StreamHandler(sys.stderr)
+    console = _Console()
     console.setFormatter(_Line())
     # An error's line is printed where the command ends.
     console.addFilter(lambda record: record.levelno < logging.ERROR)
