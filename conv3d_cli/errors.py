@@ -15,7 +15,8 @@
     ├── OutputError           4  the output cannot be written
     └── OverLimit             5  more memory would be needed than is allowed
 
-6 is left to what is done in part, and 7 (DIFFERS) is no error: two volumes were compared, and they differ.
+6 (PARTLY) is a batch of which some volumes failed, and 7 (DIFFERS) is no error: two volumes were compared, and they
+differ.
 A message is one line: the subject, what is wrong with it, the value got, and what is allowed.
 """
 
@@ -26,6 +27,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "DIFFERS",
+    "PARTLY",
     "Conv3dError",
     "InputError",
     "LayerError",
@@ -42,6 +44,9 @@ __all__ = [
     "quoted",
 ]
 
+
+PARTLY = 6
+"""Exit code of a batch of which some volumes failed."""
 
 DIFFERS = 7
 """Exit code of a comparison that found a difference."""

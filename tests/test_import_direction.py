@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent / "conv3d_cli"
 ROWS = (
     {"__main__"},
     {"cli"},
+    {"batch"},
     {"bench", "report"},
     {"pipeline"},
     {"spec", "weights", "volumes"},
@@ -26,7 +27,18 @@ ROWS = (
 HEIGHT = {name: -height for height, row in enumerate(ROWS) for name in row}
 
 CLICK = {"cli"}
-PATHS = CLICK | {"pipeline", "volumes", "weights", "spec", "models", "layers", "userfiles", "outfile", "limits"}
+PATHS = CLICK | {
+    "batch",
+    "pipeline",
+    "volumes",
+    "weights",
+    "spec",
+    "models",
+    "layers",
+    "userfiles",
+    "outfile",
+    "limits",
+}
 
 MODULES = sorted(ROOT.rglob("*.py"))
 

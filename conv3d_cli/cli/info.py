@@ -15,6 +15,7 @@ SPECS, WEIGHTS = (".yaml", ".yml", ".json", ".keras"), (".npz", ".safetensors")
 SCHEMAS = {
     "spec": "conv3d_cli.spec:json_schema",
     "report": "conv3d_cli.report:report_schema",
+    "batch": "conv3d_cli.report:batch_schema",
     "bench": "conv3d_cli.bench:bench_schema",
     "compare": "conv3d_cli.report:comparison_schema",
 }

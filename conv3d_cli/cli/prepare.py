@@ -56,7 +56,7 @@ def prepare(
 
     Raises SpecError, WeightsError, LayerError, UsageError, MethodError or OverLimit, each with its exit code.
     """
-    _one_source_of_layers(words)
+    check_layers(words)
     masking = masking_of(words)
     spec, grid = _spec(header, words)
     for layer in spec.network if words["flip"] else ():
@@ -106,7 +106,8 @@ def _surround(network: Network, boundary: str) -> None:
         layer.boundary = boundary
 
 
-def _one_source_of_layers(words: Words) -> None:
+def check_layers(words: Words) -> None:
+    """Raise UsageError unless the words name one source of layers: a spec, or filters."""
     if (words["spec_path"] is None) == (not words["filters"]):
         got = "both" if words["filters"] else "neither"
         raise UsageError(f"--spec: needs either a spec or --filter: got {got}, expected one of them")
