@@ -33,16 +33,14 @@ def masked_oracle(
     size, (per_group, filters) = x.shape[1:], kernel.shape[3:]
     constant = float(boundary.partition(":")[2]) if boundary.startswith("constant") else 0.0
     data = around(x, pads, boundary, constant)
-    names = around(np.asarray(labels), pads, boundary, -1)
+    names = around(np.asarray(labels, int), pads, boundary, -1)
     lost = around(np.zeros(x.shape, bool) if absent is None else absent, pads, boundary, False)
     outside = names == -1
     out, gone = np.zeros((filters, *size)), np.zeros((filters, *size), bool)
     for at in itertools.product(*map(range, size)):
         if not labels[at]:
             continue
-        window = tuple(
-            slice(a, a + (k - 1) * d + 1, d) for a, k, d in zip(at, kernel.shape[:3], dilation, strict=True)
-        )
+        window = tuple(slice(a, a + (k - 1) * d + 1, d) for a, k, d in zip(at, kernel.shape[:3], dilation, strict=True))
         known = outside[window] if boundary.startswith("constant") else np.zeros(kernel.shape[:3], bool)
         own = (names[window] == labels[at]) | known
         for f in range(filters):

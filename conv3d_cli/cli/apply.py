@@ -166,9 +166,11 @@ def _run(
         return array
 
     watch.planned(plan)
-    start = perf_counter()
-    labels = read_inside(mask, volume, plan, words)
-    reading = perf_counter() - start
+    labels, reading = None, 0.0
+    if mask is not None:
+        start = perf_counter()
+        labels = read_inside(mask, volume, plan, words)
+        reading = perf_counter() - start
     start = perf_counter()
     with watch.progress(plan.seconds, words["quiet"]) as tick:
         outcome = run(plan, read, tick, labels)

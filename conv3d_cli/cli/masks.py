@@ -94,14 +94,11 @@ def placed(header: Header, words: Words, data_format: str) -> Header:
         return header if own is not None and getattr(header, "oriented", True) else Placed(header, geometry)
 
 
-def read_inside(mask: Source | None, header: Header, plan: RunPlan, words: Words) -> Labels | None:
+def read_inside(mask: Source, header: Header, plan: RunPlan, words: Words) -> Labels:
     """Return what is inside, read from the file that was opened for it."""
-    masking = plan.options.masking
-    if mask is None or masking is None:
-        return None
     order = check_mask(mask, header, plan, words)
     fortran = plan.source.storage == "F"
-    if masking.by == "labels":
+    if words["labels_path"] is not None:
         return Labels(*read_labels(mask, order, fortran))
     return Labels(read_mask(mask, order, fortran))
 
