@@ -13,6 +13,7 @@ ROWS = (
     {"__main__"},
     {"cli"},
     {"batch"},
+    {"runfile"},
     {"bench", "report"},
     {"pipeline"},
     {"spec", "weights", "volumes"},
@@ -30,6 +31,7 @@ CLICK = {"cli"}
 PATHS = CLICK | {
     "batch",
     "pipeline",
+    "runfile",
     "volumes",
     "weights",
     "spec",

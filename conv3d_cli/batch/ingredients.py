@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conv3d_cli import __version__
 from conv3d_cli.filters import Filter
 from conv3d_cli.pipeline import kernel_files
-from conv3d_cli.spec import load_spec
+from conv3d_cli.spec import spec_in
 from conv3d_cli.volumes import files_of, sha256_of_files
+
+if TYPE_CHECKING:
+    from conv3d_cli.spec import Spec
 
 WITHOUT_EFFECT = frozenset({"threads", "max_memory", "as_json", "quiet", "verbose", "log_file"})
 """Words that change how a volume is convolved and what is told of it, and not what comes out."""
@@ -26,7 +29,7 @@ class Kitchen:
     def __init__(self, reads: Iterable[str]) -> None:
         self.reads = [word for word in reads if word not in ("source", "spec_path", "weights_path")]
         self._hashes: dict[tuple[str, ...], str] = {}
-        self._specs: dict[str, _SpecFile] = {}
+        self._specs: dict[Any, _SpecFile] = {}
         self.files: set[str] = set()
 
     def of(self, words: Mapping[str, Any]) -> dict[str, str]:
@@ -34,12 +37,12 @@ class Kitchen:
 
         Raises UsageError, SpecError or another InputError for what no volume could be convolved with.
         """
-        named = {"spec_path", "weights_path", *self.reads}
+        named = {"spec_path", "layers", "weights_path", *self.reads}
         options = {key: value for key, value in words.items() if key not in WITHOUT_EFFECT | named and value}
         made_from = {"version": __version__, **{f"option {_name(key)}": _text(value) for key, value in options.items()}}
         weights, kernels = words["weights_path"], _kernels(words["filters"])
-        if words["spec_path"] is not None:
-            spec = self._spec(words["spec_path"])
+        spec = self._spec(words)
+        if spec is not None:
             made_from["spec"] = spec.sha256
             weights, kernels = weights or spec.weights, kernels + spec.kernels
         if weights is not None:
@@ -51,11 +54,16 @@ class Kitchen:
                 made_from[_name(word)] = self._sha256(*files_of(words[word]))
         return made_from
 
-    def _spec(self, path: str) -> _SpecFile:
-        self.files.add(path)
-        if path not in self._specs:
-            self._specs[path] = _SpecFile(path)
-        return self._specs[path]
+    def _spec(self, words: Mapping[str, Any]) -> _SpecFile | None:
+        """Return what the layers say that the words name or hold, or None where filters make them."""
+        said = words["spec_path"], words.get("layers")
+        if said not in self._specs:
+            spec = spec_in(words)
+            if spec is None:
+                return None
+            self._specs[said] = _SpecFile(spec)
+            self.files.add(spec.path)
+        return self._specs[said]
 
     def _sha256(self, *names: str) -> str:
         self.files.update(names)
@@ -67,10 +75,9 @@ class Kitchen:
 class _SpecFile:
     """What a spec says of other files, and its hash."""
 
-    def __init__(self, path: str) -> None:
-        spec = load_spec(path)
+    def __init__(self, spec: Spec) -> None:
         self.sha256, self.weights = spec.sha256, spec.weights
-        self.kernels = kernel_files(spec.network, str(PurePath(path).parent))
+        self.kernels = kernel_files(spec.network, str(PurePath(spec.path).parent))
 
 
 def _kernels(filters: Iterable[Filter]) -> list[str]:

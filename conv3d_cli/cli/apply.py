@@ -25,9 +25,9 @@ OUTPUT_DTYPES = (
 
 
 @click.command()
-@click.argument("source", metavar="IN")
-@click.argument("target", metavar="[OUT]", required=False)
-@click.option("-o", "--output", metavar="OUT", help="The same as OUT.")
+@click.argument("source", metavar="IN", type=options.FILE)
+@click.argument("target", metavar="[OUT]", required=False, type=options.FILE)
+@click.option("-o", "--output", metavar="OUT", type=options.FILE, help="The same as OUT.")
 @options.PLANNING
 @click.option(
     "--dtype",
@@ -36,9 +36,9 @@ OUTPUT_DTYPES = (
     show_default=True,
     help="Type of the voxels written, or that of IN; integers are rounded and clipped, and the clipped are counted.",
 )
-@click.option("--report", "report_path", metavar="R", help="Write the shape report to a JSON file.")
+@options.REPORT
 @options.OVERWRITE
-@click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")
+@options.DRY_RUN
 @options.TALKING
 def apply(**words: Any) -> None:
     """Apply the layers of SPEC, or filters, to the volume IN and write OUT.
@@ -51,13 +51,21 @@ def apply(**words: Any) -> None:
       conv3d apply brain.nii.gz edges.nii.gz --spec edges.yaml --report edges.json
       conv3d apply brain.nii.gz slopes.nii.gz --filter gaussian:fwhm=6mm --filter gradient:per=mm
     """
+    given = [word for word in (words["target"], words.pop("output")) if word is not None]
+    if len(given) != 1:
+        raise UsageError(f"output: got {len(given)} names, expected one, as OUT or after -o")
+    perform({**words, "target": given[0]})
+
+
+def perform(words: dict[str, Any]) -> None:
+    """Do what the words of the command ask, and tell of it."""
     from conv3d_cli.cli.prepare import show
     from conv3d_cli.cli.talk import talking
 
-    words["target"] = target = _one_output(words)
+    check_streams(words)
     with talking(words):
         document = applied(words)
-    show(document, words, stream_output=target == "-")
+    show(document, words, stream_output=words["target"] == "-")
 
 
 def applied(words: dict[str, Any], watch: Watch | None = None) -> dict[str, Any]:
@@ -93,17 +101,14 @@ class Watch:
         return progress("convolving", seconds, quiet)
 
 
-def _one_output(words: dict[str, Any]) -> str:
-    given = [word for word in (words["target"], words["output"]) if word is not None]
-    if len(given) != 1:
-        raise UsageError(f"output: got {len(given)} names, expected one, as OUT or after -o")
-    if given[0] == "-" and words["as_json"]:
+def check_streams(words: dict[str, Any]) -> None:
+    """Raise UsageError unless each thing that is written goes to a place of its own kind."""
+    if words["target"] == "-" and words["as_json"]:
         raise UsageError("output: '-' and --json both write to standard output, expected one of them")
     if words["report_path"] == "":
         raise UsageError("--report: got '', expected the name of a file")
     if words["report_path"] == "-":
         raise UsageError("--report: got '-', expected the name of a file; --json prints the report")
-    return str(given[0])
 
 
 def _refuse_outputs(words: dict[str, Any]) -> None:
@@ -111,7 +116,7 @@ def _refuse_outputs(words: dict[str, Any]) -> None:
     from conv3d_cli.outfile import check_apart, check_target
     from conv3d_cli.volumes import check_output, files_of
 
-    inputs = [words[key] for key in options.READ if words[key] is not None]
+    inputs = [words[key] for key in (*options.READ, "run_path") if words.get(key) is not None]
     if not (words["dry_run"] and words["target"] == "-"):  # a plan shown on a terminal writes no voxels to it
         check_output(words["target"], words["overwrite"], inputs, None if words["dtype"] == "same" else words["dtype"])
     if words["report_path"] is not None:

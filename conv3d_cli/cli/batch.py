@@ -21,8 +21,15 @@ OF_APPLY = [
 
 
 @click.command(params=list(OF_APPLY))
-@click.argument("sources", metavar="[IN]...", nargs=-1)
-@click.option("--out-dir", "folder", required=True, metavar="D", help="Folder of the outputs; it is made if need be.")
+@click.argument("sources", metavar="[IN]...", nargs=-1, type=options.FILE)
+@click.option(
+    "--out-dir",
+    "folder",
+    required=True,
+    metavar="D",
+    type=options.FILE,
+    help="Folder of the outputs; it is made if need be.",
+)
 @click.option(
     "--name",
     default="{below}/{stem}{suffix}",
@@ -37,6 +44,7 @@ OF_APPLY = [
 @click.option(
     "--manifest",
     metavar="FILE",
+    type=options.FILE,
     help="A .csv, .tsv or .json table of inputs: columns input, output, and any of the options of one volume.",
 )
 @click.option(
@@ -79,9 +87,19 @@ def batch(**words: Any) -> int:
       conv3d batch --manifest scans.csv --out-dir out --jobs 4 --max-memory 16G
       find . -name '*.npy' | conv3d batch - --out-dir out --filter median --dry-run
     """
+    return perform_batch(words)
+
+
+def perform_batch(words: dict[str, Any]) -> int:
+    """Do what the words of the command ask, and return the exit code."""
     from conv3d_cli.cli.batching import Batch
 
+    check_inputs(words)
+    return Batch(words, OF_APPLY, options.READ).run()
+
+
+def check_inputs(words: dict[str, Any]) -> None:
+    """Raise UsageError unless the words name one source of inputs."""
     if (words["manifest"] is None) == (not words["sources"]):
         got = "both" if words["sources"] else "neither"
         raise UsageError(f"batch: needs either IN or --manifest: got {got}, expected one of them")
-    return Batch(words, OF_APPLY, options.READ).run()

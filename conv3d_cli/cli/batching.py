@@ -58,8 +58,10 @@ class Batch:
         self.words = words
         self.params = params
         self.folder: str = words["folder"]
-        self.own = {str(param.name): words[str(param.name)] for param in params}
+        self.own = {str(param.name): words[str(param.name)] for param in params} | {"layers": words.get("layers")}
         self.kitchen = Kitchen(reads)
+        if words.get("run_path") is not None:
+            self.kitchen.files.add(words["run_path"])
         self.summary = str(Path(self.folder, SUMMARY))
         self.start = perf_counter()
         self.paths = [word for word in reads if word != "source"]
@@ -136,7 +138,7 @@ class Batch:
     def _loudness(self) -> dict[str, Any]:
         """Return the words for ``talking``: where no bars are shown, a line tells of each item."""
         loud = self.words["verbose"] if sys.stderr.isatty() else max(self.words["verbose"], 1)
-        return {**self.words, "verbose": loud, "spec_path": None, "weights_path": None}
+        return {**self.words, "verbose": loud, "spec_path": None, "layers": None, "weights_path": None}
 
     def _decided(self, items: Sequence[Item], made_from: Sequence[dict[str, str]]) -> list[Decision]:
         threads = Limits.detect().threads

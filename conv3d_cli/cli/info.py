@@ -14,6 +14,7 @@ from conv3d_cli.errors import UsageError, quoted
 SPECS, WEIGHTS = (".yaml", ".yml", ".json", ".keras"), (".npz", ".safetensors")
 SCHEMAS = {
     "spec": "conv3d_cli.spec:json_schema",
+    "run": "conv3d_cli.cli.runkeys:schema",
     "report": "conv3d_cli.report:report_schema",
     "batch": "conv3d_cli.report:batch_schema",
     "bench": "conv3d_cli.bench:bench_schema",
@@ -28,7 +29,7 @@ SCHEMAS = {
     type=click.Choice(SCHEMAS),
     is_flag=False,
     flag_value="spec",
-    help="Print the JSON Schema of a spec, or of what another command tells as JSON.  [spec if no name is given]",
+    help="Print the JSON Schema of a spec, of a run file, or of what another command tells as JSON.  [spec if no name is given]",
 )
 @options.JSON
 def info(path: str | None, schema: str | None, as_json: bool) -> None:

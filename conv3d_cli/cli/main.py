@@ -26,6 +26,7 @@ COMMANDS = {
     "filters": "conv3d_cli.cli.filters:filters",
     "info": "conv3d_cli.cli.info:info",
     "plan": "conv3d_cli.cli.plan:plan",
+    "run": "conv3d_cli.cli.run:run",
     "weights": "conv3d_cli.cli.weights:weights",
 }
 
@@ -58,6 +59,7 @@ def cli(debug: bool) -> None:
       conv3d apply brain.nii.gz smooth.nii.gz --filter gaussian:fwhm=6mm
       conv3d batch 'scans/*.nii.gz' --out-dir smooth --filter gaussian:fwhm=6mm
       conv3d plan brain.nii.gz --spec edges.yaml
+      conv3d run edges-run.yaml
 
     \b
     Environment, where no option says otherwise:

@@ -6,10 +6,28 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from conv3d_cli.errors import UsageError, quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _File(click.ParamType):  # type: ignore[type-arg]
+    """The name of a file, a dataset in one, or a stream: a shell completes it, and a run file knows it for a path."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the name as it was typed."""
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Leave it to the shell."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+FILE = _File()
 
 METHOD_NAMES = ("auto", "direct", "pointwise", "separable", "winograd", "fft", "reference")
 ACCURACY_NAMES = ("strict", "default", "fast")
@@ -69,6 +87,7 @@ def _spec(required: bool) -> Callable[[F], F]:
         "spec_path",
         required=required,
         metavar="SPEC",
+        type=FILE,
         callback=_not_weights,
         help="The layers: a YAML spec, or a Keras model (.keras, .h5, .json).",
     )
@@ -97,6 +116,7 @@ WEIGHTS = click.option(
     "--weights",
     "weights_path",
     metavar="W",
+    type=FILE,
     help="Weights (.npz, .h5, .weights.h5, .keras, .safetensors); go before those that the spec names or holds.",
 )
 METHOD = click.option(
@@ -145,13 +165,17 @@ SEED = click.option(
     show_envvar=True,
     help="Seed of weights that no file gives and no initializer seeds.",
 )
+REPORT = click.option("--report", "report_path", metavar="R", type=FILE, help="Write the shape report to a JSON file.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 VERBOSE = click.option(
     "-v", "--verbose", count=True, help="Tell how the input was understood; twice: what each method would cost."
 )
-LOG_FILE = click.option("--log-file", metavar="FILE", help="Append everything that is told to a file, with times.")
+LOG_FILE = click.option(
+    "--log-file", metavar="FILE", type=FILE, help="Append everything that is told to a file, with times."
+)
 
 
 def _file(context: click.Context, option: click.Parameter, path: str | None) -> str | None:
@@ -173,6 +197,7 @@ MASK = click.option(
     "--mask",
     "mask_path",
     metavar="M",
+    type=FILE,
     callback=_file,
     help="Convolve inside a mask, divided by the kernel's weight there: a volume on IN's grid, not 0 inside.",
 )
@@ -180,6 +205,7 @@ LABELS = click.option(
     "--labels",
     "labels_path",
     metavar="L",
+    type=FILE,
     callback=_file,
     help="Keep labels apart, each whole number above 0 a mask of its own.",
 )
@@ -206,6 +232,7 @@ LIKE = click.option(
     "--like",
     "like_path",
     metavar="REF",
+    type=FILE,
     callback=_file,
     help="Take place and spacing of the voxels from another file, where IN says none; refuse another grid.",
 )

@@ -101,17 +101,16 @@ def _log_file(words: dict[str, Any]) -> _LogFile | None:
     if name == STREAM:
         raise UsageError("--log-file: got '-', expected the name of a file; -v tells more on standard error")
     from conv3d_cli.outfile import check_apart
-    from conv3d_cli.spec import load_spec
+    from conv3d_cli.spec import spec_in
     from conv3d_cli.volumes import files_of
 
     weights = None
-    keys = ("other", "target", "report_path", *READ)
+    keys = ("other", "target", "report_path", "run_path", *READ)
     others = [words.get(key) for key in keys]
     check_apart(name, files_of(*(other for other in others if other is not None)))
-    if words.get("spec_path") is not None:
-        with suppress(Conv3dError):  # a spec that cannot be read is told of later, in the log too
-            # Opening the log is too early to know the plan, yet a line of it would already damage the weights.
-            weights = load_spec(words["spec_path"]).weights
+    with suppress(Conv3dError):  # a spec that cannot be read is told of later, in the log too
+        # Opening the log is too early to know the plan, yet a line of it would already damage the weights.
+        weights = getattr(spec_in(words), "weights", None)
     if weights is not None:
         check_apart(name, [weights])
     try:
