@@ -16,7 +16,6 @@ from conv3d_cli.batch.naming import Item, Template, name_all
 from conv3d_cli.batch.perform import Job, Talk
 from conv3d_cli.batch.records import known_outputs
 from conv3d_cli.batch.schedule import Listener, Outcome, Rules, carry_out
-from conv3d_cli.batch.serve import serve
 
 __all__ = [
     "Crew",
@@ -40,5 +39,4 @@ __all__ = [
     "locked",
     "name_all",
     "read_manifest",
-    "serve",
 ]

@@ -13,9 +13,9 @@ from multiprocessing.connection import Connection, wait
 from time import monotonic
 from typing import Any
 
+from conv3d_cli.batch.messages import READY
 from conv3d_cli.batch.perform import Job
 from conv3d_cli.batch.records import record_path
-from conv3d_cli.batch.serve import READY
 from conv3d_cli.errors import Conv3dError
 from conv3d_cli.outfile import remove_leftovers
 

@@ -11,9 +11,9 @@ from threading import Thread
 from time import monotonic
 from typing import Any
 
+from conv3d_cli.batch.messages import DONE, FAILED, NOTE, PLANNED, READY, TICK
 from conv3d_cli.batch.perform import Apply, Job, perform
 
-READY, PLANNED, GO, TICK, NOTE, DONE, FAILED = ("ready", "planned", "go", "tick", "note", "done", "failed")
 TICK_SECONDS = 0.2
 ALONE = 3
 """Exit code of a worker whose batch has gone."""

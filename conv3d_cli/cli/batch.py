@@ -20,7 +20,7 @@ OF_APPLY = [
 ]
 
 
-@click.command(params=list(OF_APPLY))
+@click.command()
 @click.argument("sources", metavar="[IN]...", nargs=-1)
 @click.option("--out-dir", "folder", required=True, metavar="D", help="Folder of the outputs; it is made if need be.")
 @click.option(
@@ -77,7 +77,7 @@ def batch(**words: Any) -> int:
       conv3d batch 'scans/*.nii.gz' --out-dir smooth --filter gaussian:fwhm=6mm
       conv3d batch bids --pattern 'sub-*/anat/*_T1w.nii.gz' --out-dir out --name '{sub}_edges.nii.gz' --spec edges.yaml
       conv3d batch --manifest scans.csv --out-dir out --jobs 4 --max-memory 16G
-      find . -name '*.npy' | conv3d batch - --out-dir out --filter median --dry-run
+      find . -name '*.npy' | conv3d batch - --out-dir out --filter laplacian --dry-run
     """
     from conv3d_cli.cli.batching import Batch
 
@@ -85,3 +85,6 @@ def batch(**words: Any) -> int:
         got = "both" if words["sources"] else "neither"
         raise UsageError(f"batch: needs either IN or --manifest: got {got}, expected one of them")
     return Batch(words, OF_APPLY, options.READ).run()
+
+
+batch.params += OF_APPLY
