@@ -14,7 +14,7 @@ import numpy as np
 
 from conv3d_cli.batch import messages
 from conv3d_cli.batch.perform import perform
-from conv3d_cli.batch.serve import transient
+from conv3d_cli.batch.serve import told
 from conv3d_cli.cli import batching
 from conv3d_cli.cli.main import verdict
 from conv3d_cli.cli.working import work
@@ -39,8 +39,7 @@ class LocalWorker:
         try:
             figures = perform(message, work, self)
         except Exception as error:
-            code, lines = verdict(error)
-            self.said.append((messages.FAILED, code, "\n".join(lines), transient(error)))
+            self.said.append((messages.FAILED, *told(error, message, verdict)))
         else:
             self.said.append((messages.DONE, figures))
 
