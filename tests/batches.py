@@ -56,7 +56,7 @@ class LocalWorker:
 class LocalCrew:
     """A crew of one that needs no process; what it is tells nothing of speed."""
 
-    def __init__(self, entry: str, lock: int, size: int, threads: int) -> None:
+    def __init__(self, entry: str, locks, size: int, threads: int) -> None:
         self.workers = [LocalWorker(0)]
 
     def __enter__(self):

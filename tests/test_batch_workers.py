@@ -222,7 +222,7 @@ HOLDER = """
 import os, subprocess, sys, time
 from conv3d_cli.batch import locked
 with locked(sys.argv[1]) as lock:
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"], pass_fds=(lock,))
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"], pass_fds=lock)
     os._exit(0)
 """
 
@@ -235,8 +235,22 @@ def test_the_workers_of_a_batch_that_was_killed_are_waited_for(tmp_path):
 
 
 def test_a_lock_whose_holder_says_nothing_is_a_lock(tmp_path, lock):
-    os.ftruncate(lock, 0)
+    os.ftruncate(lock[0], 0)
     with pytest.raises(OutputError, match="is in use by another batch"), locked(str(tmp_path / "out")):
+        pass
+
+
+def test_parts_of_a_batch_share_a_folder_and_nothing_else_does(tmp_path):
+    folder = str(tmp_path)
+    with locked(folder, (1, 3)):
+        with locked(folder, (3, 3)) as locks:
+            assert len(locks) == 2
+        for other in ((1, 3), (1, 2), None):
+            with pytest.raises(OutputError, match="is in use by another batch"), locked(folder, other):
+                pass
+    with locked(folder), pytest.raises(OutputError, match="is in use by another batch"), locked(folder, (1, 3)):
+        pass
+    with locked(folder, (1, 2)):
         pass
 
 

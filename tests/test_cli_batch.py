@@ -296,6 +296,41 @@ def test_a_signal_stops_all_and_leaves_nothing(tmp_path):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # no process is left that holds it
 
 
+def test_parts_make_the_whole(ran, folder):
+    for number in range(4):
+        nifti(folder / "in" / f"{number}.nii", number)
+    parts = [
+        ran(folder / "in", "--out-dir", folder / "out", *FILTER, "--shard", f"{part}/3", "--json").document
+        for part in (1, 2, 3)
+    ]
+    names = [Path(item["source"]).name for document in parts for item in document["items"]]
+    assert sorted(names) == sorted(path.name for path in (folder / "in").iterdir())
+    assert [len(document["items"]) for document in parts] == [3, 2, 2]
+    assert len(list((folder / "out").glob("summary-*-of-3.json"))) == 3
+    whole = ran(folder / "in", "--out-dir", folder / "out", *FILTER, "--json").document
+    assert whole["counts"]["skipped"] == 6
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/0", "a/b", "-1/3", "1/3/5"])
+def test_what_is_no_part(ran, folder, text):
+    told = ran(folder / "in", "--out-dir", folder / "out", *FILTER, "--shard", text)
+    assert (told.code, "--shard: got" in told.err) == (2, True)
+
+
+def test_info_tells_how_an_output_was_made(ran, conv3d, folder):
+    ran(folder / "in", "--out-dir", folder / "out", *FILTER)
+    output = folder / "out" / "sub-01_T1w.nii"
+    assert conv3d("info", output, "--json").document["made by"].startswith("conv3d apply --filter gaussian:sigma=1vox")
+    assert "made by           conv3d apply" in conv3d("info", output).out
+    assert "made by" not in conv3d("info", folder / "in" / "sub-01_T1w.nii").out
+    output.write_bytes(output.read_bytes())
+    assert "made by" not in conv3d("info", output).out
+    sidecar = output.with_name(output.name + ".json")
+    for text in ("{", "[]", "{}", '{"report": "conv3d-run"}', '{"report": "conv3d-run", "command": 3}'):
+        sidecar.write_text(text)
+        assert "made by" not in conv3d("info", output).out
+
+
 def test_the_schema_is_told(conv3d):
     assert conv3d("info", "--schema", "batch").document == batch_schema()
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from conv3d_cli.batch.items import SUFFIXES, Found
 from conv3d_cli.errors import OutputError, UsageError, listed, nearest, quoted
+from conv3d_cli.report.batch import SIDECAR
 from conv3d_cli.volumes.formats import files_of, format_of, output_format, path_of
 
 OPTION = "--name"
-SIDECAR = ".json"
 DEFAULT = "{below}/{stem}{suffix}"
 STATE_FOLDER = ".conv3d"
 """Where, in the folder of the outputs, a batch keeps its lock and its records."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -18,6 +19,15 @@ OF_APPLY = [
     for parameter in apply.params
     if isinstance(parameter, click.Option) and parameter.name not in (*OF_ONE_VOLUME, "help")
 ]
+
+
+def _shard(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--shard: got {text!r}, expected such as 1/8, the first of eight parts")
+    return int(match[1]), int(match[2])
 
 
 @click.command()
@@ -62,6 +72,12 @@ OF_APPLY = [
     default=2,
     show_default=True,
     help="Further tries after an error of the system that may pass, as of a network drive.",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    callback=_shard,
+    help="Do the I-th of N parts only: for N processes at once, as in a job array, that know nothing of each other.",
 )
 @click.option("--verify", is_flag=True, help="Read what is done already to see if it is whole, whatever its dates say.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and why, and write nothing.")

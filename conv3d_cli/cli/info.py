@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import click
@@ -162,7 +163,28 @@ def _volume(path: str) -> dict[str, Any]:
             "unit": None if geometry is None else geometry.unit,
             "affine": None if geometry is None else geometry.affine.tolist(),
             "notes": list(volume.notes),
+            **_made_by(path),
         }
+
+
+def _made_by(path: str) -> dict[str, Any]:
+    """Return the command that made a volume, by the report that a batch left beside it.
+
+    Nothing is returned where there is none, or where the volume was written to since: its report is the younger file.
+    """
+    from conv3d_cli.report.batch import SIDECAR
+    from conv3d_cli.volumes import files_of, path_of
+
+    names = files_of(path)
+    try:
+        report = Path(path_of(path) + SIDECAR)
+        if any(Path(name).stat().st_mtime_ns > report.stat().st_mtime_ns for name in names):
+            return {}
+        document = json.loads(report.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    known = isinstance(document, dict) and document.get("report") == "conv3d-run"
+    return {"made by": document["command"]} if known and isinstance(document.get("command"), str) else {}
 
 
 def _lines(name: str, value: Any) -> list[str]:

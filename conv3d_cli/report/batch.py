@@ -24,6 +24,8 @@ from conv3d_cli.report.table import render_lines, render_rows
 
 BATCH = "conv3d-batch"
 BATCH_VERSION = 1
+SIDECAR = ".json"
+"""What is added to an output's name for the report that lies beside it."""
 STATES = ("done", "skipped", "failed", "left", "planned")
 """Of an item: made now, not made because it need not be, not made because of an error, not begun, only planned."""
 MOST_SLOW = 5

@@ -4,7 +4,7 @@ from conv3d_cli.volumes.axes import order_of, resolve_axes, spatial
 from conv3d_cli.volumes.comparison import CHECKS, Comparison, compare_volumes
 from conv3d_cli.volumes.deviation import Deviation, Tolerance, Worst
 from conv3d_cli.volumes.files import Saved, check_output, load_volume, save_volume
-from conv3d_cli.volumes.formats import FORMATS, files_of, open_volume, sha256_of, sha256_of_files
+from conv3d_cli.volumes.formats import FORMATS, files_of, open_volume, path_of, sha256_of, sha256_of_files
 from conv3d_cli.volumes.geometry import Geometry
 from conv3d_cli.volumes.source import Source
 from conv3d_cli.volumes.values import Values, scan
@@ -28,6 +28,7 @@ __all__ = [
     "load_volume",
     "open_volume",
     "order_of",
+    "path_of",
     "resolve_axes",
     "save_volume",
     "scan",
