@@ -18,7 +18,7 @@ from batches import leftovers, locally, nifti
 from schemas import validator
 from support import ROOT
 
-from conv3d_cli.cli import display
+from conv3d_cli.cli import display, options
 from conv3d_cli.cli.apply import apply
 from conv3d_cli.cli.batch import OF_APPLY, batch
 from conv3d_cli.cli.batching import Batch, _exit_code
@@ -240,6 +240,8 @@ def test_volumes_at_once_fill_the_machine_and_no_more(monkeypatch, tmp_path, job
 def test_the_options_are_those_of_apply():
     own = {param.name for param in apply.params} - {"source", "target", "output", "report_path", "overwrite", "help"}
     assert own <= {param.name for param in batch.params}
+    # What a file holds is what counts, wherever an option names one.
+    assert {name for name in own if name.endswith("_path")} <= set(options.READ)
 
 
 def test_the_command_of_an_item_holds_what_is_not_the_default():

@@ -20,7 +20,6 @@ from conv3d_cli.batch import (
     Job,
     Kitchen,
     Manner,
-    Option,
     Outcome,
     Rules,
     Template,
@@ -34,7 +33,7 @@ from conv3d_cli.batch import (
     read_manifest,
     record_path,
 )
-from conv3d_cli.batch.ingredients import WITHOUT_EFFECT
+from conv3d_cli.cli.columns import manifest_columns
 from conv3d_cli.cli.display import displayed
 from conv3d_cli.cli.prepare import check_layers, json_text, print_json
 from conv3d_cli.cli.talk import log, talking
@@ -87,30 +86,9 @@ class Batch:
 
     def _found(self) -> list[Found]:
         if self.words["manifest"] is not None:
-            return read_manifest(self.words["manifest"], self._columns())
+            return read_manifest(self.words["manifest"], manifest_columns(self.params, self.paths))
         made = {str(Path(self.folder, name).resolve()) for name in known_outputs(self.folder)}
         return gather(self.words["sources"], self.words["pattern"], lambda name: str(Path(name).resolve()) in made)
-
-    def _columns(self) -> dict[str, Option]:
-        """Return the options that a row of a manifest may give, by their long names."""
-        context = click.get_current_context()
-
-        def reader(param: click.Option) -> Any:
-            def read(value: Any) -> Any:
-                try:
-                    return param.process_value(context, value)
-                except click.UsageError as error:
-                    raise UsageError(error.format_message()) from None
-
-            return read
-
-        columns = {}
-        for param in self.params:
-            name = str(param.name)
-            if name not in WITHOUT_EFFECT:
-                long = max(param.opts, key=len).lstrip("-")
-                columns[long] = Option(name, reader(param), name in self.paths, param.multiple, param.is_flag)
-        return columns
 
     def _made_from(self, found: Sequence[Found]) -> list[dict[str, str]]:
         """Return what each output is made from. Raises InputError or UsageError, a line for each row with a mistake."""
