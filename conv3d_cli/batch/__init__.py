@@ -14,9 +14,8 @@ from conv3d_cli.batch.lock import locked
 from conv3d_cli.batch.manifest import Option, read_manifest
 from conv3d_cli.batch.naming import Item, Template, name_all
 from conv3d_cli.batch.perform import Job, Talk
-from conv3d_cli.batch.records import known_outputs
+from conv3d_cli.batch.records import known_outputs, record_path
 from conv3d_cli.batch.schedule import Listener, Outcome, Rules, carry_out
-from conv3d_cli.batch.serve import serve
 
 __all__ = [
     "Crew",
@@ -40,5 +39,5 @@ __all__ = [
     "locked",
     "name_all",
     "read_manifest",
-    "serve",
+    "record_path",
 ]

@@ -13,9 +13,9 @@ from multiprocessing.connection import Connection, wait
 from time import monotonic
 from typing import Any
 
+from conv3d_cli.batch.messages import READY
 from conv3d_cli.batch.perform import Job
 from conv3d_cli.batch.records import record_path
-from conv3d_cli.batch.serve import READY
 from conv3d_cli.errors import Conv3dError
 from conv3d_cli.outfile import remove_leftovers
 
@@ -29,7 +29,7 @@ POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 class Worker:
     """A process, the socket to it, and the job that it has."""
 
-    def __init__(self, number: int, entry: str, lock: int, threads: int) -> None:
+    def __init__(self, number: int, entry: str, locks: tuple[int, ...], threads: int) -> None:
         self.number = number
         self.job: Job | None = None
         self.ready = False
@@ -42,7 +42,7 @@ class Worker:
                 [sys.executable, "-c", code],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), lock),
+                pass_fds=(theirs.fileno(), *locks),
                 env={**{name: str(threads) for name in POOLS}, **os.environ},
             )
         self.connection = Connection(ours.detach())
@@ -68,8 +68,8 @@ class Worker:
 class Crew:
     """Workers by number; as a context manager it ends them all."""
 
-    def __init__(self, entry: str, lock: int, size: int, threads: int) -> None:
-        self._entry, self._lock, self._size, self._threads = entry, lock, size, threads
+    def __init__(self, entry: str, locks: tuple[int, ...], size: int, threads: int) -> None:
+        self._entry, self._locks, self._size, self._threads = entry, locks, size, threads
         self.workers: list[Worker] = []
 
     def __enter__(self) -> Crew:
@@ -89,7 +89,7 @@ class Crew:
         self._stop()
 
     def _start(self, number: int) -> Worker:
-        return Worker(number, self._entry, self._lock, self._threads)
+        return Worker(number, self._entry, self._locks, self._threads)
 
     def idle(self) -> list[Worker]:
         """Return the workers that have nothing to do."""

@@ -19,7 +19,7 @@ from conv3d_cli.batch.records import (
     read_record,
     write_record,
 )
-from conv3d_cli.errors import Conv3dError, OutputError, quoted
+from conv3d_cli.errors import Conv3dError, OutputError, listed, quoted
 from conv3d_cli.volumes import files_of, sha256_of_files
 
 COARSE_CLOCK, FINE_CLOCK = 2_000_000_000, 20_000_000
@@ -72,7 +72,7 @@ def decide_all(items: Sequence[Item], made_from: Sequence[Mapping[str, str]], ma
             else:
                 decisions.append(made)
     if in_the_way:
-        raise OutputError("\n".join(in_the_way))
+        raise OutputError(listed(in_the_way))
     return decisions
 
 

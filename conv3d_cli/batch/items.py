@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conv3d_cli.errors import UsageError, quoted
+from conv3d_cli.errors import UsageError, listed, quoted
 from conv3d_cli.volumes.formats import FORMATS, STREAM, format_of, path_of
 
 SECOND_OF_A_PAIR = {".img": ".hdr", ".img.gz": ".hdr.gz"}
@@ -46,13 +46,15 @@ def gather(given: Iterable[str], pattern: str | None, own: Callable[[str], bool]
         except UsageError as error:
             mistakes.append(str(error))
     if mistakes:
-        raise UsageError("\n".join(mistakes))
+        raise UsageError(listed(mistakes))
     return list(found.values())
 
 
 def _meant(word: str, pattern: str | None, own: Callable[[str], bool]) -> Iterator[Found]:
     if word == STREAM:
         yield from map(Found, _listed())
+    elif word == "":
+        raise UsageError("IN: got '', expected a file, a folder or a pattern")
     elif Path(word).is_dir():
         names = _volumes(_below(word, pattern), own)
         if not names:
@@ -64,8 +66,6 @@ def _meant(word: str, pattern: str | None, own: Callable[[str], bool]) -> Iterat
         if not names:
             raise UsageError(f"{quoted(word)}: the pattern matches no volume")
         yield from (Found(name, _fixed(word)) for name in names)
-    elif word == "":
-        raise UsageError("IN: got '', expected a file, a folder or a pattern")
     else:
         yield Found(word, str(Path(path_of(word)).parent))
 

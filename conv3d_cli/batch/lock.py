@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +19,61 @@ PATIENCE = 10.0
 
 
 @contextmanager
-def locked(folder: str) -> Iterator[int]:
-    """Hold the lock of a folder, which is made if it is not there, and give the descriptor that holds it.
+def locked(folder: str, shard: tuple[int, int] | None = None) -> Iterator[tuple[int, ...]]:
+    """Hold the lock of a folder, which is made if it is not there, and give the descriptors that hold it.
 
-    Whoever inherits the descriptor holds the lock too. OutputError if another batch has it, which it names.
+    Whoever inherits them holds the lock too. A ``shard``, the I-th of N parts, shares the folder with the other parts
+    of N. OutputError if another batch has it, which it names.
     """
-    path = Path(folder, STATE_FOLDER, "lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise OutputError(f"{quoted(folder)}: cannot be written: {error.strerror}") from None
-    try:
-        _take(descriptor, folder)
-        holder = {"pid": os.getpid(), "host": os.uname().nodename, "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        with suppress(OSError):  # what it says helps a person; the lock itself is held
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    path = Path(folder, STATE_FOLDER)
+    with ExitStack() as stack:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            descriptors = [_opened(path / name, stack) for name in _names(shard)]
+            for descriptor in descriptors:
+                _take(descriptor, fcntl.LOCK_EX if descriptor == descriptors[-1] else fcntl.LOCK_SH, folder)
+            _sign(descriptors[-1])
+            if shard is not None:
+                _refuse_other_parts(path, shard[1], folder)
+        except OutputError:
+            raise
+        except OSError as error:
+            raise OutputError(f"{quoted(folder)}: cannot be written: {error.strerror}") from None
+        yield tuple(descriptors)
 
 
-def _take(descriptor: int, folder: str) -> None:
+def _names(shard: tuple[int, int] | None) -> list[str]:
+    """Return the files to lock: the last for this batch alone, those before together with others."""
+    return ["lock"] if shard is None else ["lock", "lock-{}-of-{}".format(*shard)]
+
+
+def _refuse_other_parts(path: Path, parts: int, folder: str) -> None:
+    """Raise OutputError if a batch of another number of parts is at work: its parts overlap with these."""
+    for other in path.glob("lock-*-of-*"):
+        if not other.name.endswith(f"-of-{parts}"):
+            with ExitStack() as stack:
+                _take(_opened(other, stack), fcntl.LOCK_EX, folder)
+
+
+def _opened(path: Path, stack: ExitStack) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _sign(descriptor: int) -> None:
+    """Write who holds a lock."""
+    holder = {"pid": os.getpid(), "host": os.uname().nodename, "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    with suppress(OSError):  # what it says helps a person; the lock itself is held
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+
+
+def _take(descriptor: int, kind: int, folder: str) -> None:
     until = time.monotonic() + PATIENCE
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             holder = _holder(descriptor)

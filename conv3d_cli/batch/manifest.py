@@ -10,13 +10,14 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 from conv3d_cli.batch.items import Found
-from conv3d_cli.errors import Conv3dError, InputError, nearest, quoted
+from conv3d_cli.errors import Conv3dError, InputError, listed, nearest, quoted
 from conv3d_cli.volumes.formats import path_of
 
 EMPTY = ("", "n/a")
@@ -59,7 +60,7 @@ def read_manifest(path: str, options: Mapping[str, Option]) -> list[Found]:
         raise InputError(f"{quoted(path)}: the manifest cannot be read: {error}") from None
     found, mistakes = [], []
     try:
-        for line, row in reader(text):
+        for line, row in reader(text, [INPUT, OUTPUT, *options]):
             place = f"{quoted(path)[1:-1]}:{line}: "
             try:
                 found.append(_found(row, options, place, str(PurePath(path).parent)))
@@ -72,7 +73,7 @@ def read_manifest(path: str, options: Mapping[str, Option]) -> list[Found]:
     if not found and not mistakes:
         mistakes.append(f"{quoted(path)}: the manifest is empty: expected a row for each volume")
     if mistakes:
-        raise InputError("\n".join(mistakes))
+        raise InputError(listed(mistakes))
     return found
 
 
@@ -97,18 +98,19 @@ def _found(row: Mapping[str, Any], options: Mapping[str, Option], place: str, fo
                 option = options[column]
                 words[option.word] = _value(column, option, value, folder)
             else:
-                known = [INPUT, OUTPUT, *options]
-                mistakes.append(
-                    f"unknown column: got {column!r}, expected some of {', '.join(known)}{nearest(column, known)}"
-                )
+                mistakes.append(_unknown(column, [INPUT, OUTPUT, *options]))
         except Conv3dError as error:
             mistakes += str(error).splitlines()
     if INPUT not in row:
         mistakes.append(f"{INPUT}: missing: expected the name of a volume")
     if mistakes:
-        raise InputError("\n".join(mistakes))
+        raise InputError(listed(mistakes))
     source = str(PurePath(folder, names[INPUT]))
     return Found(source, str(PurePath(path_of(source)).parent), names.get(OUTPUT), words, place)
+
+
+def _unknown(column: str, known: Sequence[str]) -> str:
+    return f"unknown column: got {column!r}, expected some of {', '.join(known)}{nearest(column, known)}"
 
 
 def _text(column: str, value: Any) -> str:
@@ -128,7 +130,7 @@ def _value(column: str, option: Option, value: Any, folder: str) -> Any:
         raise InputError(f"{column}: got {json.dumps(value)}, expected a text or a number")
     if option.flag and not (isinstance(value, bool) or value in FLAGS):
         raise InputError(f"{column}: got {value!r}, expected true or false")
-    texts = [str(one) for one in several]
+    texts = [json.dumps(one) if isinstance(one, bool) else str(one) for one in several]
     read = option.read(tuple(texts) if option.several else texts[0])
     return str(PurePath(folder, read)) if option.path else read
 
@@ -136,8 +138,8 @@ def _value(column: str, option: Option, value: Any, folder: str) -> Any:
 FLAGS = ("true", "false")
 
 
-def _table(text: str, delimiter: str) -> Iterator[Row]:
-    """Yield the rows of CSV as they have values."""
+def _table(text: str, known: Sequence[str], delimiter: str) -> Iterator[Row]:
+    """Yield the rows of CSV with their values; columns are those ``known``."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] | None = None
     line = 0
@@ -152,6 +154,8 @@ def _table(text: str, delimiter: str) -> Iterator[Row]:
                     raise _Wrong(first, f"repeated column {sorted(repeated)[0]!r}: expected each once")
                 if INPUT not in columns:
                     raise _Wrong(first, f"no column {INPUT!r}: got {', '.join(columns)}")
+                if unknown := [_unknown(name, known) for name in columns if name not in known]:
+                    raise _Wrong(first, "; ".join(unknown))
                 continue
             if len(cells) != len(columns):
                 raise _Wrong(first, f"got {len(cells)} cells, expected {len(columns)}, as the first line has columns")
@@ -161,7 +165,7 @@ def _table(text: str, delimiter: str) -> Iterator[Row]:
         raise _Wrong(line + 1, f"not a table: {error}") from None
 
 
-def _objects(text: str) -> Iterator[Row]:
+def _objects(text: str, known: Sequence[str]) -> Iterator[Row]:
     """Yield the objects of a JSON list, each with the line that it begins in."""
     decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number)
     at = _expected(text, 0, "[")
@@ -215,8 +219,8 @@ def _expected(text: str, at: int, letter: str) -> int:
     return at + 1
 
 
-READERS: dict[str, Callable[[str], Iterator[Row]]] = {
-    ".csv": lambda text: _table(text, ","),
-    ".tsv": lambda text: _table(text, "\t"),
+READERS: dict[str, Callable[[str, Sequence[str]], Iterator[Row]]] = {
+    ".csv": partial(_table, delimiter=","),
+    ".tsv": partial(_table, delimiter="\t"),
     ".json": _objects,
 }

@@ -11,11 +11,11 @@ from string import Formatter
 from typing import Any
 
 from conv3d_cli.batch.items import SUFFIXES, Found
-from conv3d_cli.errors import OutputError, UsageError, nearest, quoted
-from conv3d_cli.volumes.formats import files_of, path_of
+from conv3d_cli.errors import OutputError, UsageError, listed, nearest, quoted
+from conv3d_cli.report.batch import SIDECAR
+from conv3d_cli.volumes.formats import files_of, format_of, output_format, path_of
 
 OPTION = "--name"
-SIDECAR = ".json"
 DEFAULT = "{below}/{stem}{suffix}"
 STATE_FOLDER = ".conv3d"
 """Where, in the folder of the outputs, a batch keeps its lock and its records."""
@@ -133,7 +133,7 @@ def name_all(
             mistakes.append(f"{found.place}{error!s}")
     mistakes += _shared(items)
     if mistakes:
-        raise UsageError("\n".join(mistakes))
+        raise UsageError(listed(mistakes))
     _refuse_inputs(items, read)
     return items
 
@@ -148,6 +148,8 @@ def _named(found: Found, template: Template, folder: str, words: dict[str, Any])
         )
     if PurePath(name).parts[0] == STATE_FOLDER:
         raise UsageError(f"{quoted(found.source)}: output {quoted(filled)}: {STATE_FOLDER} keeps what the batch knows")
+    if format_of(found.source) is not None:
+        output_format(filled)
     dataset = filled[len(path) :]
     return Item(found.source, str(PurePath(folder, name)) + dataset, name, {**words, **found.words}, found.place)
 
@@ -158,15 +160,16 @@ def _shared(items: Sequence[Item]) -> list[str]:
     for item in items:
         for path in (*item.files, item.sidecar):
             owners.setdefault(os.path.realpath(path), []).append(item)
-    lines = {}
+    lines: dict[str, str] = {}
     for path, several in owners.items():
         if len(several) > 1:
             names = " and ".join(item.place + quoted(item.source) for item in several[:3])
             more = f" and {len(several) - 3} more" if len(several) > 3 else ""
-            lines[several[0].name] = (
+            words = (
                 f"{quoted(path)}: would be the output of {names}{more}: expected one output for each input; "
                 f"give {OPTION} a field that tells them apart, such as {{parent}}"
             )
+            lines.setdefault(several[0].name, words)
     return list(lines.values())
 
 
@@ -186,7 +189,7 @@ def _refuse_inputs(items: Sequence[Item], read: Iterable[str]) -> None:
                     f"{quoted(path)}: cannot be written: {quoted(other)} is the same file, which this batch needs"
                 )
     if lines:
-        raise OutputError("\n".join(lines))
+        raise OutputError(listed(lines))
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -135,10 +135,12 @@ def marks_of(names: Sequence[str]) -> list[Mark] | None:
 
 
 def _record(document: Any, noted: int) -> Record:
-    if document.pop("record") != RECORD or document.pop("version") != VERSION:
+    if not isinstance(document, dict) or document.pop("record") != RECORD or document.pop("version") != VERSION:
         raise ValueError("another kind or version")
     document["input"], document["output"] = _content(document["input"]), _content(document["output"])
     record = Record(**document, noted=noted)
+    if not isinstance(record.made_from, dict):
+        raise ValueError("made from what is no list of names")
     texts = [record.state, record.source, *record.made_from, *record.made_from.values()]
     if record.state not in STATES or not all(isinstance(text, str) for text in texts):
         raise ValueError("a value that none has")
@@ -151,7 +153,9 @@ def _content(document: Any) -> Content | None:
     if document is None:
         return None
     content = Content(**document)
-    numbers = [number for one in content.marks for number in one]
+    numbers = [
+        number for size, modified, changed, inode in content.marks for number in (size, modified, changed, inode)
+    ]
     if not all(isinstance(text, str) for text in [content.sha256, *content.names]):
         raise ValueError("a name that is none")
     if not all(isinstance(number, int) for number in numbers) or len(content.marks) != len(content.names):

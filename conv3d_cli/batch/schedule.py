@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Protocol
 
-from conv3d_cli.batch import serve
+from conv3d_cli.batch import messages
 from conv3d_cli.batch.crew import Crew, Worker
 from conv3d_cli.batch.perform import Job
 from conv3d_cli.batch.records import FAILED, Record, files_there, was_started, write_record
@@ -118,15 +118,15 @@ class _Run:
             return
         assert job is not None
         kind, *rest = message
-        if kind == serve.PLANNED:
+        if kind == messages.PLANNED:
             worker.peak_bytes = rest[0]
             self.waiting.append(worker)
             self.listener.planned(worker.number, rest[1])
-        elif kind == serve.TICK:
+        elif kind == messages.TICK:
             self.listener.ticked(worker.number, rest[0])
-        elif kind == serve.NOTE:
+        elif kind == messages.NOTE:
             self.listener.noted(job, *rest)
-        elif kind == serve.DONE:
+        elif kind == messages.DONE:
             self._settle(worker, Outcome(job, *rest))
         else:
             self._failed(worker, job, *rest)
@@ -165,4 +165,4 @@ class _Run:
             first = self.waiting[0]
             if any(one.peak_bytes for one in working) and taken + first.peak_bytes > self.rules.memory:
                 return
-            self.waiting.popleft().send(serve.GO)
+            self.waiting.popleft().send(messages.GO)

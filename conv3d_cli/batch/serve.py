@@ -11,9 +11,10 @@ from threading import Thread
 from time import monotonic
 from typing import Any
 
+from conv3d_cli.batch.messages import DONE, FAILED, NOTE, PLANNED, READY, TICK
 from conv3d_cli.batch.perform import Apply, Job, perform
+from conv3d_cli.errors import quoted
 
-READY, PLANNED, GO, TICK, NOTE, DONE, FAILED = ("ready", "planned", "go", "tick", "note", "done", "failed")
 TICK_SECONDS = 0.2
 ALONE = 3
 """Exit code of a worker whose batch has gone."""
@@ -69,8 +70,7 @@ def serve(descriptor: int, apply: Apply, verdict: Verdict) -> None:
         try:
             figures = perform(job, apply, mouth)
         except Exception as error:
-            code, lines = verdict(error)
-            connection.send((FAILED, code, "\n".join(lines), transient(error)))
+            connection.send((FAILED, *told(error, job, verdict)))
         else:
             connection.send((DONE, figures))
 
@@ -81,6 +81,14 @@ def _listen(connection: Connection, inbox: SimpleQueue[Any]) -> None:
             inbox.put(connection.recv())
     except (EOFError, OSError):
         os._exit(ALONE)
+
+
+def told(error: BaseException, job: Job, verdict: Verdict) -> tuple[int, str, bool]:
+    """Return the code of an error, its words, which name the input, and whether it may pass."""
+    code, lines = verdict(error)
+    name = quoted(job.item.source)
+    named = lines if any(name in line for line in lines) else [f"{name}: {line}" for line in lines]
+    return code, "\n".join(named), transient(error)
 
 
 def transient(error: BaseException | None) -> bool:

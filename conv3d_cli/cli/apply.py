@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conv3d_cli.cli import options
+from conv3d_cli.cli.filetype import FILE
 from conv3d_cli.errors import UsageError, quoted
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ OUTPUT_DTYPES = (
 
 
 @click.command()
-@click.argument("source", metavar="IN", type=options.FILE)
-@click.argument("target", metavar="[OUT]", required=False, type=options.FILE)
-@click.option("-o", "--output", metavar="OUT", type=options.FILE, help="The same as OUT.")
+@click.argument("source", metavar="IN", type=FILE)
+@click.argument("target", metavar="[OUT]", required=False, type=FILE)
+@click.option("-o", "--output", metavar="OUT", type=FILE, help="The same as OUT.")
 @options.PLANNING
 @click.option(
     "--dtype",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
 
 from conv3d_cli.cli import options
 from conv3d_cli.cli.apply import apply
+from conv3d_cli.cli.filetype import FILE
 from conv3d_cli.errors import UsageError
 
 OF_ONE_VOLUME = ("output", "report_path", "overwrite", "dry_run")
@@ -20,14 +22,23 @@ OF_APPLY = [
 ]
 
 
-@click.command(params=list(OF_APPLY))
-@click.argument("sources", metavar="[IN]...", nargs=-1, type=options.FILE)
+def _shard(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--shard: got {text!r}, expected such as 1/8, the first of eight parts")
+    return int(match[1]), int(match[2])
+
+
+@click.command()
+@click.argument("sources", metavar="[IN]...", nargs=-1, type=FILE)
 @click.option(
     "--out-dir",
     "folder",
     required=True,
     metavar="D",
-    type=options.FILE,
+    type=FILE,
     help="Folder of the outputs; it is made if need be.",
 )
 @click.option(
@@ -44,7 +55,7 @@ OF_APPLY = [
 @click.option(
     "--manifest",
     metavar="FILE",
-    type=options.FILE,
+    type=FILE,
     help="A .csv, .tsv or .json table of inputs: columns input, output, and any of the options of one volume.",
 )
 @click.option(
@@ -71,6 +82,12 @@ OF_APPLY = [
     show_default=True,
     help="Further tries after an error of the system that may pass, as of a network drive.",
 )
+@click.option(
+    "--shard",
+    metavar="I/N",
+    callback=_shard,
+    help="Do the I-th of N parts only: for N processes at once, as in a job array, that know nothing of each other.",
+)
 @click.option("--verify", is_flag=True, help="Read what is done already to see if it is whole, whatever its dates say.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and why, and write nothing.")
 def batch(**words: Any) -> int:
@@ -85,7 +102,7 @@ def batch(**words: Any) -> int:
       conv3d batch 'scans/*.nii.gz' --out-dir smooth --filter gaussian:fwhm=6mm
       conv3d batch bids --pattern 'sub-*/anat/*_T1w.nii.gz' --out-dir out --name '{sub}_edges.nii.gz' --spec edges.yaml
       conv3d batch --manifest scans.csv --out-dir out --jobs 4 --max-memory 16G
-      find . -name '*.npy' | conv3d batch - --out-dir out --filter median --dry-run
+      find . -name '*.npy' | conv3d batch - --out-dir out --filter laplacian --dry-run
     """
     return perform_batch(words)
 
@@ -103,3 +120,6 @@ def check_inputs(words: dict[str, Any]) -> None:
     if (words["manifest"] is None) == (not words["sources"]):
         got = "both" if words["sources"] else "neither"
         raise UsageError(f"batch: needs either IN or --manifest: got {got}, expected one of them")
+
+
+batch.params += OF_APPLY

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -20,7 +20,6 @@ from conv3d_cli.batch import (
     Job,
     Kitchen,
     Manner,
-    Option,
     Outcome,
     Rules,
     Template,
@@ -32,21 +31,25 @@ from conv3d_cli.batch import (
     locked,
     name_all,
     read_manifest,
+    record_path,
 )
-from conv3d_cli.batch.ingredients import WITHOUT_EFFECT
+from conv3d_cli.cli.columns import manifest_columns
 from conv3d_cli.cli.display import displayed
 from conv3d_cli.cli.prepare import check_layers, json_text, print_json
+from conv3d_cli.cli.runkeys import run_keys
 from conv3d_cli.cli.talk import log, talking
 from conv3d_cli.cli.words import apply_command, command_line
-from conv3d_cli.errors import PARTLY, Conv3dError, OutputError, UsageError, quoted
+from conv3d_cli.errors import PARTLY, Conv3dError, InputError, OutputError, UsageError, listed, quoted
 from conv3d_cli.limits import Limits
 from conv3d_cli.outfile import check_apart, remove_stale, replacing
 from conv3d_cli.report import BatchFacts, batch_document, render_batch
 from conv3d_cli.report.batch import BATCH
+from conv3d_cli.runfile import run_section
 from conv3d_cli.volumes import files_of
 
+T = TypeVar("T")
+
 WORKER = "conv3d_cli.cli.working"
-SUMMARY = "summary.json"
 FIRST_OF_CODES = (1, 4, 5)
 """Exit codes of single volumes that are the batch's too, the gravest first; every other failure makes it 6."""
 
@@ -62,8 +65,10 @@ class Batch:
         self.kitchen = Kitchen(reads)
         if words.get("run_path") is not None:
             self.kitchen.files.add(words["run_path"])
-        self.summary = str(Path(self.folder, SUMMARY))
+        part = "-{}-of-{}".format(*words["shard"]) if words["shard"] else ""
+        self.summary = str(Path(self.folder, f"summary{part}.json"))
         self.start = perf_counter()
+        self.tidy: set[Path] = set()
         self.paths = [word for word in reads if word != "source"]
 
     def run(self) -> int:
@@ -73,55 +78,46 @@ class Batch:
         found = self._found()
         made_from = self._made_from(found)
         template = Template(self.words["name"])
+        self.kitchen.files.update(filter(None, [self.words["manifest"]]))
         items = name_all(found, template, self.folder, self.own, self.kitchen.files)
         self._check_files(items)
+        items, made_from = self._part(items), self._part(made_from)
         with talking(self._loudness()):
             if self.words["dry_run"]:
                 return self._show(self._planned(items, self._decided(items, made_from)))
-            with locked(self.folder) as lock:
-                return self._show(self._done(items, made_from, lock))
+            with locked(self.folder, self.words["shard"]) as locks:
+                return self._show(self._done(items, made_from, locks))
 
     def _found(self) -> list[Found]:
         if self.words["manifest"] is not None:
-            return read_manifest(self.words["manifest"], self._columns())
+            return read_manifest(self.words["manifest"], manifest_columns(self.params, self.paths))
         made = {str(Path(self.folder, name).resolve()) for name in known_outputs(self.folder)}
         return gather(self.words["sources"], self.words["pattern"], lambda name: str(Path(name).resolve()) in made)
 
-    def _columns(self) -> dict[str, Option]:
-        """Return the options that a row of a manifest may give, by their long names."""
-        context = click.get_current_context()
-
-        def reader(param: click.Option) -> Any:
-            def read(value: Any) -> Any:
-                try:
-                    return param.process_value(context, value)
-                except click.UsageError as error:
-                    raise UsageError(error.format_message()) from None
-
-            return read
-
-        columns = {}
-        for param in self.params:
-            name = str(param.name)
-            if name not in WITHOUT_EFFECT:
-                long = max(param.opts, key=len).lstrip("-")
-                columns[long] = Option(name, reader(param), name in self.paths, param.multiple, param.is_flag)
-        return columns
-
     def _made_from(self, found: Sequence[Found]) -> list[dict[str, str]]:
-        """Return what each output is made from; raises at once for what is wrong for every volume."""
-        made_from, mistakes = [], {}
+        """Return what each output is made from. Raises InputError or UsageError, a line for each row with a mistake."""
+        alike = None if all(one.words for one in found) else self._ingredients(self.own)
+        made_from: list[dict[str, str]] = []
+        mistakes: list[str] = []
         for one in found:
-            words = {**self.own, **one.words}
             try:
-                check_layers(words)
-                made_from.append(self.kitchen.of(words))
+                made_from.append(alike if alike and not one.words else self._ingredients({**self.own, **one.words}))
             except Conv3dError as error:
-                mistakes[f"{one.place}{error}"] = error
+                mistakes += [one.place + line for line in str(error).splitlines()]
         if mistakes:
-            first = next(iter(mistakes.values()))
-            raise first if len(mistakes) == 1 and not found[0].place else type(first)("\n".join(mistakes))
+            raise InputError(listed(mistakes))
         return made_from
+
+    def _part(self, entries: list[T]) -> list[T]:
+        """Return those entries that belong to this part of the batch: of N parts the I-th has every N-th."""
+        if self.words["shard"] is None:
+            return entries
+        number, parts = self.words["shard"]
+        return entries[number - 1 :: parts]
+
+    def _ingredients(self, words: dict[str, Any]) -> dict[str, str]:
+        check_layers(words)
+        return self.kitchen.of(words)
 
     def _check_files(self, items: Sequence[Item]) -> None:
         """Keep the summary and the log apart from all that the batch reads and writes."""
@@ -149,19 +145,21 @@ class Batch:
                 log.warning(decision.warning)
         return decisions
 
-    def _done(self, items: Sequence[Item], made_from: Sequence[dict[str, str]], lock: int) -> dict[str, Any]:
+    def _done(
+        self, items: Sequence[Item], made_from: Sequence[dict[str, str]], locks: tuple[int, ...]
+    ) -> dict[str, Any]:
         """Do what has to be done, and leave the summary of it."""
         decisions = self._decided(items, made_from)
         keep_refreshed(self.folder, items, decisions)
-        for folder in {str(Path(item.output).parent) for item in items}:
-            remove_stale(folder)
+        for item in items:
+            self._tidy(Path(item.output).parent, record_path(self.folder, item.name).parent)
         jobs = self._jobs(items, made_from, decisions)
         size, threads = self._crew(len(jobs))
         limits = Limits.detect(threads, self.words["max_memory"])
         rules = Rules(limits.memory, self.words["retries"], not self.words["keep_going"])
         outcomes: list[Outcome] = []
         if jobs:
-            with displayed(len(jobs), size, self.words) as listener, Crew(WORKER, lock, size, threads) as crew:
+            with displayed(len(jobs), size, self.words) as listener, Crew(WORKER, locks, size, threads) as crew:
                 outcomes = carry_out(jobs, crew, rules, listener)
         became = {outcome.job.item.name: outcome for outcome in outcomes}
         rows = [_row(item, decision, became.get(item.name)) for item, decision in zip(items, decisions, strict=True)]
@@ -169,6 +167,12 @@ class Batch:
         with replacing(self.summary, overwrite=True) as file:
             file.write(json_text(document).encode())
         return document
+
+    def _tidy(self, *folders: Path) -> None:
+        """Remove, once from each folder, what batches that were killed have left of whatever outputs."""
+        for folder in {*folders} - self.tidy:
+            remove_stale(str(folder))
+        self.tidy.update(folders)
 
     def _planned(self, items: Sequence[Item], decisions: Sequence[Decision]) -> dict[str, Any]:
         size, threads = self._crew(sum(decision.run for decision in decisions))
@@ -190,14 +194,25 @@ class Batch:
         jobs = []
         for number, (item, ingredients, decision) in enumerate(due, 1):
             threaded = replace(item, words={**item.words, "threads": threads})
-            command = apply_command(threaded, self.params, decision.overwrite)
+            command = tuple(sys.argv[1:])  # for layers that no command line can say
+            if item.words["layers"] is None:
+                command = apply_command(threaded, self.params, decision.overwrite)
             jobs.append(Job(number, threaded, self.folder, ingredients, decision.overwrite, decision.why, command))
         return jobs
 
     def _document(self, rows: list[dict[str, Any]], size: int, limits: Limits, code: int) -> dict[str, Any]:
         seconds = perf_counter() - self.start
+        repeated = run_section(self.words, run_keys(), "batch")
         facts = BatchFacts(
-            command_line(), self.folder, size, limits.threads, limits.memory, limits.memory_source, seconds, code
+            command_line(),
+            repeated,
+            self.folder,
+            size,
+            limits.threads,
+            limits.memory,
+            limits.memory_source,
+            seconds,
+            code,
         )
         return batch_document(facts, rows)
 

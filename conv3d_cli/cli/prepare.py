@@ -109,9 +109,9 @@ def _surround(network: Network, boundary: str) -> None:
 
 def check_layers(words: Words) -> None:
     """Raise UsageError unless the words name one source of layers: a spec, or filters."""
-    named = words["spec_path"] is not None or words.get("layers") is not None
-    if named == bool(words["filters"]):
-        got = "both" if words["filters"] else "neither"
+    named = [words["spec_path"] is not None, words.get("layers") is not None, bool(words["filters"])]
+    if sum(named) != 1:
+        got = "both" if any(named) else "neither"
         raise UsageError(f"--spec: needs either a spec or --filter: got {got}, expected one of them")
     if words["filters"] and words["weights_path"] is not None:
         raise UsageError(

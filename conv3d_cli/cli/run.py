@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conv3d_cli.cli import options
+from conv3d_cli.cli.filetype import FILE
 from conv3d_cli.errors import UsageError, quoted
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ SAMPLE = "sample_data/mni152_t1_2mm.nii.gz"
 
 
 @click.command()
-@click.argument("path", metavar="[RUN.yaml]", required=False, type=options.FILE)
+@click.argument("path", metavar="[RUN.yaml]", required=False, type=FILE)
 @click.option(
     "--set",
     "changes",
@@ -28,7 +29,7 @@ SAMPLE = "sample_data/mni152_t1_2mm.nii.gz"
     help="Put a value in place of the file's, such as layers.0.padding=same or batch.jobs=2.",
 )
 @click.option("--init", is_flag=True, help="Write a run file to begin with, or print it if no name is given.")
-@click.option("-o", "--output", "target", metavar="OUT", type=options.FILE, help="Write OUT in place of the output.")
+@click.option("-o", "--output", "target", metavar="OUT", type=FILE, help="Write OUT in place of the output.")
 @options.REPORT
 @options.OVERWRITE
 @options.DRY_RUN

@@ -10,7 +10,7 @@ import click
 
 from conv3d_cli.cli.apply import apply
 from conv3d_cli.cli.batch import batch
-from conv3d_cli.cli.options import FILE
+from conv3d_cli.cli.filetype import FILE
 from conv3d_cli.errors import UsageError
 from conv3d_cli.kinds import FLAG, NUMBER, Kind, RefusedError, one_of
 from conv3d_cli.runfile import BATCH, Key, Keys, run_schema

@@ -15,6 +15,7 @@ from conv3d_cli.report.schema import (
     OPTIONAL_COUNT,
     OPTIONAL_NUMBER,
     OPTIONAL_STRING,
+    RUN,
     SECONDS,
     STRING,
     list_of,
@@ -24,6 +25,8 @@ from conv3d_cli.report.table import render_lines, render_rows
 
 BATCH = "conv3d-batch"
 BATCH_VERSION = 1
+SIDECAR = ".json"
+"""What is added to an output's name for the report that lies beside it."""
 STATES = ("done", "skipped", "failed", "left", "planned")
 """Of an item: made now, not made because it need not be, not made because of an error, not begun, only planned."""
 MOST_SLOW = 5
@@ -34,9 +37,13 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class BatchFacts:
-    """What holds for a whole batch: its command and folder, how it was carried out, seconds it took, its exit code."""
+    """What holds for a whole batch: its command and folder, how it was carried out, seconds it took, its exit code.
+
+    ``run`` is the run file that repeats it.
+    """
 
     command: str
+    run: Document
     folder: str
     jobs: int
     threads: int
@@ -56,6 +63,7 @@ def batch_document(facts: BatchFacts, items: Sequence[Document]) -> Document:
         "report": BATCH,
         "version": BATCH_VERSION,
         "command": facts.command,
+        "run": facts.run,
         "folder": facts.folder,
         "jobs": facts.jobs,
         "threads": facts.threads,
@@ -110,6 +118,7 @@ def batch_schema() -> Document:
                 "report": {"const": BATCH},
                 "version": {"const": BATCH_VERSION},
                 "command": STRING,
+                "run": RUN,
                 "folder": STRING,
                 "jobs": {**COUNT, "description": "volumes worked on at once"},
                 "threads": {**COUNT, "description": "threads of each"},

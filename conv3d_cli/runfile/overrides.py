@@ -70,7 +70,7 @@ def _value(word: str, place: Given, key: str, problems: Problems) -> Node:
             problems.add(place, f"{key}: {str(error).partition(': ')[2] or error}")
             return Node(None, place, never="told")
         return _all_at(node, place)
-    tag = SafeLoader("").resolve(ScalarNode, word, (True, False))
+    tag = SafeLoader("").resolve(ScalarNode, word, (True, False))  # type: ignore[no-untyped-call]
     scalar = read_scalar(ScalarNode(tag, word))
     if scalar.never:
         problems.add(place, f"{key}: {scalar.never}")
