@@ -64,9 +64,9 @@ class Keys:
         return {key.word: key for key in self.all if command in key.owners}
 
     def about(self, message: str) -> Key | None:
-        """Return the key that a message of the command line is about, by the option or argument that it begins with."""
+        """Return the key that a message of the command line is about, by the option or the name that it begins with."""
         head, colon, _ = message.partition(":")
-        named = next((key for key in self.all if colon and not key.option and key.name == head), None)
+        named = next((key for key in self.all if key.name == head), None)
         return self._by_option.get(head, named) if colon else None
 
     def renamed(self, message: str) -> str:

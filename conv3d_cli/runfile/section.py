@@ -39,4 +39,6 @@ def _plain(value: Any, key: Key, here: str) -> Any:
     """Return a word as a run file has it."""
     if isinstance(value, Filter):
         return placed_filter(value, here).text
+    if isinstance(value, tuple):  # one part of several, as 1/8
+        return "/".join(map(str, value))
     return placed(value, here) if key.path else value
