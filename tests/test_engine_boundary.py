@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from dataclasses import replace
 from unittest import mock
 
@@ -18,6 +19,7 @@ from scipy import ndimage
 from storages import STORAGE
 
 from conv3d_cli.engine import METHODS, Limits, Problem, choose, execute, fft, isa, methods, settle
+from conv3d_cli.engine.blocks import padded_window
 from conv3d_cli.engine.boundary import MODES, WORDS, ZERO, Boundary
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.errors import LayerError, MethodError, ShapeError
@@ -156,8 +158,9 @@ def check_all_ways(case, names, rng):
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("name", TABLE)
 def test_every_way_of_every_method(name, text):
-    rng = np.random.default_rng(1)
-    seen = check_all_ways(case_of(TABLE[name], text), ISAS or ("",), rng)
+    rng, storages = np.random.default_rng(1), list(STORAGE)
+    storage = storages[(list(TABLE).index(name) + TEXTS.index(text)) % len(storages)]
+    seen = check_all_ways(case_of(TABLE[name], text, storage=storage), ISAS or ("",), rng)
     assert {"fft scipy", "reference"} <= seen
     assert not ISAS or "direct" in seen
 
@@ -169,6 +172,19 @@ def test_every_method_takes_part(text):
     cases = [case_of(TABLE[name], text, kernel) for name, kernel in kernels.items()]
     seen = set().union(*(check_all_ways(case, ISAS[:1], np.random.default_rng(1)) for case in cases))
     assert seen == methods.BOUNDED - {"pointwise"}  # which has nothing around a kernel of one voxel
+
+
+def test_a_window_takes_no_more_memory_than_itself_again():
+    """Also one at an edge of a volume that is much larger than the window."""
+    problem = Problem((90, 90, 90), (9, 9, 9), padding=same((9, 9, 9)), boundary=Boundary("wrap"))
+    x = np.zeros((1, 90, 90, 90), "f4")
+    tracemalloc.start()
+    try:
+        window = padded_window(problem, x, ((0, 4), (0, 5), (0, 6)), "f8")
+        assert window.shape == (1, 12, 13, 14)
+        assert tracemalloc.get_traced_memory()[1] < 2 * window.nbytes + (64 << 10)
+    finally:
+        tracemalloc.stop()
 
 
 @st.composite

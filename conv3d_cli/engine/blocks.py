@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -46,12 +46,15 @@ def padded_window(
     if problem.boundary.value:
         slab.fill(problem.boundary.value)
     for parts in product(*(_parts(problem, axis, *span) for axis, span in enumerate(read))):
-        values = x[(slice(None), *(source if isinstance(source, slice) else slice(None) for _, source in parts))]
-        for axis, (_, source) in enumerate(parts):
-            if not isinstance(source, slice):
-                values = np.take(values, source, axis=1 + axis)
-        slab[(slice(None), *(to for to, _ in parts))] = values
+        slab[(slice(None), *(to for to, _ in parts))] = x[(slice(None), *_together([source for _, source in parts]))]
     return slab
+
+
+def _together(sources: Sequence[slice | Places]) -> Sequence[slice | Places]:
+    """Return an index of three axes, each a slice or a list of places: slices alone are a view, others are gathered."""
+    if all(isinstance(source, slice) for source in sources):
+        return sources
+    return np.ix_(*(np.r_[source] if isinstance(source, slice) else source for source in sources))
 
 
 def _parts(problem: Problem, axis: int, lo: int, hi: int) -> list[tuple[slice, slice | Places]]:

@@ -221,8 +221,9 @@ def _offers(
         if inner.bounded and candidate.way not in BOUNDED:
             yield _refuse(candidate, f"does not know boundary {inner.boundary}")
         elif candidate.keeps(allowed):
-            seconds = candidate.seconds * measured.of(pace.kind_of(candidate, inner))
-            yield _judged(replace(candidate, seconds=seconds), left, method, without)
+            multiple = measured.of(pace.kind_of(candidate, inner))
+            best = candidate.at_best and candidate.at_best * multiple
+            yield _judged(replace(candidate, seconds=candidate.seconds * multiple, at_best=best), left, method, without)
         else:
             yield _refuse(candidate, "less accurate than asked")
 
@@ -253,9 +254,11 @@ def _turned(kernel: Array, order: Triple) -> Array:
 
 def _may_gain(plan: Plan, candidate: Candidate) -> bool:
     """Whether it pays to look at the kernel: what its values open is not faster than was predicted without them."""
-    if candidate.unproven is None or plan.method_asked not in ("auto", candidate.method):
+    if plan.method_asked not in ("auto", candidate.method):
         return False
-    return plan.method == candidate.method or candidate.seconds < plan.seconds
+    if candidate.unproven is not None:
+        return plan.method == candidate.method or candidate.seconds < plan.seconds
+    return plan.method != candidate.method and candidate.at_best is not None and candidate.at_best < plan.seconds
 
 
 def _refuse(candidate: Candidate, reason: str) -> Candidate:

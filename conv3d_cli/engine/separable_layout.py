@@ -102,7 +102,7 @@ def _laid_out(problem: Problem, tile: Triple, terms: int, threads: int, isa: str
     ring_planes = ceil(tile[0] / STEP) * STEP if box[0] else tile[0]
     ring = terms * ring_planes * ((min(tile[1], STEP) - 1) * s[1] + reach[1] + 1) * pitch
     vectors = planes * pitch + ring + (terms * STEP + 4) * line + pitch
-    pointers = 8 * (k[0] + terms * (k[1] + STEP) + STEP) + 128
+    pointers = 8 * (planes + k[0] + terms * (k[1] + STEP) + STEP) + 128
     costs = COSTS[isa]
     far = FAR if vectors * vector_bytes > 0.8 * second_level_cache() else 1.0
     taps = [_adds(n) if boxed else n for n, boxed in zip(k, box, strict=True)]

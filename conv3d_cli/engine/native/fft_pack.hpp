@@ -69,7 +69,13 @@ struct Places {
     float* out[lanes];
     Index first[3][lanes];  // the input voxel where the tile begins
     Index count[3][lanes];  // its outputs, none or less where a phase has fewer tiles than others
+    Index column[lanes][longest_row + lanes];  // the input voxel along W that each entry is read from, or `outside`
 };
+
+// The voxel that entry `i` of a tile is read from, along one axis, or `outside`.
+inline Index voxel(const Places& places, const FftTask& task, int axis, Index lane, Index i) {
+    return source(task.boundary.axes[axis], places.first[axis][lane] + i * task.dilation[axis]);
+}
 
 inline Places find_places(const FftTask& task, Index item) {
     Places places;
@@ -96,24 +102,22 @@ inline Places find_places(const FftTask& task, Index item) {
         }
         places.x[lane] = x;
         places.out[lane] = out;
+        for (Index i = 0; !task.boundary.is_zero && i < task.tile[2] + lanes; ++i)
+            places.column[lane][i] = voxel(places, task, 2, lane, i);
     }
     return places;
 }
 
-// The voxel that entry `i` of a tile is read from, along one axis, or `outside`.
-inline Index voxel(const Places& places, const FftTask& task, int axis, Index lane, Index i) {
-    return source(task.boundary.axes[axis], places.first[axis][lane] + i * task.dilation[axis]);
-}
-
 // Values along a row of which some lie outside of the volume; `from` points to its first voxel.
 inline Vector load_around(const FftTask& task, const Places& places, Index lane, const float* from, Index begin) {
-    alignas(CONV3D_VECTOR_BYTES) float values[lanes];
-    const float fill = static_cast<float>(task.boundary.fill);
-    for (Index i = 0; i < lanes; ++i) {
-        const Index at = voxel(places, task, 2, lane, begin + i);
-        values[i] = at == outside ? fill : from[(at - places.first[2][lane]) * task.x_strides[4]];
-    }
-    return load(values);
+    const Index step = task.x_strides[4];
+    const Index* columns = places.column[lane] + begin;
+    const float* volume = from - places.first[2][lane] * step;
+    Vector value = spread(static_cast<float>(task.boundary.fill));
+    CONV3D_UNROLL
+    for (Index i = 0; i < lanes; ++i)
+        if (columns[i] != outside) value[i] = volume[columns[i] * step];
+    return value;
 }
 
 // Whether neighbouring channels (filters) are nearer in memory than neighbouring voxels of a row.

@@ -19,6 +19,8 @@
 
 namespace conv3d {
 
+constexpr Index longest_row = 32;  // voxels of a tile along W
+
 // What the kernels' spectra depend on beside the kernels.
 struct FftShape {
     Index tile[3];            // voxels of a tile along D, H, W

@@ -7,6 +7,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -97,6 +98,19 @@ NB_MODULE(_native, m) {
             return std::make_tuple(unit.vector_bytes, unit.filters, unit.rows, unit.column);
         },
         nb::arg("isa"), "Bytes of a vector, most filters and most rows of a register tile, longest column of taps.");
+
+    m.def(
+        "cost_share",
+        [](const std::string& isa, const Readable& kernel, Index groups, Index channel_chunk, bool columns) {
+            const Array described = describe(kernel);
+            if (described.shape.size() != 5 || groups < 1 || channel_chunk < 1 || described.shape[4] % groups != 0)
+                throw std::invalid_argument("the kernel needs 5 axes, and its filters whole groups and chunks");
+            const conv3d::Unit& unit = conv3d::find_unit(isa);
+            return conv3d::cost_share(described, is_double(kernel), groups, channel_chunk, unit.filters,
+                                      columns ? unit.column : 1);
+        },
+        nb::arg("isa"), nb::arg("kernel"), nb::arg("groups"), nb::arg("channel_chunk"), nb::arg("columns"),
+        "What a kernel's taps cost as a share of what all would cost, if none were zero and none had equal weights.");
 
     nb::class_<AxisLayout>(m, "Axis", "How one axis is cut into blocks, and where a block's slab has its positions.")
         .def(

@@ -67,7 +67,7 @@ inline Index separable_elements(const SeparableTask& task) {
 
 inline Index separable_pointers(const SeparableTask& task) {
     const Index along_d = task.taps[0] + separable_step, along_h = task.terms * (task.taps[1] + separable_step);
-    return along_d > along_h ? along_d : along_h;
+    return task.slab_planes + (along_d > along_h ? along_d : along_h);
 }
 
 struct SeparableUnit {

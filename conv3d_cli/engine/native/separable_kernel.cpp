@@ -3,6 +3,7 @@
 #include "separable.hpp"
 
 #include "pack.hpp"
+#include "separable_ends.hpp"
 #include "separable_lines.hpp"
 #include "separable_tile.hpp"
 
@@ -23,12 +24,13 @@ struct Tile3 {
     Block block;
     Index low, high;  // columns of the input that are read
     Index vectors;    // that they fill
-    Index left, right;  // positions along W that are read
-    Index shift;      // elements of a line before position `left`, so that column `low` is aligned
+    Index shift;      // elements of a line before the first that an output reads, so that column `low` is aligned
     Index margin;     // elements of a line before column `low`
     const double* around;  // of each term, as in the task
     T *slab, *ring, *lines, *doubled, *kept, *constant;
+    const T** planes;  // of the slab, or those that hold the same, or the constant around
     const T** rows;
+    End ends[2];  // of the lines, before and after the volume
 };
 
 inline Index reach(const SeparableTask& task, int axis) { return (task.taps[axis] - 1) * task.dilation[axis]; }
@@ -38,11 +40,8 @@ inline Index position(const SeparableTask& task, int axis, Index output) {
     return output * task.strides[axis] - task.before[axis];
 }
 
-// Which of the planes that an item reads from position `first` on holds what belongs at number `plane`, or `outside`.
-inline Index slab_plane(const SeparableTask& task, Index first, Index planes, Index plane) {
-    const Index at = source(task.boundary.axes[0], first + plane);
-    if (at == outside) return outside;
-    return at >= first && at < first + planes ? at - first : plane;
+inline Index planes_of(const SeparableTask& task, Index outputs) {
+    return (outputs - 1) * task.strides[0] + reach(task, 0) + 1;
 }
 
 // Outputs that can be summed at once: their taps must fall on common rows.
@@ -67,8 +66,8 @@ void pack(const Tile3<T>& tile, Index channel, Index y, Index first, Index plane
     const Edge& edge = task.boundary.axes[0];
     const Index begin = most(-edge.before - first, 0), end = least(planes, task.size[0] + edge.after - first);
     for (Index p = begin; p < end; ++p) {
-        if (slab_plane(task, first, planes, p) != p) continue;
         T* to = tile.slab + p * task.pitch;
+        if (tile.planes[p] != to) continue;
         const Index ahead = p + planes_ahead;
         const Index next = source(edge, first + (ahead < end ? ahead : begin + ahead - end));
         if (s[4] == 1 && ahead < end && next != outside)
@@ -90,13 +89,25 @@ T* ring_row(const Tile3<T>& tile, Index term, Index plane, Index slot) {
     return tile.ring + ((term * task.ring_planes + plane) * task.ring_rows + slot) * task.pitch;
 }
 
-// The sums along D for the row at position `row`, of every term.
+// The sums along D for the row at position `row`, of every term, are those of row `same` of the ring.
 template <class T>
-void fill_row(const Tile3<T>& tile, Index row) {
+void repeat_row(const Tile3<T>& tile, Index row, Index same) {
+    const SeparableTask& task = tile.task;
+    const auto bytes = static_cast<std::size_t>(tile.vectors * Simd<T>::lanes) * sizeof(T);
+    for (Index t = 0; t < task.terms; ++t)
+        for (Index z = 0; z < tile.block.count[0]; ++z)
+            __builtin_memcpy(ring_row(tile, t, z, ring_slot(task, row)), ring_row(tile, t, z, ring_slot(task, same)),
+                             bytes);
+}
+
+// The sums along D for the row at position `row`, of every term. Rows low to high of the input are in the ring.
+template <class T>
+void fill_row(const Tile3<T>& tile, Index row, Index low, Index high) {
     const SeparableTask& task = tile.task;
     const Index first = position(task, 0, tile.block.first[0]), outputs = tile.block.count[0];
     const Index y = source(task.boundary.axes[1], row);
-    const Index planes = (outputs - 1) * task.strides[0] + reach(task, 0) + 1;
+    if (y != row && y >= low && y < high) return repeat_row(tile, row, y);
+    const Index planes = planes_of(task, outputs);
     ColumnSum<T> sum{};
     sum.rows = tile.rows;
     sum.terms = 1;
@@ -111,8 +122,7 @@ void fill_row(const Tile3<T>& tile, Index row) {
             some = at_once(task, 0, outputs - z);
             for (Index r = 0; r < task.taps[0] + some - 1; ++r) {
                 const Index p = z * task.strides[0] + r * task.dilation[0];
-                const Index plane = y != outside && p < planes ? slab_plane(task, first, planes, p) : outside;
-                tile.rows[r] = plane != outside ? tile.slab + plane * task.pitch : tile.constant;
+                tile.rows[r] = y != outside && p < planes ? tile.planes[p] : tile.constant;
             }
             sum.out = ring_row(tile, t, z, ring_slot(task, row));
             sum_columns(task, 0, some, sum);
@@ -159,8 +169,6 @@ void sum_rows(const Tile3<T>& tile, Index z, Index y, Index outputs, Index fille
 template <class T>
 void fill_ends(const Tile3<T>& tile, Index outputs) {
     const SeparableTask& task = tile.task;
-    const Edge& edge = task.boundary.axes[2];
-    const Index before = least(-tile.left, tile.right - tile.left), after = most(tile.left, edge.size);
     const Index together = task.box[2] ? task.terms : 1;
     for (Index t = 0; t < task.terms; t += together) {
         double around = 0;
@@ -168,8 +176,7 @@ void fill_ends(const Tile3<T>& tile, Index outputs) {
         const T fill = static_cast<T>(around);
         for (Index i = 0; i < outputs; ++i) {
             T* volume = tile.lines + (t * separable_step + i) * task.line + tile.margin - tile.low;
-            fill_outside(volume + tile.left, edge, tile.left, 1, before, volume, 1, fill);
-            fill_outside(volume + after, edge, after, 1, tile.right - after, volume, 1, fill);
+            for (const End& end : tile.ends) fill_end(end, task.boundary.axes[2], volume, fill);
         }
     }
 }
@@ -206,12 +213,20 @@ void march(const Tile3<T>& tile, LineSum<T>& line) {
     const Index* o = task.out_strides;
     const Index rows = tile.block.count[1];
     const Edge& edge = task.boundary.axes[1];
-    Index filled = most(position(task, 1, tile.block.first[1]), -edge.before);
+    const Index begin = most(position(task, 1, tile.block.first[1]), -edge.before);
+    Index filled = begin;
     for (Index y = 0; y < rows; y += separable_step) {
         if (__atomic_load_n(task.stop, __ATOMIC_RELAXED)) return;
         const Index end = least(y + separable_step, rows);
         const Index needed = position(task, 1, tile.block.first[1] + end - 1) + reach(task, 1) + 1;
-        for (; filled < least(needed, task.size[1] + edge.after); ++filled) fill_row(tile, filled);
+        const Index until = least(needed, task.size[1] + edge.after), inside = most(filled, 0);
+        // Rows before the volume come last, as they may be the same as others.
+        for (Index row = inside; row < until; ++row)
+            fill_row(tile, row, most(most(begin, 0), row - task.ring_rows + 1), least(row, task.size[1]));
+        const Index first = most(filled, position(task, 1, tile.block.first[1] + y));
+        for (Index row = first; row < least(inside, until); ++row)
+            fill_row(tile, row, most(inside, until - task.ring_rows), least(until, task.size[1]));
+        filled = most(filled, until);
         for (Index z = 0; z < tile.block.count[0]; ++z)
             for (Index row = y, some; row < end; row += some) {
                 some = at_once(task, 1, end - row);
@@ -250,10 +265,21 @@ void run(const SeparableTask& task, Index item, void* elements, void* pointers) 
     const Index right = left + (block.count[2] - 1) * task.strides[2] + reach(task, 2) + 1;
     const SeparableColumns& columns = task.columns[block.first[2] / task.tile[2]];
     const Index before = columns.low - columns.begin, room = (lanes - before % lanes) % lanes;
+    const Index zero = room + before - columns.low;  // of position 0 in a line
+    const Edge& edge = task.boundary.axes[2];
     Tile3<T> tile{task, x, out, {}, task.channel + filter * task.terms, block, columns.low, columns.high,
-                  (columns.high - columns.low + lanes - 1) / lanes, left, right, room + left - columns.begin,
+                  (columns.high - columns.low + lanes - 1) / lanes, room + left - columns.begin,
                   room + before, task.around ? task.around + filter * task.terms : nullptr,
-                  slab, ring, lines, doubled, kept, constant, static_cast<const T**>(pointers)};
+                  slab, ring, lines, doubled, kept, constant, static_cast<const T**>(pointers),
+                  static_cast<const T**>(pointers) + task.slab_planes,
+                  {end_of(edge, left, least(right, 0), -1, zero, task.line, lanes),
+                   end_of(edge, most(left, edge.size), right, 1, zero, task.line, lanes)}};
+    const Index top = position(task, 0, block.first[0]), planes = planes_of(task, block.count[0]);
+    for (Index p = 0; p < planes; ++p) {
+        const Index at = source(task.boundary.axes[0], top + p);
+        const bool there = at >= top && at < top + planes;
+        tile.planes[p] = at == outside ? constant : slab + (there ? at - top : p) * task.pitch;
+    }
     for (int axis = 0; axis < 3; ++axis)
         tile.weights[axis] = static_cast<const T*>(task.weights[axis]) + filter * task.terms * task.taps[axis];
     LineSum<T> line{};
