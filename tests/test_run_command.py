@@ -19,7 +19,10 @@ from conv3d_cli.cli.runkeys import run_keys
 from conv3d_cli.report import report_schema
 from conv3d_cli.runfile import run_schema
 
-LAYERS = "layers:\n  - {filters: 2, kernel_size: 3, padding: same}\n  - {filters: 1, kernel_size: [1, 3, 3], dilation_rate: 2}\n"
+LAYERS = """layers:
+  - {filters: 2, kernel_size: 3, padding: same}
+  - {filters: 1, kernel_size: [1, 3, 3], dilation_rate: 2}
+"""
 RUNS = sorted((ROOT / "configs" / "runs").glob("*.yaml"))
 
 
@@ -41,21 +44,8 @@ def write(path, text):
 def test_a_run_is_what_apply_does(conv3d, volume, here):
     volume(name="in.npy")
     write(here / "s.yaml", "keras: 3\n" + LAYERS)
-    words = [
-        "--flip",
-        "--boundary",
-        "mirror",
-        "--seed",
-        "7",
-        "--dtype",
-        "float64",
-        "--method",
-        "direct",
-        "--threads",
-        "1",
-    ]
-    boundary = [word for word in words if word not in ("--boundary", "mirror")]
-    assert conv3d("apply", "in.npy", "a.npy", "--spec", "s.yaml", *boundary, "-q").code == 0
+    words = shlex.split("--flip --seed 7 --dtype float64 --method direct --threads 1")
+    assert conv3d("apply", "in.npy", "a.npy", "--spec", "s.yaml", *words, "-q").code == 0
     options = "flip: true\nseed: 7\ndtype: float64\nmethod: direct\nthreads: 1\n"
     write(here / "one.yaml", f"input: in.npy\noutput: b.npy\nspec: s.yaml\n{options}")
     write(here / "two.yaml", f"input: in.npy\noutput: c.npy\nkeras: 3\n{LAYERS}{options}")
@@ -277,7 +267,7 @@ def test_a_start_names_every_key_with_a_value_that_it_takes(conv3d):
 def test_a_file_that_comes_along_runs(conv3d, here, path):
     for folder in ("configs", "sample_data"):
         shutil.copytree(ROOT / folder, here / folder)
-    commands = re.findall(r"^#\s+conv3d (run .*?)(?:\s+#.*)?$", path.read_text(), re.MULTILINE)
+    commands = re.findall(r"^# +conv3d (run .*?)(?: +#.*)?$", path.read_text(), re.MULTILINE)
     assert len(commands) == 3
     validator(run_schema(run_keys())).validate(yaml.safe_load(path.read_bytes()))
     for command in commands:

@@ -84,7 +84,7 @@ def test_an_option_that_is_added_has_a_key_at_once(fresh, monkeypatch, tmp_path)
     path.write_text("input: a.npy\noutput: b.npy\nfilters: box\nbrand_new: 5\n")
     assert read(path).words["brand_new"] == 5
     path.write_text("input: a.npy\noutput: b.npy\nfilters: box\nbrand_new: 1\n")
-    with pytest.raises(ValueError, match="run.yaml:4:12: brand_new: below 2: got 1"):
+    with pytest.raises(ValueError, match=r"run\.yaml:4:12: brand_new: below 2: got 1"):
         read(path)
     assert key_name(apply.params[-1]) in run_schema(run_keys())["properties"]
 
