@@ -86,7 +86,8 @@ def batch(**words: Any) -> int:
 
     IN is a volume, a folder, a pattern in quotes, or - for a list on standard input. What is done already is not done
     again: an output is left as it is if its input, spec, weights, options and the version are those it was made from,
-    and it is whole. Beside each output lies its report, OUT.json; D/summary.json tells of the whole batch.
+    and it is whole. Beside each output lies its report, OUT.json; D/summary.json tells of the whole batch, and
+    D/.conv3d keeps what each output was made from. A volume that cannot be used does not stop the others.
 
     \b
     Example:
