@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
-from oracle import oracle
+from oracle import oracle, pad
 from tolerances import allowed
 
 DOUBLE = 2e-13
@@ -23,7 +23,7 @@ class Exact:
         self.case, problem = case, case.problem
         geometry = (problem.strides, problem.padding, problem.dilation, problem.groups)
         with np.errstate(all="ignore"):
-            self.want, self.magnitude = oracle(case.x, case.kernel, case.bias, *geometry)
+            self.want, self.magnitude = oracle(case.x, case.kernel, case.bias, *geometry, str(problem.boundary))
         self.terms = problem.taps * problem.channels // problem.groups + 1
         self.finite = np.isfinite(self.want)
         self.magnitude[~self.finite] = 0
@@ -35,14 +35,15 @@ class Exact:
 
     @cached_property
     def anywhere(self) -> np.ndarray:
-        """The largest value of the input, times the sum of a filter's absolute weights."""
-        return self.bright.max(initial=0) * self.gain
+        """The largest value that is read, times the sum of a filter's absolute weights."""
+        return self.bright.max(initial=abs(self.case.problem.boundary.value)) * self.gain
 
     @cached_property
     def windows(self) -> np.ndarray:
         """The same for the largest value in the window of each output."""
         problem = self.case.problem
-        padded = np.pad(self.bright.max(axis=1, keepdims=True), [(0, 0), (0, 0), *problem.padding])
+        padded = pad(self.bright.max(axis=1, keepdims=True), problem.padding, str(problem.boundary))
+        padded = np.abs(padded)
         most = np.zeros((problem.batch, 1, *problem.output_size))
         for tap in product(*map(range, problem.kernel)):
             axes = zip(tap, problem.dilation, problem.output_size, problem.strides, strict=True)

@@ -9,6 +9,7 @@ import numpy as np
 from storages import STORAGE
 
 from conv3d_cli.engine import Problem
+from conv3d_cli.engine.boundary import MODES, Boundary
 
 MOST_TAPS = 700
 MOST_PRODUCTS = 1_500_000
@@ -176,6 +177,13 @@ def _amounts(rng, groups: int) -> tuple[int, int]:
     return groups * channels, groups * filters
 
 
+def _boundary(rng) -> Boundary:
+    """Return what lies around the volume: zeros more often than not."""
+    mode = str(rng.choice([*MODES, *["constant"] * len(MODES)]))
+    value = float(rng.normal()) if mode == "constant" and rng.random() < 0.15 else 0.0
+    return Boundary(mode, value)
+
+
 def random_problem(rng) -> Problem:
     """Return a problem of which every method may serve many, and no method all."""
     kernel, strides, dilation = _kernel(rng), _spread(rng, 5), _spread(rng, 4)
@@ -200,6 +208,7 @@ def random_problem(rng) -> Problem:
         groups=groups,
         dtype=str(rng.choice(["float32", "float32", "float64"])),
         order=tuple(int(n) for n in rng.permutation(3)) if rng.random() < 0.4 else (0, 1, 2),
+        boundary=_boundary(rng),
     )
     return problem if problem.multiply_adds <= MOST_PRODUCTS else random_problem(rng)
 

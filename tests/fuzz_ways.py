@@ -15,6 +15,7 @@ import numpy as np
 
 from conv3d_cli.engine import ACCURACIES, METHODS, Limits, Plan, Problem, isa
 from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.methods import BOUNDED
 
 ROOM = 1 << 33
 
@@ -108,7 +109,8 @@ def offered(problem: Problem, kernel: Array, method: str, threads: int, rng) -> 
         else:
             candidates = row.candidates(inner, threads, accuracy, memory)
         for way in candidates:
-            if way.refused is None and way.keeps(accuracy):
+            known = way.way in BOUNDED or not problem.bounded
+            if way.refused is None and way.keeps(accuracy) and known:
                 plan = Plan(inner, problem, way, (way,), "offered", Limits(threads, ROOM), method, name)
                 found.setdefault(repr(way.settings), plan)
     return list(found.values())

@@ -12,11 +12,14 @@ import itertools
 import numpy as np
 
 
-def oracle(x, kernel, bias=None, strides=(1, 1, 1), padding=((0, 0),) * 3, dilation=(1, 1, 1), groups=1):
+def oracle(
+    x, kernel, bias=None, strides=(1, 1, 1), padding=((0, 0),) * 3, dilation=(1, 1, 1), groups=1, boundary="zero"
+):
     """Return output and magnitude, both (N, F, D', H', W').
 
-    x is (N, C, D, H, W), the kernel (kd, kh, kw, C/groups, F). ``padding`` holds the zeros before and after
-    each spatial axis; an axis that the kernel does not fit on has no output.
+    x is (N, C, D, H, W), the kernel (kd, kh, kw, C/groups, F). ``padding`` holds the voxels before and after
+    each spatial axis that ``boundary`` (zero, reflect, mirror, nearest, wrap, constant:V) gives their values; an
+    axis that the kernel does not fit on has no output.
     """
     x = np.asarray(x, dtype=np.float64)
     kernel = np.asarray(kernel, dtype=np.float64)
@@ -25,7 +28,7 @@ def oracle(x, kernel, bias=None, strides=(1, 1, 1), padding=((0, 0),) * 3, dilat
     assert channels == per_group * groups, "kernel and input disagree on the channels"
     assert filters % groups == 0, "filters do not divide into groups"
 
-    padded = np.pad(x, [(0, 0), (0, 0), *[tuple(p) for p in padding]])
+    padded = pad(x, padding, boundary)
     reach = [(k - 1) * d + 1 for k, d in zip(taps, dilation, strict=True)]
     size = [len(range(0, n - r + 1, s)) for n, r, s in zip(padded.shape[2:], reach, strides, strict=True)]
 
@@ -49,6 +52,18 @@ def oracle(x, kernel, bias=None, strides=(1, 1, 1), padding=((0, 0),) * 3, dilat
         y = y + np.asarray(bias, dtype=np.float64).reshape(1, filters, 1, 1, 1)
         magnitude = magnitude + np.abs(np.asarray(bias, dtype=np.float64)).reshape(1, filters, 1, 1, 1)
     return y, magnitude
+
+
+NUMPY_MODES = {"reflect": "symmetric", "mirror": "reflect", "nearest": "edge", "wrap": "wrap"}
+
+
+def pad(x, padding, boundary="zero"):
+    """Return x (N, C, D, H, W) with so many voxels before and after each spatial axis, as NumPy has them."""
+    widths = [(0, 0), (0, 0), *[tuple(p) for p in padding]]
+    mode, _, value = boundary.partition(":")
+    if mode in NUMPY_MODES:
+        return np.pad(x, widths, mode=NUMPY_MODES[mode])
+    return np.pad(x, widths, constant_values=float(value or 0))
 
 
 def same_pads(size, kernel, strides=(1, 1, 1), dilation=(1, 1, 1)):

@@ -52,6 +52,7 @@ def test_what_is_done_is_not_done_again(batch):
     [
         ((*FILTER, "--dtype", "int16"), "changed: option --dtype"),
         ((*FILTER, "--flip"), "changed: option --flip"),
+        ((*FILTER, "--boundary", "reflect", "--nan", "missing"), "changed: option --boundary, option --nan"),
         ((*FILTER, "--filter", "sobel"), "changed: option --filters"),
         (("--filter", "gaussian:sigma=1.5vox"), "changed: option --filters"),
         ((*FILTER, "--seed", "2", "--method", "fft"), "changed: option --method, option --seed"),
@@ -108,6 +109,16 @@ def test_the_kernel_of_a_custom_filter_counts_by_what_it_holds(batch, folder):
     assert batch(options=options)["a.nii"] == DONE
     np.save(folder / "k.npy", np.zeros((3, 3, 3)))
     assert batch(options=options)["a.nii"] == ("done", "changed: kernel k.npy")
+
+
+def test_a_mask_counts_by_what_it_holds(batch, folder):
+    mask = nifti(folder / "mask.nii", 1)
+    options = (*FILTER, "--mask", mask)
+    assert batch()["a.nii"] == ("done", "new")
+    assert batch(options=options)["a.nii"] == ("done", "changed: --mask")
+    assert batch(options=(*FILTER, "--mask", mask.rename(folder / "moved.nii")))["a.nii"] == DONE
+    nifti(folder / "mask.nii", 2)
+    assert batch(options=options)["a.nii"] == ("done", "changed: --mask")
 
 
 def test_an_output_that_is_gone_or_damaged_is_made_anew(batch, folder):

@@ -15,6 +15,7 @@ from tolerances import assert_close
 
 from conv3d_cli.engine import direct, isa
 from conv3d_cli.engine.direct_layout import axis_of, layout_of
+from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.problem import Problem
 
 pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
@@ -200,6 +201,7 @@ def test_the_kernels_refuse_rows_that_are_no_whole_vectors(change):
         isa.native().Job(
             ISAS[0],
             direct._native_layout(isa.native(), SMALL, layout),
+            native_boundary(SMALL),
             x,
             kernel,
             bias,
@@ -246,7 +248,7 @@ def test_a_cancelled_job_computes_no_more():
     x, kernel, bias = arrays(SMALL)
     out = planar(SMALL.output_shape, "float32")
     layout = direct._native_layout(isa.native(), SMALL, layout_of(SMALL, 1, ISAS[0]))
-    job = isa.native().Job(ISAS[0], layout, x, kernel, bias, out)
+    job = isa.native().Job(ISAS[0], layout, native_boundary(SMALL), x, kernel, bias, out)
     job.cancel()
     job.work()
     assert np.isnan(out).all()
@@ -266,9 +268,15 @@ def test_the_kernels_refuse_what_would_make_them_write_anywhere():
         ({"bias": bias[1:]}, ValueError, "bias"),
         ({"kernel": kernel[1:]}, ValueError, "axis"),
         ({"kernel": kernel.astype("float64")}, TypeError, "one dtype"),
+        (
+            {"boundary": isa.native().Boundary(0.0, [(1, 0, [9]), (0, 0, []), (0, 0, [])])},
+            ValueError,
+            "out of the volume",
+        ),
         ({"isa": "x86-64-v9"}, ValueError, "not available"),
     ):
-        given_ = {"isa": ISAS[0], "layout": layout, "x": x, "kernel": kernel, "bias": bias, "out": out}
+        arrays_ = {"x": x, "kernel": kernel, "bias": bias, "out": out}
+        given_ = {"isa": ISAS[0], "layout": layout, "boundary": native_boundary(problem), **arrays_}
         with pytest.raises(error, match=message):
             job(**given_ | change)
 

@@ -17,6 +17,7 @@ from test_engine_direct import STORAGE, arrays, planar
 from tolerances import assert_close
 
 from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, fft, fft_long, fft_long_tilings, isa
+from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.shapes import effective
 
@@ -50,7 +51,7 @@ def run_by_three(problem, x, kernel, bias, out, tile, name, chunk):
     by_three(spectra.prepare)
     spectra.release()
     before = tuple(pads[0] for pads in problem.padding)
-    by_three(module.FftLongJob(spectra, before, problem.strides, chunk, x, bias, out).work)
+    by_three(module.FftLongJob(spectra, before, problem.strides, chunk, native_boundary(problem), x, bias, out).work)
 
 
 def by_three(work):
@@ -134,7 +135,7 @@ def test_the_tiles_are_those_that_were_planned():
             out = planar(problem.output_shape, "float32")
             spectra = isa.native().FftLongSpectra(ISAS[0], (length,) * 3, (1, 1, 1), 1, kernel)
             spectra.prepare()
-            job = isa.native().FftLongJob(spectra, (8, 8, 8), (stride,) * 3, 1, x, None, out)
+            job = isa.native().FftLongJob(spectra, (8, 8, 8), (stride,) * 3, 1, native_boundary(problem), x, None, out)
             assert job.tiles == fft_long_tilings.cut(problem, 0, length).tiles ** 3
 
 
@@ -212,7 +213,7 @@ def buffer_and_rest(problem, candidate, threads):
     lanes = module.fft_long_lanes(isa.active())
     volume = fft_long_tilings.volume_bytes(np.array(candidate.tile), lanes)
     chunk = int(fft_long_tilings.chunk_of(problem, volume))
-    job = module.FftLongJob(spectra, before, problem.strides, chunk, x, bias, out)
+    job = module.FftLongJob(spectra, before, problem.strides, chunk, native_boundary(problem), x, bias, out)
     taken = spectra.bytes + max(spectra.planes_bytes, job.buffer_bytes) + threads * job.thread_bytes
     return job.buffer_bytes, taken
 
@@ -299,10 +300,10 @@ def test_work_can_be_stopped():
     spectra.cancel()
     by_three(spectra.prepare)
     with pytest.raises(ValueError, match="the kernels' spectra are not ready"):
-        module.FftLongJob(spectra, (8, 8, 8), (1, 1, 1), 1, x, bias, out)
+        module.FftLongJob(spectra, (8, 8, 8), (1, 1, 1), 1, native_boundary(LARGE), x, bias, out)
     spectra = module.FftLongSpectra(ISAS[0], (36, 36, 40), (1, 1, 1), 1, kernel)
     spectra.prepare()
-    job = module.FftLongJob(spectra, (8, 8, 8), (1, 1, 1), 1, x, bias, out)
+    job = module.FftLongJob(spectra, (8, 8, 8), (1, 1, 1), 1, native_boundary(LARGE), x, bias, out)
     job.cancel()
     by_three(job.work)
     assert job.done == 0 < job.total
@@ -338,5 +339,6 @@ def make(given, kernel, work, out):
     module = isa.native()
     spectra = module.FftLongSpectra(ISAS[0], given["tile"], given["dilation"], given["groups"], kernel)
     spectra.prepare()
-    names = ("before", "strides", "chunk", "x", "bias")
+    work = {"boundary": native_boundary(LARGE)} | work
+    names = ("before", "strides", "chunk", "boundary", "x", "bias")
     return module.FftLongJob(spectra, **{name: work[name] for name in names}, out=out)

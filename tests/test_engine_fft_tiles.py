@@ -15,6 +15,7 @@ from test_engine_direct import STORAGE, arrays, planar
 from tolerances import assert_close
 
 from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, fft, fft_tiles, isa
+from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.errors import MethodError
 
 pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
@@ -178,6 +179,7 @@ def made(problem, tile, x, kernel, bias, out, **change):
     spectra = isa.native().FftSpectra(ISAS[0], tile, problem.groups, kernel)
     spectra.prepare()
     sizes = {"before": tuple(p[0] for p in problem.padding), "stride": problem.strides, "dilation": problem.dilation}
+    sizes["boundary"] = native_boundary(problem)
     return isa.native().FftJob(spectra, x=x, bias=bias, out=out, **sizes | change), spectra
 
 
@@ -305,4 +307,6 @@ def test_spectra_that_are_not_ready_are_not_read():
     spectra.cancel()
     spectra.prepare()
     with pytest.raises(ValueError, match="not transformed yet"):
-        isa.native().FftJob(spectra, (2, 2, 2), (1, 1, 1), (1, 1, 1), x, bias, planar(LAYER.output_shape, "f4"))
+        isa.native().FftJob(
+            spectra, (2, 2, 2), (1, 1, 1), (1, 1, 1), native_boundary(LAYER), x, bias, planar(LAYER.output_shape, "f4")
+        )

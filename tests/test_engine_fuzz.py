@@ -33,7 +33,7 @@ def test_problems_are_the_same_for_the_same_number_and_vary():
     assert {1, 2, 3, 5, 17} <= {k for problem in problems for k in problem.kernel}
     assert set(range(1, 30)) <= {n for problem in problems for n in problem.size}
     assert {case.target for case in cases} == set(STORAGES)
-    for name in ("groups", "batch", "strides", "dilation", "dtype", "order"):
+    for name in ("groups", "batch", "strides", "dilation", "dtype", "order", "boundary"):
         assert len({getattr(problem, name) for problem in problems}) > 1
 
 

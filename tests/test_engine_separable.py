@@ -8,6 +8,7 @@ from oracle import oracle
 from tolerances import assert_close
 
 from conv3d_cli.engine import Limits, Problem, choose, execute, isa, separable, separable_layout, settle, threads
+from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.factors import factors
 from conv3d_cli.errors import MethodError
 
@@ -362,7 +363,7 @@ def test_predicted_scratch_is_what_is_taken():
     lines = [np.ones((2, 1, 7), "f4")] * 3
     out = np.empty(problem.output_shape, "f4")
     job = isa.native().Separable(
-        isa.active(), x, lines, [0, 0], None, out,
+        isa.active(), x, lines, [0, 0], native_boundary(problem), None, out,
         groups=2, strides=(1, 1, 1), dilation=(1, 1, 1), before=(3, 3, 3), box=(False,) * 3, tile=layout.tile,
         stream=False,
     )  # fmt: skip
@@ -385,7 +386,7 @@ def test_wrong_arrays_are_refused_before_any_memory_is_touched():
     x, out = np.ones((1, 2, 8, 8, 8), "f4"), np.empty((1, 2, 6, 6, 6), "f4")
     same = {"groups": 2, "strides": (1,) * 3, "dilation": (1,) * 3, "before": (0,) * 3, "tile": (6,) * 3}
     same |= {"box": (False,) * 3, "stream": False}
-    lines = [np.ones((2, 1, 3), "f4")] * 3
+    lines, zeros = [np.ones((2, 1, 3), "f4")] * 3, isa.native().Boundary(0.0, [(0, 0, [])] * 3)
     for given, channels, changed, words in (
         ([lines[0][:1], *lines[1:]], [0, 0], {}, "weights need the shape"),
         ([lines[0][..., ::2], *lines[1:]], [0, 0], {}, "weights must be contiguous"),
@@ -397,4 +398,4 @@ def test_wrong_arrays_are_refused_before_any_memory_is_touched():
         (lines, [0, 0], {"groups": 3}, "do not fit together"),
     ):
         with pytest.raises(ValueError, match=words):
-            isa.native().Separable("generic", x, given, channels, None, out, **{**same, **changed})
+            isa.native().Separable("generic", x, given, channels, zeros, None, out, **{**same, **changed})

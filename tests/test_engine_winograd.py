@@ -18,6 +18,7 @@ from tolerances import assert_close
 
 from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, isa, settle, winograd
 from conv3d_cli.engine.cook_toom import cook_toom
+from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.kept import Kept
 from conv3d_cli.engine.winograd_costs import LOST
 from conv3d_cli.engine.winograd_layout import PAGE, active_layout, error, is_local, tiles_for, weight_elements
@@ -305,7 +306,7 @@ def test_the_memory_that_is_stated_bounds_what_is_taken(tile, changed, channels,
     out = planar(problem.output_shape, "f4")
     kernels = winograd.transformed(problem, kernel, tile, 1)
     assert kernels.bytes == 4 * weight_elements(problem, tile)
-    job = module.WinogradJob(kernels, winograd._axes(module, problem, layout), x, None, out)
+    job = module.WinogradJob(kernels, winograd._axes(module, problem, layout), native_boundary(problem), x, None, out)
     assert 0.7 * (layout.scratch_bytes - PAGE) < job.scratch_bytes <= layout.scratch_bytes
 
 
@@ -413,7 +414,7 @@ def test_a_job_holds_the_kernels_that_it_reads():
     want = convolve(problem, (4, 4, 4), x, kernel)
     out, layout = planar(problem.output_shape, "f4"), active_layout(problem, (4, 4, 4), 1)
     kernels = winograd.transformed(problem, kernel, (4, 4, 4), 1)
-    job = module.WinogradJob(kernels, winograd._axes(module, problem, layout), x, None, out)
+    job = module.WinogradJob(kernels, winograd._axes(module, problem, layout), native_boundary(problem), x, None, out)
     del kernels
     gc.collect()
     others = [winograd.transformed(problem, 2 * kernel, (4, 4, 4), 1) for _ in range(4)]
@@ -453,7 +454,7 @@ def test_an_axis_with_a_stride_has_no_dilation():
         for f in factors
     ]
     with pytest.raises(ValueError, match="no axis may have a stride and a dilation"):
-        module.WinogradJob(kernels, axes, x, None, planar(problem.output_shape, "f4"))
+        module.WinogradJob(kernels, axes, native_boundary(problem), x, None, planar(problem.output_shape, "f4"))
 
 
 @needs_kernels
@@ -474,8 +475,9 @@ def test_kernels_are_prepared_from_what_they_were_sized_for():
         (x[:, :2], ValueError, "channels, filters and groups do not fit together"),
         (x.astype("f8"), TypeError, "must have one dtype"),
     ):
+        out = planar(problem.output_shape, source.dtype)
         with pytest.raises(kind, match=message):
-            isa.native().WinogradJob(kernels, axes, source, None, planar(problem.output_shape, source.dtype))
+            isa.native().WinogradJob(kernels, axes, native_boundary(problem), source, None, out)
 
 
 @needs_kernels
@@ -500,4 +502,4 @@ def test_a_wrong_layout_is_refused(changed, message):
     axes = [module.WinogradAxis(**row) for row in (given, {**given, **changed}, given)]
     kernels = winograd.transformed(problem, kernel, (4, 4, 4), 1)
     with pytest.raises(ValueError, match=message):
-        module.WinogradJob(kernels, axes, x, None, planar(problem.output_shape, "f4"))
+        module.WinogradJob(kernels, axes, native_boundary(problem), x, None, planar(problem.output_shape, "f4"))

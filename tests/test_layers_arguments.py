@@ -23,6 +23,7 @@ SHAPE = "each a whole number of at least 1 or None"
 # Argument, value, and the whole message.
 PADDING = "expected 'valid' or 'same', or with dialect torch zeros on each side"
 FLOATS = "expected one of float16, float32, float64"
+AROUND = "expected one of zero, reflect, mirror, nearest, wrap, constant:V"
 
 REFUSED = [
     ("filters", 0, f"filters: below 1: got 0, {WHOLE}"),
@@ -55,6 +56,13 @@ REFUSED = [
     ("padding", [1, 1, 0.5], f"padding: not a whole number: got [1, 1, 0.5], {PADDING}"),
     ("dialect", "Torch", "dialect: unknown: got 'Torch', expected 'keras' or 'torch'"),
     ("flip", 1, "flip: not a truth value: got 1, expected true or false"),
+    ("boundary", None, f"boundary: not a word: got None, {AROUND}"),
+    ("boundary", "edge", f"boundary: unknown: got 'edge', {AROUND}"),
+    (
+        "boundary",
+        "constant:x",
+        "boundary: no number after 'constant:': got 'constant:x', expected one as in constant:3.5",
+    ),
     (
         "data_format",
         "NCDHW",
@@ -117,6 +125,12 @@ def test_every_argument_has_a_refused_value():
 
 
 RULES_BROKEN = [
+    (
+        {"boundary": "wrap"},
+        "boundary",
+        "boundary: nothing around the volume is read with padding 'valid': got 'wrap', expected padding 'same' or "
+        "voxels on each side",
+    ),
     ({"padding": 1}, "padding", f"padding: not a word: got ((1, 1), (1, 1), (1, 1)), {PADDING}"),
     (
         {"padding": "same", "dialect": "torch", "strides": (1, 1, 2)},

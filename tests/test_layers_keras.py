@@ -69,7 +69,7 @@ def test_every_kind_of_argument_is_in_the_configurations():
         given = [row["given"] for row in LAYERS[str(keras)]["configs"]]
         names = {name for one in given for name in one}
         assert len(given) > 70
-        assert set(Conv3D.signature.arguments) - names == {"batch_input_shape", "dialect", "flip"}
+        assert set(Conv3D.signature.arguments) - names == {"batch_input_shape", "boundary", "dialect", "flip"}
 
 
 @pytest.mark.parametrize("keras", DIALECTS)

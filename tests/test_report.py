@@ -107,6 +107,7 @@ def test_each_layer_is_told_as_it_is(plan):
         "channels": 1,
         "groups": 1,
         "flip": False,
+        "boundary": {"text": "zero", "value": 0.0, "scipy": "constant", "numpy": "constant"},
         "filter": None,
         "kernel_size": [3, 2, 1],
         "strides": [1, 2, 1],
@@ -146,6 +147,7 @@ def test_each_layer_is_told_as_it_is(plan):
         "channels": 4,
         "groups": 2,
         "flip": False,
+        "boundary": {"text": "zero", "value": 0.0, "scipy": "constant", "numpy": "constant"},
         "filter": None,
         "kernel_size": [1, 2, 3],
         "strides": [1, 1, 1],
@@ -425,6 +427,7 @@ FIRST = {
     "output_axes": "czyx",
     "groups": 1,
     "flip": False,
+    "boundary": {"text": "nearest", "value": None, "scipy": "nearest", "numpy": "edge"},
     "filter": None,
     "kernel_size": [3, 2, 1],
     "strides": [1, 2, 1],
@@ -459,6 +462,7 @@ SECOND = {
     "name": "[red]second",
     "output_shape": [6, 8, 4, 6],
     "kernel_size": [3, 3, 3],
+    "boundary": {"text": "zero", "value": 0.0, "scipy": "constant", "numpy": "constant"},
     "strides": [1, 1, 1],
     "padding_before": [0, 0, 0],
     "padding_after": [0, 0, 0],
@@ -523,9 +527,10 @@ def test_the_table_of_a_run():
     first = ["first", "4x8x5x10 czyx", "3x2x1", "1x2x1", "1+1, 0+1, 0", "28", "96.0 k", "5x6x7", "relu", "direct"]
     second = ["[red]second", "6x8x4x6 czyx", "3x3x3", "1", "0", "28", "96.0 k", "5x6x7", "linear", "fft"]
     assert cells(lines) == [[*heading, "time"], [*first, "250 ms"], [*second, "2.5 ms"]]
-    assert lines[-8:] == [
+    assert lines[-9:] == [
         "output out.npy: 6x8x4x6 czyx, uint8, values none to 4, 7 clipped",
         "note: axes moved",
+        "first: boundary nearest, scipy's 'nearest', numpy's 'edge'",
         "first: direct, faster by far",
         "first: loss activity none, kernel 0.125",
         "first: kernel constraint UnitNorm not satisfied, by 0.5",
@@ -540,8 +545,9 @@ def test_the_table_of_a_plan():
     lines = rendered(PLAN)
     assert lines[0] == "input  in.nii: 8x9x10 zyx, int16, spacing 2x3x4.1235 um, origin (10, -20, 30.25)"
     assert [row[-1] for row in cells(lines)] == ["predicted", "500 ms", "500 ms"]
-    assert lines[-8:-5] + lines[-4:] == [
+    assert lines[-9:-5] + lines[-4:] == [
         "output (no file): 6x8x4x6 czyx, uint8",
+        "first: boundary nearest, scipy's 'nearest', numpy's 'edge'",
         "first: direct, faster by far",
         "first: loss activity none, kernel 0.125",
         "first: bias constraint NonNeg satisfied",

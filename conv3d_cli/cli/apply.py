@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OUTPUT_DTYPES = (
     "float32", "float64", "float16",
-    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "same",
 )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ OUTPUT_DTYPES = (
     type=click.Choice(OUTPUT_DTYPES),
     default="float32",
     show_default=True,
-    help="Type of the voxels written; integers are rounded and clipped, and the clipped are counted.",
+    help="Type of the voxels written, or that of IN; integers are rounded and clipped, and the clipped are counted.",
 )
 @click.option("--report", "report_path", metavar="R", help="Write the shape report to a JSON file.")
 @options.OVERWRITE
@@ -65,17 +65,19 @@ def applied(words: dict[str, Any], watch: Watch | None = None) -> dict[str, Any]
 
     ``watch`` hears of the plan before a voxel is read, and of the progress.
     """
+    from conv3d_cli.cli.masks import opened_mask
     from conv3d_cli.cli.prepare import prepare
     from conv3d_cli.report import plan_document
     from conv3d_cli.volumes import open_volume
 
     _refuse_outputs(words)
-    with open_volume(words["source"]) as volume:
-        plan, context = prepare(volume, words, {"path": words["target"], "dtype": words["dtype"]}, weigh=True)
+    with open_volume(words["source"]) as volume, opened_mask(words) as mask:
+        words["dtype"] = _dtype(volume, words)
+        plan, context = prepare(volume, words, {"path": words["target"], "dtype": words["dtype"]}, mask, weigh=True)
         _refuse_losing_weights(words, plan, context)
         if words["dry_run"]:
             return plan_document(plan, context)
-        return _run(plan, context, volume, words, watch or Watch())
+        return _run(plan, context, volume, mask, words, watch or Watch())
 
 
 class Watch:
@@ -106,12 +108,13 @@ def _one_output(words: dict[str, Any]) -> str:
 
 def _refuse_outputs(words: dict[str, Any]) -> None:
     """Find what can be known to fail before any work: outputs that exist, are inputs, or cannot be written."""
+    from conv3d_cli.cli.talk import READ
     from conv3d_cli.outfile import check_apart, check_target
     from conv3d_cli.volumes import check_output, files_of
 
-    inputs = [words[key] for key in options.READ if words[key] is not None]
+    inputs = [words[key] for key in READ if words[key] is not None]
     if not (words["dry_run"] and words["target"] == "-"):  # a plan shown on a terminal writes no voxels to it
-        check_output(words["target"], words["overwrite"], inputs, words["dtype"])
+        check_output(words["target"], words["overwrite"], inputs, None if words["dtype"] == "same" else words["dtype"])
     if words["report_path"] is not None:
         check_apart(words["report_path"], files_of(*inputs, words["target"]))
         check_target(words["report_path"], words["overwrite"])
@@ -130,8 +133,24 @@ def _refuse_losing_weights(words: dict[str, Any], plan: RunPlan, context: Contex
         check_apart(path, [*read, *files_of(*kernels)])
 
 
-def _run(plan: RunPlan, context: Context, volume: Source, words: dict[str, Any], watch: Watch) -> dict[str, Any]:
+def _dtype(volume: Source, words: dict[str, Any]) -> str:
+    """Return the type to write, that of the input for "same"; UsageError where the output cannot be of it."""
+    from conv3d_cli.volumes import check_dtype, same_dtype
+
+    name: str = words["dtype"]
+    if name == "same":
+        name = same_dtype(volume)
+        check_dtype(words["target"], name, volume.format)
+    if words["outside"] == "nan" and "int" in name:
+        raise UsageError(f"--outside: 'nan' cannot be written as {name}: expected zero or keep, or --dtype float32")
+    return name
+
+
+def _run(
+    plan: RunPlan, context: Context, volume: Source, mask: Source | None, words: dict[str, Any], watch: Watch
+) -> dict[str, Any]:
     """Read, convolve, write; return the report."""
+    from conv3d_cli.cli.masks import read_inside
     from conv3d_cli.cli.prepare import json_text, with_output
     from conv3d_cli.cli.talk import log
     from conv3d_cli.outfile import replacing
@@ -148,10 +167,16 @@ def _run(plan: RunPlan, context: Context, volume: Source, words: dict[str, Any],
         return array
 
     watch.planned(plan)
+    labels, reading = None, 0.0
+    if mask is not None:
+        start = perf_counter()
+        labels = read_inside(mask, volume, plan, words)
+        reading = perf_counter() - start
     start = perf_counter()
     with watch.progress(plan.seconds, words["quiet"]) as tick:
-        outcome = run(plan, read, tick)
+        outcome = run(plan, read, tick, labels)
     seconds["compute"] = perf_counter() - start - seconds["read"]
+    seconds["read"] += reading
     for warning in outcome.warnings:
         log.warning(warning)
     run_document(plan, outcome, context, seconds)  # what cannot be told is known before OUT is there
@@ -161,6 +186,8 @@ def _run(plan: RunPlan, context: Context, volume: Source, words: dict[str, Any],
     document = run_document(plan, outcome, with_output(context, **written), seconds)
     if words["report_path"] is not None or words["as_json"]:
         document["input"]["sha256"] = sha256_of(volume)
+        if mask is not None:
+            document["mask"]["sha256"] = sha256_of(mask)
     if words["report_path"] is not None:
         with replacing(words["report_path"], overwrite=words["overwrite"]) as file:
             file.write(json_text(document).encode())

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from conv3d_cli.cli import options
 from conv3d_cli.cli.apply import apply
+from conv3d_cli.cli.talk import READ
 from conv3d_cli.errors import UsageError
 
 OF_ONE_VOLUME = ("output", "report_path", "overwrite", "dry_run")
@@ -101,7 +101,7 @@ def batch(**words: Any) -> int:
     if (words["manifest"] is None) == (not words["sources"]):
         got = "both" if words["sources"] else "neither"
         raise UsageError(f"batch: needs either IN or --manifest: got {got}, expected one of them")
-    return Batch(words, OF_APPLY, options.READ).run()
+    return Batch(words, OF_APPLY, READ).run()
 
 
 batch.params += OF_APPLY

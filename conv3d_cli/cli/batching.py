@@ -35,6 +35,7 @@ from conv3d_cli.batch import (
 )
 from conv3d_cli.cli.columns import manifest_columns
 from conv3d_cli.cli.display import displayed
+from conv3d_cli.cli.masks import masking_of
 from conv3d_cli.cli.prepare import check_layers, json_text, print_json
 from conv3d_cli.cli.talk import log, talking
 from conv3d_cli.cli.words import apply_command, command_line
@@ -113,6 +114,7 @@ class Batch:
 
     def _ingredients(self, words: dict[str, Any]) -> dict[str, str]:
         check_layers(words)
+        masking_of(words)
         return self.kitchen.of(words)
 
     def _check_files(self, items: Sequence[Item]) -> None:

@@ -15,9 +15,6 @@ METHOD_NAMES = ("auto", "direct", "pointwise", "separable", "winograd", "fft", "
 ACCURACY_NAMES = ("strict", "default", "fast")
 COMPUTE_DTYPES = ("float32", "float64")
 
-#: Words of ``apply`` that name what it reads.
-READ = ("source", "spec_path", "weights_path")
-
 #: What holds weights and never a spec; .h5 and .keras may hold both.
 WEIGHTS_ALONE = (".npz", ".safetensors", ".weights.h5")
 
@@ -41,6 +38,18 @@ def _filters(context: click.Context, option: click.Parameter, texts: tuple[str, 
         return [Filter.parse(text, "--filter") for text in texts]
     except InputError as error:
         raise UsageError(str(error)) from None
+
+
+def _boundary(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    if text is None:
+        return None
+    from conv3d_cli.engine.boundary import Boundary
+    from conv3d_cli.errors import LayerError
+
+    try:
+        return str(Boundary.parse(text))
+    except LayerError as error:
+        raise UsageError(f"--{error}") from None
 
 
 def _size(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
@@ -73,6 +82,13 @@ FILTER = click.option(
 )
 FLIP = click.option(
     "--flip", is_flag=True, help="Turn every kernel around along each axis: true convolution, as for a PSF or from ITK."
+)
+BOUNDARY = click.option(
+    "--boundary",
+    metavar="MODE",
+    callback=_boundary,
+    help="What each layer reads around its volume, as scipy.ndimage names it: zero, reflect, mirror, nearest, wrap or "
+    "constant:V.  [default: the spec's, else zero]",
 )
 WEIGHTS = click.option(
     "--weights",
@@ -135,6 +151,63 @@ VERBOSE = click.option(
 LOG_FILE = click.option("--log-file", metavar="FILE", help="Append everything that is told to a file, with times.")
 
 
+def _file(context: click.Context, option: click.Parameter, path: str | None) -> str | None:
+    if path in ("", "-"):
+        raise UsageError(f"{option.opts[0]}: got {path!r}, expected the name of a file")
+    return path
+
+
+def _coverage(context: click.Context, option: click.Parameter, share: float | None) -> float | None:
+    if share is not None and not LEAST_COVERAGE <= share <= 1:
+        raise UsageError(f"--min-coverage: got {share:g}, expected a share from {LEAST_COVERAGE:g} to 1")
+    return share
+
+
+#: What lies below is the rounding error of a sum.
+LEAST_COVERAGE = 1e-6
+
+MASK = click.option(
+    "--mask",
+    "mask_path",
+    metavar="M",
+    callback=_file,
+    help="Convolve inside a mask, divided by the kernel's weight there: a volume on IN's grid, not 0 inside.",
+)
+LABELS = click.option(
+    "--labels",
+    "labels_path",
+    metavar="L",
+    callback=_file,
+    help="Keep labels apart, each whole number above 0 a mask of its own.",
+)
+OUTSIDE = click.option(
+    "--outside",
+    type=click.Choice(["zero", "keep", "nan"]),
+    help="What voxels outside get, and those with too little coverage: 0, IN's voxel, NaN.  [default: zero]",
+)
+MIN_COVERAGE = click.option(
+    "--min-coverage",
+    type=float,
+    metavar="X",
+    callback=_coverage,
+    help="Share of the kernel's weight that must be inside, else a voxel is outside.  [default: 0.001]",
+)
+NAN = click.option(
+    "--nan",
+    type=click.Choice(["local", "missing"]),
+    default="local",
+    show_default=True,
+    help="NaN in IN spreads as far as the kernel reaches, or is missing: filled from its neighbours.",
+)
+LIKE = click.option(
+    "--like",
+    "like_path",
+    metavar="REF",
+    callback=_file,
+    help="Take place and spacing of the voxels from another file, where IN says none; refuse another grid.",
+)
+
+
 def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     """Return one decorator that adds several options, in the order they are to be shown."""
 
@@ -147,6 +220,23 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 
 PLANNING = options(
-    _spec(required=False), FILTER, FLIP, WEIGHTS, METHOD, ACCURACY, AXES, COMPUTE_DTYPE, MAX_MEMORY, THREADS, SEED
+    _spec(required=False),
+    FILTER,
+    FLIP,
+    BOUNDARY,
+    WEIGHTS,
+    MASK,
+    LABELS,
+    OUTSIDE,
+    MIN_COVERAGE,
+    NAN,
+    LIKE,
+    METHOD,
+    ACCURACY,
+    AXES,
+    COMPUTE_DTYPE,
+    MAX_MEMORY,
+    THREADS,
+    SEED,
 )
 TALKING = options(JSON, QUIET, VERBOSE, LOG_FILE)

@@ -27,6 +27,7 @@ def plan(**words: Any) -> None:
       conv3d plan brain.nii.gz --filter gaussian:fwhm=6mm
       conv3d plan --shape 91x109x91 --spec edges.yaml --json
     """
+    from conv3d_cli.cli.masks import opened_mask
     from conv3d_cli.cli.prepare import BareShape, prepare, show
     from conv3d_cli.cli.talk import talking
     from conv3d_cli.cli.words import shape_words
@@ -34,12 +35,12 @@ def plan(**words: Any) -> None:
 
     if (words["source"] is None) == (words["shape"] is None):
         raise UsageError("plan: needs either a volume or --shape: got both or neither, expected one of them")
-    with talking(words):
+    with talking(words), opened_mask(words) as mask:
         if words["shape"] is not None:
-            made = prepare(BareShape(shape_words(words["shape"])), words, {}, weigh=False)
+            made = prepare(BareShape(shape_words(words["shape"])), words, {}, mask, weigh=False)
         else:
             from conv3d_cli.volumes import open_volume
 
             with open_volume(words["source"]) as volume:
-                made = prepare(volume, words, {}, weigh=False)
+                made = prepare(volume, words, {}, mask, weigh=False)
     show(plan_document(*made), words)

@@ -9,10 +9,12 @@ from pathlib import PurePath
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+from conv3d_cli.cli.masks import check_mask, masking_of, placed
 from conv3d_cli.cli.talk import log
 from conv3d_cli.cli.words import command_line
 from conv3d_cli.errors import UsageError, quoted
 from conv3d_cli.layers import Conv3D
+from conv3d_cli.layers.arguments import nothing_around
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import Limits
 from conv3d_cli.pipeline import Options, RunPlan, filter_network, plan_run
@@ -20,6 +22,8 @@ from conv3d_cli.report import Context, render
 from conv3d_cli.spec import Spec, load_spec
 
 if TYPE_CHECKING:
+    from conv3d_cli.layers import Network
+    from conv3d_cli.pipeline.plan import Header
     from conv3d_cli.volumes import Geometry, Source
 
 Words = dict[str, Any]
@@ -42,18 +46,24 @@ class BareShape:
         return 0
 
 
-def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: bool) -> tuple[RunPlan, Context]:
+def prepare(
+    header: Source | BareShape, words: Words, output: Words, mask: Source | None, *, weigh: bool
+) -> tuple[RunPlan, Context]:
     """Return the plan of a run and what its report says around it; no voxel is read.
 
-    With ``weigh`` the layers get their weights, otherwise a weights file is only checked against them.
+    ``mask`` is the opened file of the mask or labels that the words name. With ``weigh`` the layers get their weights,
+    otherwise a weights file is only checked against them.
 
     Raises SpecError, WeightsError, LayerError, UsageError, MethodError or OverLimit, each with its exit code.
     """
     check_layers(words)
-    spec = _spec(header, words)
+    masking = masking_of(words)
+    spec, grid = _spec(header, words)
     for layer in spec.network if words["flip"] else ():
         if isinstance(layer, Conv3D):
             layer.flip = True
+    if words["boundary"] is not None:
+        _surround(spec.network, words["boundary"])
     options = Options(
         Limits.detect(words["threads"], words["max_memory"]),
         words["axes"],
@@ -61,8 +71,11 @@ def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: b
         words["accuracy"],
         words["compute_dtype"],
         str(PurePath(words["spec_path"] or "").parent),
+        masking,
     )
-    plan = plan_run(header, spec.network, options)
+    plan = plan_run(grid, spec.network, options)
+    if mask is not None:
+        check_mask(mask, header, plan, words)
     facts, warnings = _weights(spec, words, plan, weigh)
     context = Context(
         command=command_line(),
@@ -70,6 +83,7 @@ def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: b
         spec={"path": spec.path, "sha256": spec.sha256, "keras": spec.keras} if words["spec_path"] else None,
         weights=facts,
         output=output,
+        mask=None if masking is None else {"path": words["mask_path"] or words["labels_path"]},
         warnings=(*_missing_kernels(), *plan.warnings, *spec.notes, *warnings),
     )
     for warning in context.warnings:
@@ -79,6 +93,17 @@ def prepare(header: Source | BareShape, words: Words, output: Words, *, weigh: b
             state = way.refused or f"predicted {way.seconds:.3g} s, {way.scratch_bytes} bytes beside input and output"
             log.debug("layer %r: %s (%s): %s", step.layer.name, way.method, way.detail, state)
     return plan, context
+
+
+def _surround(network: Network, boundary: str) -> None:
+    """Have every convolution read a boundary around its volume; UsageError for one that reads nothing there."""
+    convolutions = [layer for layer in network if isinstance(layer, Conv3D)]
+    if not convolutions:
+        raise UsageError(f"--boundary: no layer convolves: got {boundary!r}, expected a Conv3D to give it to")
+    for layer in convolutions:
+        if refusal := nothing_around(boundary, layer.padding):
+            raise UsageError(f"--{refusal}, for layer {layer.name!r}")
+        layer.boundary = boundary
 
 
 def check_layers(words: Words) -> None:
@@ -92,12 +117,14 @@ def check_layers(words: Words) -> None:
         )
 
 
-def _spec(header: Source | BareShape, words: Words) -> Spec:
-    """Return the layers: those of the spec, or those that the filters make for the volume."""
+def _spec(header: Source | BareShape, words: Words) -> tuple[Spec, Header]:
+    """Return the layers, those of the spec or those that the filters make for the volume, and the volume's grid."""
     if words["spec_path"] is not None:
-        return load_spec(words["spec_path"])
+        spec = load_spec(words["spec_path"])
+        return spec, placed(header, words, spec.network.data_format)
     filters, dtype = words["filters"], words["compute_dtype"] or "float32"
-    return Spec(filter_network(filters, header, words["axes"], dtype), None, 2, "", "")
+    grid = placed(header, words, "channels_last")
+    return Spec(filter_network(filters, grid, words["axes"], dtype), None, 2, "", ""), grid
 
 
 def _input(header: Source | BareShape, words: Words, plan: RunPlan) -> Words:

@@ -14,6 +14,10 @@ from conv3d_cli.errors import Conv3dError, OutputError, UsageError, quoted
 LONG_SECONDS = 1.0
 PERCENT_LINE_SECONDS = 30.0
 STREAM = "-"
+GRIDS = ("mask_path", "labels_path", "like_path")
+"""Words that name further volumes on the grid of the input."""
+READ = ("source", "spec_path", "weights_path", *GRIDS)
+"""Words that name what a run reads."""
 
 log = logging.getLogger("conv3d")
 
@@ -104,7 +108,8 @@ def _log_file(words: dict[str, Any]) -> _LogFile | None:
     from conv3d_cli.volumes import files_of
 
     weights = None
-    others = [words.get(key) for key in ("source", "other", "target", "report_path", "spec_path", "weights_path")]
+    keys = (*READ, "other", "target", "report_path")
+    others = [words.get(key) for key in keys]
     check_apart(name, files_of(*(other for other in others if other is not None)))
     if words.get("spec_path") is not None:
         with suppress(Conv3dError):  # a spec that cannot be read is told of later, in the log too

@@ -6,7 +6,7 @@ The engine knows arrays; it knows no file, no YAML and no Keras.
 from conv3d_cli.engine.arrays import convolve_array
 from conv3d_cli.engine.candidate import ACCURACIES, Candidate
 from conv3d_cli.engine.methods import METHODS
-from conv3d_cli.engine.plan import Plan, choose, execute, settle
+from conv3d_cli.engine.plan import Plan, alike, choose, execute, seen, settle
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.limits import Limits
 
@@ -17,8 +17,10 @@ __all__ = [
     "Limits",
     "Plan",
     "Problem",
+    "alike",
     "choose",
     "convolve_array",
     "execute",
+    "seen",
     "settle",
 ]

@@ -15,6 +15,7 @@ from math import gcd
 import numpy as np
 
 from conv3d_cli.engine import products
+from conv3d_cli.engine.around import folded, padded, unpadded
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.plan import Plan, choose, execute
 from conv3d_cli.engine.problem import Problem
@@ -48,8 +49,8 @@ def input_gradient(problem: Problem, upstream: Array, kernel: Array, out: Array,
 
     ``upstream`` is (N, F, D', H', W'), ``kernel`` (kd, kh, kw, C / groups, F); ``upstream`` and ``out`` may have any
     strides, all are of the problem's dtype. It takes what a convolution of the upstream takes, and with strides at most
-    the input's size again. Raises OverLimit where memory does not suffice. The sum is the adjoint of
-    ``y[o] = sum over t of w[t] x[o * stride + t * dilation]``.
+    the input's size again; with a boundary that is not zero, also the gradient of the padded volume. Raises OverLimit
+    where memory does not suffice. The sum is the adjoint of ``y[o] = sum over t of w[t] x[o * stride + t * dilation]``.
 
     >>> problem = Problem(size=(1, 1, 4), kernel=(1, 1, 2), strides=(1, 1, 2))
     >>> kernel, dx = np.array([1.0, 10.0], "f4").reshape(1, 1, 2, 1, 1), np.empty((1, 1, 1, 1, 4), "f4")
@@ -57,6 +58,12 @@ def input_gradient(problem: Problem, upstream: Array, kernel: Array, out: Array,
     >>> dx.ravel().tolist()
     [3.0, 30.0, 5.0, 50.0]
     """
+    if problem.bounded and problem.multiply_adds:
+        inner = unpadded(problem)
+        whole = np.empty((len(out), *inner.input_shape[1:]), problem.dtype)
+        input_gradient(inner, upstream, kernel, whole, limits)
+        folded(problem, whole, out)
+        return
     out[...] = 0
     if not problem.multiply_adds:
         return
@@ -84,13 +91,16 @@ def kernel_gradient(problem: Problem, x: Array, upstream: Array, limits: Limits)
 
     ``x`` is (N, C, D, H, W), ``upstream`` (N, F, D', H', W'), both of the problem's dtype, of any strides. It is a
     correlation of the input with the upstream, served by the engine where that is predicted to be faster than one
-    matrix product a tap (kernels of many taps), else by those products, which take some MB for each thread.
+    matrix product a tap (kernels of many taps), else by those products, which take some MB for each thread. With a
+    boundary that is not zero it takes a padded copy of the input beside.
 
     >>> problem = Problem(size=(1, 1, 4), kernel=(1, 1, 2), strides=(1, 1, 2))
     >>> x, upstream = np.arange(4.0, dtype="f4").reshape(1, 1, 1, 1, 4), np.ones((1, 1, 1, 1, 2), "f4")
     >>> kernel_gradient(problem, x, upstream, Limits.detect()).ravel().tolist()
     [2.0, 4.0]
     """
+    if problem.bounded and problem.multiply_adds:
+        return kernel_gradient(unpadded(problem), padded(problem, x), upstream, limits)
     if not problem.multiply_adds or not x.size or any(_reach(problem, a) <= problem.padding[a][0] for a in range(3)):
         return np.zeros(problem.kernel_shape, problem.dtype)
     crop, part = _correlation(problem)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from conv3d_cli.engine.boundary import Places
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.shapes import Triple, window
 
@@ -29,9 +30,10 @@ def blocks(size: Triple, block: Triple) -> Iterator[tuple[Span, Span, Span]]:
 def padded_window(
     problem: Problem, x: Array, spans: tuple[Span, Span, Span], dtype: DTypeLike, shape: Triple | None = None
 ) -> Array:
-    """Return the input that the outputs in ``spans`` read: ``(channels, *window)``, zeros where it leaves the volume.
+    """Return the input that the outputs in ``spans`` read: ``(channels, *window)``, the boundary where it leaves it.
 
-    ``x`` is ``(channels, D, H, W)``. With ``shape`` the window is filled up with zeros at its end.
+    ``x`` is ``(channels, D, H, W)``. With ``shape`` the window is filled up at its end with values that no output
+    reads, those of a constant boundary or zeros.
     """
     read = [
         window(lo, hi, k, s, d, pads[0])
@@ -40,12 +42,38 @@ def padded_window(
         )
     ]
     full = shape or tuple(hi - lo for lo, hi in read)
-    inside = [(max(lo, 0), min(hi, n)) for (lo, hi), n in zip(read, problem.size, strict=True)]
     slab = np.zeros((x.shape[0], *full), dtype)
-    if all(lo < hi for lo, hi in inside):
-        to = tuple(slice(a - lo, b - lo) for (lo, _), (a, b) in zip(read, inside, strict=True))
-        slab[(slice(None), *to)] = x[(slice(None), *(slice(a, b) for a, b in inside))]
+    if problem.boundary.value:
+        slab.fill(problem.boundary.value)
+    for parts in product(*(_parts(problem, axis, *span) for axis, span in enumerate(read))):
+        slab[(slice(None), *(to for to, _ in parts))] = x[(slice(None), *_together([source for _, source in parts]))]
     return slab
+
+
+def _together(sources: Sequence[slice | Places]) -> Sequence[slice | Places]:
+    """Return an index of three axes, each a slice or a list of places: slices alone are a view, others are gathered."""
+    if all(isinstance(source, slice) for source in sources):
+        return sources
+    return np.ix_(*(np.r_[source] if isinstance(source, slice) else source for source in sources))
+
+
+def _parts(problem: Problem, axis: int, lo: int, hi: int) -> list[tuple[slice, slice | Places]]:
+    """Return where the positions ``lo`` to ``hi`` of an axis go in a window, and what of the input they are.
+
+    Those inside of the input are one slice; those outside are read place by place, unless they are constant.
+    """
+    size, (before, after) = problem.size[axis], problem.padding[axis]
+    first, last = min(max(lo, 0), size), max(min(hi, size), 0)
+    parts: list[tuple[slice, slice | Places]] = []
+    if first < last:
+        parts.append((slice(first - lo, last - lo), slice(first, last)))
+    if problem.boundary.is_constant:
+        return parts
+    places = problem.boundary.places(size, before, after)[lo + before : hi + before]
+    for begin, end in ((lo, min(hi, 0)), (max(lo, size), hi)):
+        if begin < end:
+            parts.append((slice(begin - lo, end - lo), places[begin - lo : end - lo]))
+    return parts
 
 
 def whole_strides(array: Array) -> bool:

@@ -33,8 +33,9 @@ class Candidate:
 
     ``tile`` and ``transform`` are set by methods that work in tiles of a transform, ``native`` where compiled code does
     that, ``long`` where it takes one tile after the other, ``residual`` by one that takes a kernel for one that differs
-    by so much. ``refused`` says why this way is closed, if it is; ``unproven`` what the kernel's values have yet to
-    show for it to be open.
+    by so much, ``portion`` by one that leaves out or merges taps. ``refused`` says why this way is closed, if it is;
+    ``unproven`` what the kernel's values have yet to show for it to be open, ``at_best`` the seconds that it takes if
+    they are as good as can be.
     """
 
     method: str
@@ -49,13 +50,17 @@ class Candidate:
     long: bool = False
     refused: str | None = None
     residual: float | None = None
+    portion: float | None = None
     unproven: str | None = None
+    at_best: float | None = None
 
     @property
     def settings(self) -> dict[str, Triple | Real | float | bool | None]:
         """What the method's ``run`` must be told beside the problem to go this way."""
         if self.residual is not None:
             return {"residual": self.residual}
+        if self.portion is not None:
+            return {"portion": self.portion}
         if self.tile is None:
             return {}
         tiles: dict[str, Triple | Real | float | bool | None] = {"tile": self.tile, "transform": self.transform}

@@ -1,7 +1,8 @@
 """The direct method: the defining sum itself, by compiled kernels, for every stride and kernel size.
 
-Every tap is applied, those of weight zero too, so that a NaN or an infinity of the input reaches exactly
-the outputs whose window holds it.
+A NaN or an infinity of the input reaches exactly the outputs whose window holds it, those of taps of weight zero too.
+Such taps are left out where a block's input is finite. Columns of taps that have equal weights, as in symmetric
+kernels, are summed before they are multiplied.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import numpy as np
 
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array, whole_strides
+from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.direct_layout import Axis, Layout, layout_of, tile_of
+from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.threads import share
 from conv3d_cli.errors import MethodError
@@ -22,6 +25,65 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 INLINE_SECONDS = 3e-4  # what is over sooner than this does not pay for starting threads
+FEWEST = 0.05  # the share of a kernel's taps that may be left
+LOOK_SECONDS = 5e-4  # what is over sooner than this is not worth looking at the kernel for
+LIST_BYTES = 16 << 20  # where lists of taps would take more, no tap is left out: as in kernel_taps.cpp
+LIST_ENTRY = 16  # bytes for a tap in such a list, with what making it takes
+
+
+def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
+    """Return what the method offers for a kernel of which every tap counts, and ``at_best`` for one of few taps."""
+    if isas.active() == isas.NUMPY:
+        return [_refused()]
+    best = seconds(problem, threads, FEWEST)
+    return [
+        Candidate(
+            "direct",
+            seconds=seconds(problem, threads),
+            scratch_bytes=scratch_bytes(problem, threads) + _list_bytes(problem),
+            detail=f"register tiles, {isas.active()}",
+            at_best=best if problem.taps > 1 and best > LOOK_SECONDS else None,
+        )
+    ]
+
+
+def offers(problem: Problem, kernel: Array, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
+    """Return what the method offers for this very kernel, (kd, kh, kw, C / groups, F) as the problem has its axes."""
+    module = isas.native()
+    if module is None or isas.active() == isas.NUMPY:
+        return [_refused()]
+    portion = _portion(module, problem, kernel, threads)
+    left = f", {portion:.0%} of the work for all taps" if portion < 1 else ""
+    return [
+        Candidate(
+            "direct",
+            seconds=seconds(problem, threads, portion),
+            scratch_bytes=scratch_bytes(problem, threads, portion) + (_list_bytes(problem) if portion < 1 else 0),
+            detail=f"register tiles{left}, {isas.active()}",
+            portion=portion,
+        )
+    ]
+
+
+def _list_bytes(problem: Problem) -> int:
+    """Return the bytes of the lists of taps, one for each block of filters, where not all taps of a kernel count."""
+    most, filters = tile_of(isas.active()).filters, problem.filters // problem.groups
+    blocks = filters // most + (filters % most).bit_count()
+    size = LIST_ENTRY * problem.taps * problem.channels * blocks
+    return size if size <= LIST_BYTES else 0
+
+
+def _refused() -> Candidate:
+    return Candidate("direct", refused=f"no compiled kernel: {isas.why_missing()}")
+
+
+def _portion(module: Any, problem: Problem, kernel: Array, threads: int) -> float:
+    """Return the work that a kernel's taps are, as a share of what as many would be without zeros or equal weights."""
+    if 0 in problem.output_shape or 0 in kernel.shape:
+        return 1.0
+    isa = isas.active()
+    layout = layout_of(problem, threads, isa)
+    return float(module.cost_share(isa, _plain(kernel), problem.groups, layout.channel_chunk, layout.columns))
 
 
 def run(
@@ -34,26 +96,29 @@ def run(
     threads: int,
     tick: Callable[[float], None] | None = None,
     isa: str | None = None,
+    portion: float = 1.0,
 ) -> None:
     """Compute the convolution of ``x`` (N, C, D, H, W) into ``out`` (N, F, D', H', W'), both of any strides.
 
     ``kernel`` has the shape (kd, kh, kw, C / groups, F). ``tick`` is called now and then with the fraction
-    done. The result has the same bits for any number of threads. Raises MethodError where the kernels are
-    not built, UsageError if ``CONV3D_ISA`` names an instruction set that cannot run.
+    done. ``portion`` of the work is expected to be left after what the kernel's values save; it changes no bit of the
+    result, nor does the number of threads. Raises MethodError where the kernels are not built, UsageError if
+    ``CONV3D_ISA`` names an instruction set that cannot run.
     """
     if 0 in out.shape:
         return
     if not (whole_strides(x) and whole_strides(out)):
         x, whole = x.copy(), np.empty(out.shape, out.dtype)
-        run(problem, x, kernel, bias, whole, threads=threads, tick=tick, isa=isa)
+        run(problem, x, kernel, bias, whole, threads=threads, tick=tick, isa=isa, portion=portion)
         out[...] = whole
         return
     isa = isa or isas.active()
     module = isas.native()
     if module is None:
         raise MethodError(f"method: 'direct' cannot run: {isas.why_missing()}")
-    layout = layout_of(problem, threads, isa, out.strides[4] == out.itemsize)
-    job = module.Job(isa, _native_layout(module, problem, layout), x, _plain(kernel), _plain(bias), out)
+    layout = layout_of(problem, threads, isa, out.strides[4] == out.itemsize, portion)
+    boundary = native_boundary(problem)
+    job = module.Job(isa, _native_layout(module, problem, layout), boundary, x, _plain(kernel), _plain(bias), out)
     workers = min(threads, layout.items)
     if layout.seconds < INLINE_SECONDS:
         job.work()
@@ -64,7 +129,7 @@ def run(
         tick(1.0)
 
 
-def scratch_bytes(problem: Problem, threads: int) -> int:
+def scratch_bytes(problem: Problem, threads: int, portion: float = 1.0) -> int:
     """Return the bytes that ``run`` takes beside its arrays: a slab for each thread, and the packed weights.
 
     >>> scratch_bytes(Problem((64, 64, 64), (3, 3, 3)), threads=2) < 4 << 20
@@ -75,7 +140,7 @@ def scratch_bytes(problem: Problem, threads: int) -> int:
     isa = isas.active()
     if isa == isas.NUMPY:
         return 0
-    layouts = [layout_of(problem, threads, isa, planar) for planar in (True, False)]
+    layouts = [layout_of(problem, threads, isa, planar, portion) for planar in (True, False)]
     rows = tile_of(isa).rows
     slabs = max(
         a.channel_chunk * a.slab[2] + max(a.filter_chunk * a.out[2], rows * a.out[0]) + PAGE_ELEMENTS for a in layouts
@@ -85,8 +150,10 @@ def scratch_bytes(problem: Problem, threads: int) -> int:
     return threads * slabs * ITEMSIZE[problem.dtype] + weights + offsets
 
 
-def seconds(problem: Problem, threads: int) -> float:
+def seconds(problem: Problem, threads: int, portion: float = 1.0) -> float:
     """Return the predicted time of ``run`` on this machine, in seconds; infinity where the kernels are not built.
+
+    ``portion`` of the work is what the kernel's values leave of it.
 
     >>> small, large = Problem((32, 32, 32), (3, 3, 3)), Problem((64, 64, 64), (3, 3, 3))
     >>> seconds(small, 1) < seconds(large, 1) or isas.native() is None
@@ -95,7 +162,7 @@ def seconds(problem: Problem, threads: int) -> float:
     if 0 in problem.output_shape:
         return 0.0
     isa = isas.active()
-    return float("inf") if isa == isas.NUMPY else layout_of(problem, threads, isa).seconds
+    return float("inf") if isa == isas.NUMPY else layout_of(problem, threads, isa, True, portion).seconds
 
 
 PAGE_ELEMENTS = 1024

@@ -112,8 +112,10 @@ def tile_of(isa: str) -> Tile:
 
 
 @lru_cache(maxsize=256)
-def layout_of(problem: Problem, threads: int, isa: str, planar: bool = True) -> Layout:
+def layout_of(problem: Problem, threads: int, isa: str, planar: bool = True, portion: float = 1.0) -> Layout:
     """Return the layout with the least predicted time; ``planar`` says that the output's W has stride 1.
+
+    ``portion`` is what is left of the multiply-adds where the kernel's values save some.
 
     What the result's bits depend on, the chunk of channels, does not depend on the number of threads.
     """
@@ -122,9 +124,10 @@ def layout_of(problem: Problem, threads: int, isa: str, planar: bool = True) -> 
     room = second_level_cache() // 2 // ITEMSIZE[problem.dtype]
     chunk = _channel_chunk(problem, lanes, room)
     best: Layout | None = None
+    costs = COSTS[isa].of_portion(portion)
     for filter_chunk in _filter_chunks(problem, tile, threads):
         for axes in _candidates(problem, tile, lanes, room // chunk, threads):
-            layout = _finish(problem, tile, lanes, axes, chunk, filter_chunk, threads, room, planar, COSTS[isa])
+            layout = _finish(problem, tile, lanes, axes, chunk, filter_chunk, threads, room, planar, costs)
             if best is None or layout.seconds < best.seconds:
                 best = layout
     assert best is not None

@@ -19,7 +19,7 @@ from conv3d_cli.engine import costs, fft_long, fft_tiles
 from conv3d_cli.engine.blocks import Array, Span, blocks, padded_window
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.kept import KERNELS
-from conv3d_cli.engine.magnitude import largest
+from conv3d_cli.engine.magnitude import brightest
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
 from conv3d_cli.engine.threads import Pieces, share
 from conv3d_cli.engine.tiles import (
@@ -66,7 +66,7 @@ def _scipy(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> l
 
 def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
     """Return why this data may not go through a transform, or None: one NaN would spread over a whole tile."""
-    bright = largest(x)
+    bright = brightest(problem, x)
     if bright * _gain(problem, kernel) * float(voxels(whole_tile(problem))) <= LARGEST["float64"]:
         return None
     too_large = f"values so large that a transform may overflow: up to {bright:.3g}"
@@ -89,7 +89,7 @@ def run(
 ) -> None:
     """Fill ``out`` with the convolution of ``x``, which must be free of NaN and Inf; shapes are the problem's."""
     if transform == "float32":
-        amplitude, gain = largest(x, threads), _gain(problem, kernel)
+        amplitude, gain = brightest(problem, x, threads), _gain(problem, kernel)
         if native and fft_tiles.largest(tile, amplitude, gain) <= LARGEST["float32"]:
             compiled = fft_long if long else fft_tiles
             compiled.run(problem, x, kernel, bias, out, tile=tile, threads=threads, tick=tick)
@@ -227,7 +227,8 @@ def _candidate(problem: Problem, tile: Triple, transform: Real, threads: int) ->
     starts = 1 if sharing.groups > 1 else problem.groups
     spectrum = voxels((*tile[:2], tile[2] // 2 + 1)) * 2 * ITEMSIZE[transform]
     real = points * ITEMSIZE[transform]
-    per_tile = channels * (real + spectrum) + 4 * spectrum + 2 * real
+    gathered = channels * real if problem.bounded and not problem.boundary.is_constant else 0  # in ``padded_window``
+    per_tile = channels * (real + spectrum) + 4 * spectrum + 2 * real + gathered
     spectra = filters * channels * spectrum
     # Those of groups that are done are kept while the next ones are computed.
     others = min((problem.groups - sharing.groups) * spectra, KERNELS.room) if spectra <= KERNELS.room else 0

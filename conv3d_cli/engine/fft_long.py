@@ -15,6 +15,7 @@ import numpy as np
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
+from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.fft_long_tilings import chunk_of, lanes_of, predicted, tilings_of, volume_bytes
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.problem import Problem
@@ -99,7 +100,7 @@ def run(
         threads = 1
     chunk = chunk or int(chunk_of(problem, volume_bytes(np.array(tile), lanes_of(isa))))
     spectra = _spectra(problem, np.ascontiguousarray(kernel), tile, isa, threads)
-    job = module.FftLongJob(spectra, before, problem.strides, chunk, x, bias, out)
+    job = module.FftLongJob(spectra, before, problem.strides, chunk, native_boundary(problem), x, bias, out)
     if threads == 1 and tick is None:
         job.work()
     else:

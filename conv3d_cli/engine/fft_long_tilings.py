@@ -50,7 +50,7 @@ class Cut:
     length: int
     kept: int
     tiles: int
-    inside: float  # of a tile, on average
+    inside: float  # of a tile, on average, with those around it that are not zero
 
 
 def cut(problem: Problem, axis: int, length: int) -> Cut | None:
@@ -60,17 +60,18 @@ def cut(problem: Problem, axis: int, length: int) -> Cut | None:
     Cut(length=144, kept=128, tiles=1, inside=128.0)
     """
     size, outputs, stride = problem.size[axis], problem.output_size[axis], problem.strides[axis]
-    before = problem.padding[axis][0]
+    before, after = problem.padding[axis]
     extent = effective(problem.kernel[axis], problem.dilation[axis])
     if extent > length:
         return None
     kept = min((length - extent) // stride + 1, outputs)
-    # One tile may serve although not all of the padding finds room: what wraps round meets the zeros at the other end.
+    # One tile may serve although not all zeros of the padding find room: what wraps round meets those at the other end.
     last = (outputs - 1) * stride
-    if last < length and before + size <= length and last + extent - length <= before:
+    around = (before, after) if problem.bounded else (0, 0)
+    if last < length and before + size <= length and last + extent - length <= before - around[0]:
         kept = outputs
     firsts = [first * stride - before for first in range(0, outputs, kept)]
-    inside = sum(max(min(size, first + length) - max(first, 0), 0) for first in firsts)
+    inside = sum(max(min(size + around[1], first + length) - max(first, -around[0]), 0) for first in firsts)
     return Cut(length, kept, len(firsts), inside / len(firsts))
 
 

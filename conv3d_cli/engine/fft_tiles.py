@@ -18,6 +18,7 @@ from conv3d_cli.engine.blocks import Array, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT
 from conv3d_cli.engine.direct_costs import MEMORY_THREADS
+from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.fft_costs import COSTS, FftCosts
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.problem import Problem
@@ -128,7 +129,8 @@ def run(
     isa = isa or isas.active()
     inline = _seconds(problem, threads, isa, tile) < INLINE_SECONDS
     spectra = _spectra(problem, np.ascontiguousarray(kernel), tile, 1 if inline else threads, isa)
-    job = module.FftJob(spectra, before, problem.strides, _apart(problem), x, bias, whole)
+    boundary = native_boundary(problem)
+    job = module.FftJob(spectra, before, problem.strides, _apart(problem), boundary, x, bias, whole)
     if inline:
         job.work()
     else:

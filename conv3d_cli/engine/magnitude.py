@@ -6,10 +6,23 @@ import numpy as np
 
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.problem import Problem
 from conv3d_cli.engine.threads import Pieces, share
 
 PIECE = 1 << 20
 """Values that a thread looks at before it takes the next."""
+
+
+def brightest(problem: Problem, x: Array, threads: int = 1) -> float:
+    """Return the largest magnitude that a convolution reads, in its volume ``x`` or around it.
+
+    >>> from conv3d_cli.engine.boundary import Boundary
+    >>> problem = Problem((1, 1, 2), (1, 1, 3), padding=((0, 0), (0, 0), (1, 1)), boundary=Boundary("constant", -9))
+    >>> brightest(problem, np.array([[[[[1.0, -3.0]]]]]))
+    9.0
+    """
+    around = abs(problem.boundary.value) if problem.bounded else 0.0
+    return float(np.maximum(largest(x, threads), around))
 
 
 def largest(values: Array, threads: int = 1) -> float:

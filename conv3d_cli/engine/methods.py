@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from conv3d_cli.engine import direct, fft, isa, pointwise, reference, separable, winograd
+from conv3d_cli.engine import direct, fft, pointwise, reference, separable, winograd
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.problem import Problem
@@ -29,23 +29,16 @@ class Method:
     offers: Callable[[Problem, Array, int, Accuracy, int], list[Candidate]] | None = None
 
 
-def _direct_candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
-    if isa.active() == isa.NUMPY:
-        return [Candidate("direct", refused=f"no compiled kernel: {isa.why_missing()}")]
-    return [
-        Candidate(
-            "direct",
-            seconds=direct.seconds(problem, threads),
-            scratch_bytes=direct.scratch_bytes(problem, threads),
-            detail=f"register tiles, {isa.active()}",
-        )
-    ]
-
-
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("direct", "compiled sum over kernel taps, in register tiles", _direct_candidates, direct.run),
+        Method(
+            "direct",
+            "compiled sum over kernel taps, in register tiles",
+            direct.candidates,
+            direct.run,
+            offers=direct.offers,
+        ),
         Method("pointwise", "kernels of one voxel as a streamed matrix product", pointwise.candidates, pointwise.run),
         Method(
             "separable",
@@ -72,3 +65,8 @@ METHODS: dict[str, Method] = {
         Method("reference", "NumPy sum over kernel taps in float64", reference.candidates, reference.run),
     )
 }
+
+BOUNDED = frozenset(
+    {"direct", "fft compiled", "fft long", "fft scipy", "pointwise", "reference", "separable", "winograd"}
+)
+"""The ways (``Candidate.way``) that read something else than zeros around a volume, if a problem says so."""

@@ -12,7 +12,7 @@ import numpy as np
 from conv3d_cli.engine import isa, pace
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import ACCURACIES, Candidate
-from conv3d_cli.engine.methods import METHODS, Method
+from conv3d_cli.engine.methods import BOUNDED, METHODS, Method
 from conv3d_cli.engine.problem import Problem, sort
 from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.errors import MethodError, OverLimit, UsageError, nearest
@@ -86,8 +86,7 @@ def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
 
     ``x`` is (N, C, D, H, W), ``kernel`` in Keras's layout. Raises MethodError if the method had been forced.
     """
-    if any(_may_gain(plan, c) for c in plan.candidates):
-        plan = _seen(plan, _turned(kernel, plan.asked.order))
+    plan = seen(plan, kernel)
     ruled_out: list[str] = []
     first = ""
     while reason := METHODS[plan.method].unsuitable(plan.problem, x, kernel):
@@ -99,6 +98,28 @@ def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
     if not ruled_out:
         return plan
     return replace(plan, why=f"{first}, which {' and '.join(ruled_out)} would spread; {plan.why}")
+
+
+def seen(plan: Plan, kernel: Array) -> Plan:
+    """Return the plan that the values of the kernel allow, whatever those of the input will be."""
+    if any(_may_gain(plan, c) for c in plan.candidates):
+        return _seen(plan, _turned(kernel, plan.asked.order))
+    return plan
+
+
+def alike(plan: Plan, problem: Problem, kernel: Array) -> Plan:
+    """Return the plan for another problem, a part of the plan's own say, by the same method if that can serve it.
+
+    Where it cannot, the fastest method that can is taken. If the plan holds its accuracy locally, so does this one.
+    Raises MethodError or OverLimit if there is none.
+    """
+    row, turned, local = METHODS[plan.method], _turned(kernel, problem.order), plan.candidate.local
+    offered = list(_offers(row, problem, turned, plan.limits, plan.accuracy, plan.method, ()))
+    offered = [c if c.local or not local else _refuse(c, "accurate only in a whole tile") for c in offered]
+    if not any(candidate.refused is None for candidate in offered):
+        return choose(problem, plan.limits, accuracy="strict" if local else plan.accuracy, kernel=kernel)
+    same = _fastest(problem, plan.limits, plan.method, plan.accuracy, offered)
+    return replace(same, method_asked=plan.method_asked)
 
 
 def execute(
@@ -197,9 +218,12 @@ def _offers(
         offered = row.offers(inner, turned, limits.threads, allowed, left)
     measured = pace.active(limits.threads)
     for candidate in offered:
-        if candidate.keeps(allowed):
-            seconds = candidate.seconds * measured.of(pace.kind_of(candidate, inner))
-            yield _judged(replace(candidate, seconds=seconds), left, method, without)
+        if inner.bounded and candidate.way not in BOUNDED:
+            yield _refuse(candidate, f"does not know boundary {inner.boundary}")
+        elif candidate.keeps(allowed):
+            multiple = measured.of(pace.kind_of(candidate, inner))
+            best = candidate.at_best and candidate.at_best * multiple
+            yield _judged(replace(candidate, seconds=candidate.seconds * multiple, at_best=best), left, method, without)
         else:
             yield _refuse(candidate, "less accurate than asked")
 
@@ -230,9 +254,11 @@ def _turned(kernel: Array, order: Triple) -> Array:
 
 def _may_gain(plan: Plan, candidate: Candidate) -> bool:
     """Whether it pays to look at the kernel: what its values open is not faster than was predicted without them."""
-    if candidate.unproven is None or plan.method_asked not in ("auto", candidate.method):
+    if plan.method_asked not in ("auto", candidate.method):
         return False
-    return plan.method == candidate.method or candidate.seconds < plan.seconds
+    if candidate.unproven is not None:
+        return plan.method == candidate.method or candidate.seconds < plan.seconds
+    return plan.method != candidate.method and candidate.at_best is not None and candidate.at_best < plan.seconds
 
 
 def _refuse(candidate: Candidate, reason: str) -> Candidate:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias, TypeVar
 
+from conv3d_cli.engine.boundary import ZERO, Boundary
 from conv3d_cli.shapes import NO_PADS, Pads, Triple, output_size, voxels
 
 Real: TypeAlias = Literal["float32", "float64"]
@@ -20,7 +21,8 @@ class Problem:
     """The geometry of one convolution over blocks ``(batch, channels, *size)``; voxels and channels, no units.
 
     The kernel that goes with it has the shape ``(*kernel, channels // groups, filters)``, the output
-    ``(batch, filters, *output_size)``. ``padding`` holds the zeros before and after each axis.
+    ``(batch, filters, *output_size)``. ``padding`` holds the voxels before and after each axis that are not in the
+    block, and ``boundary`` says what is read there.
 
     >>> Problem(size=(28, 28, 28), kernel=(3, 3, 3), channels=1, filters=2).output_size
     (26, 26, 26)
@@ -38,6 +40,7 @@ class Problem:
     dtype: Real = "float32"
     order: Triple = (0, 1, 2)
     """The spatial axes from the slowest to the fastest in memory; only speed depends on it."""
+    boundary: Boundary = ZERO
 
     def in_memory_order(self) -> Problem:
         """Return the same convolution with its spatial axes sorted from the slowest to the fastest in memory."""
@@ -52,6 +55,11 @@ class Problem:
             padding=sort(self.padding, self.order),
             order=(0, 1, 2),
         )
+
+    @property
+    def bounded(self) -> bool:
+        """Whether anything but zeros is read outside of the volume."""
+        return not self.boundary.is_zero and any(sum(pads) for pads in self.padding)
 
     @cached_property
     def output_size(self) -> Triple:

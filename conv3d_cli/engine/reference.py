@@ -113,4 +113,6 @@ def _block_bytes(problem: Problem, block: Triple) -> int:
         )
     )
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-    return 8 * (channels * read + (2 * filters + channels) * voxels(block))
+    # What lies around a volume is gathered from it, at most as many voxels as the window has at once.
+    gathered = channels * read if problem.bounded and not problem.boundary.is_constant else 0
+    return 8 * (channels * read + gathered + (2 * filters + channels) * voxels(block))

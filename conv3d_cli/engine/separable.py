@@ -15,6 +15,7 @@ import numpy as np
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
+from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.factors import MOST_TERMS, Factors, factors
 from conv3d_cli.engine.fft import not_finite
 from conv3d_cli.engine.kept import KERNELS
@@ -117,6 +118,7 @@ def run(
         x,
         sums.weights_of(box),
         sums.channels,
+        native_boundary(problem),
         None if bias is None else np.ascontiguousarray(bias),
         out,
         groups=problem.groups,

@@ -96,19 +96,20 @@ def _laid_out(problem: Problem, tile: Triple, terms: int, threads: int, isa: str
     k, s = problem.kernel, problem.strides
     reach = [effective(n, d) - 1 for n, d in zip(k, problem.dilation, strict=True)]
     planes, rows, columns = ((n - 1) * s[i] + reach[i] + 1 for i, n in enumerate(tile))
-    pitch = ceil(min(columns, problem.size[2]) / lanes) + 1  # in vectors, as line
-    line = ceil(columns / lanes) + 2
+    read, length = _columns(problem, tile[2], columns)
+    pitch = ceil(read / lanes) + 1  # in vectors, as line
+    line = ceil(length / lanes) + 2
     ring_planes = ceil(tile[0] / STEP) * STEP if box[0] else tile[0]
     ring = terms * ring_planes * ((min(tile[1], STEP) - 1) * s[1] + reach[1] + 1) * pitch
     vectors = planes * pitch + ring + (terms * STEP + 4) * line + pitch
-    pointers = 8 * (k[0] + terms * (k[1] + STEP) + STEP) + 128
+    pointers = 8 * (planes + k[0] + terms * (k[1] + STEP) + STEP) + 128
     costs = COSTS[isa]
     far = FAR if vectors * vector_bytes > 0.8 * second_level_cache() else 1.0
     taps = [_adds(n) if boxed else n for n, boxed in zip(k, box, strict=True)]
     copy = FAR_COPY if planes * rows * columns * size > second_level_cache() else COPY
-    planes_in, rows_in = min(planes, problem.size[0]), min(rows, problem.size[1])
+    planes_in, rows_in = min(planes, problem.size[0]), rows if problem.bounded else min(rows, problem.size[1])
     channels = min(terms, problem.channels // problem.groups)
-    stored = min(columns, problem.size[2]) / lanes
+    stored = read / lanes
     of_input_row = channels * planes_in * (stored * copy + LINE) + terms * tile[0] * (
         stored * (taps[0] * costs.across + costs.vector) + LINE / 4
     )
@@ -122,6 +123,24 @@ def _laid_out(problem: Problem, tile: Triple, terms: int, threads: int, isa: str
     memory = problem.output_bytes * BYTE / min(used, MEMORY_THREADS)
     starts = DIRECT_COSTS[isa].threads * used if used > 1 else 0.0
     return Layout(tile, vectors * vector_bytes + pointers, ceil(items / used) * item + memory + starts)
+
+
+@lru_cache(maxsize=64)
+def _columns(problem: Problem, outputs: int, positions: int) -> tuple[int, int]:
+    """Return the most columns of the input that a block of so many outputs reads, and the most that its lines hold."""
+    size, (before, after) = problem.size[2], problem.padding[2]
+    if not problem.bounded:
+        return min(positions, size), positions
+    places = problem.boundary.places(size, before, after)
+    columns, length = 0, positions
+    for first in range(0, problem.output_size[2] * problem.strides[2], outputs * problem.strides[2]):
+        read = places[first : first + positions]
+        read = read[read >= 0]
+        if read.size:
+            low, high = int(read.min()), int(read.max()) + 1
+            left, right = first - before, first - before + positions
+            columns, length = max(columns, high - low), max(length, max(right, high) - min(left, low))
+    return columns, length
 
 
 def _adds(taps: int) -> float:

@@ -16,8 +16,9 @@ from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.cook_toom import cook_toom
+from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.kept import KERNELS
-from conv3d_cli.engine.magnitude import largest
+from conv3d_cli.engine.magnitude import brightest, largest
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
 from conv3d_cli.engine.threads import Pieces, share
 from conv3d_cli.engine.winograd_layout import (
@@ -74,7 +75,7 @@ def refusal(problem: Problem) -> str | None:
 
 def unsuitable(problem: Problem, x: Array, kernel: Array) -> str | None:
     """Return why this data may not go through tiles, or None: one NaN would spread over its tile."""
-    bright, heavy = largest(x), largest(kernel)
+    bright, heavy = brightest(problem, x), largest(kernel)
     terms = problem.taps * max(problem.channels // problem.groups, 1)
     if max(bright, 1.0) * max(heavy, 1.0) * terms * SWELLING <= fft.LARGEST[problem.dtype]:
         return None
@@ -111,7 +112,7 @@ def run(
         lambda: transformed(problem, kernel, tile, threads),
         size=lambda made: made.bytes,
     )
-    job = module.WinogradJob(kernels, _axes(module, problem, layout), x, bias, whole)
+    job = module.WinogradJob(kernels, _axes(module, problem, layout), native_boundary(problem), x, bias, whole)
     if layout.seconds < INLINE_SECONDS:
         job.work()
     else:

@@ -1,7 +1,8 @@
 """The arguments of Conv3D: one table with the default, the check, the JSON schema and the meaning of each.
 
 The names, defaults and rules are those of ``tf.keras.layers.Conv3D`` 2.4. ``dialect: torch`` adds PyTorch's
-paddings, and its strides together with dilation; ``flip`` makes the correlation a true convolution.
+paddings, and its strides together with dilation; ``flip`` makes the correlation a true convolution; ``boundary`` says
+what lies around the volume.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from conv3d_cli.engine.boundary import PATTERN, WORDS, Boundary
 from conv3d_cli.filters import FILTERS
 from conv3d_cli.kinds import COUNT, FLAG, PADS, TRIPLE, Kind, RefusedError, one_of
 from conv3d_cli.layers import activations, constraints, initializers, regularizers
@@ -22,7 +24,7 @@ from conv3d_cli.layers.initializers import Filtered, Initializer
 from conv3d_cli.layers.regularizers import Regularizer
 from conv3d_cli.layers.signature import COMMON, COMMON_RULES, DATA_FORMAT, Argument, Signature, of_kind
 from conv3d_cli.named import Table
-from conv3d_cli.shapes import Pads, Triple
+from conv3d_cli.shapes import NO_PADS, Pads, Triple
 
 _WORDS = one_of("valid", "same")
 
@@ -33,6 +35,19 @@ def _padding(value: Any) -> str | Pads:
     numbers = isinstance(value, (Integral, list, tuple, np.ndarray)) and not isinstance(value, bool)
     read: str | Pads = (PADS if numbers else _WORDS).parse(value)
     return read
+
+
+def _boundary(value: Any) -> str:
+    if not isinstance(value, str):
+        raise RefusedError("not a word")
+    return str(Boundary.parse(value))
+
+
+BOUNDARY = Kind(
+    f"one of {', '.join(WORDS)}",
+    _boundary,
+    {"type": "string", "pattern": PATTERN, "examples": [*WORDS[:-1], "constant:3.5"]},
+)
 
 
 PADDING = Kind(
@@ -77,7 +92,7 @@ ARGUMENTS: Mapping[str, Argument] = {
     "padding": of_kind(
         "padding",
         PADDING,
-        "valid: no zeros; same: zeros for ceil(size / stride) outputs; with dialect torch also zeros on each side",
+        "valid: none; same: as much as ceil(size / stride) outputs need; with dialect torch also voxels on each side",
         "valid",
     ),
     "data_format": DATA_FORMAT,
@@ -99,8 +114,28 @@ ARGUMENTS: Mapping[str, Argument] = {
         "keras",
     ),
     "flip": of_kind("flip", FLAG, "true convolution: whether the kernel is turned around along each axis", False),
+    "boundary": of_kind(
+        "boundary",
+        BOUNDARY,
+        "what the padding holds, as scipy.ndimage names it: zero, reflect, mirror, nearest, wrap or constant:V",
+        "zero",
+    ),
     **COMMON,
 }
+
+
+def nothing_around(boundary: str, padding: str | Pads) -> str | None:
+    """Return what is wrong with a boundary where a layer's padding has it read nothing outside of its volume.
+
+    >>> nothing_around("reflect", "same"), nothing_around("zero", "valid")
+    (None, None)
+    """
+    if boundary == "zero" or padding == "same" or padding not in ("valid", NO_PADS):
+        return None
+    return (
+        f"boundary: nothing around the volume is read with padding {padding!r}: got {boundary!r}, expected padding "
+        "'same' or voxels on each side"
+    )
 
 
 def _padding_of_dialect(padding: str | Pads, dialect: str, strides: Triple) -> str | None:
@@ -142,6 +177,7 @@ RULES: Mapping[tuple[str, ...], Callable[..., str | None]] = {
     ("padding", "dialect", "strides"): _padding_of_dialect,
     ("strides", "dilation_rate", "dialect"): _strides_or_dilation,
     ("groups", "filters"): _groups_divide,
+    ("boundary", "padding"): nothing_around,
     ("kernel_initializer",): _can_be_used("kernel_initializer", 5),
     ("bias_initializer", "use_bias"): _can_be_used("bias_initializer", 1),
     ("kernel_regularizer",): _can_be_used("kernel_regularizer", 5),

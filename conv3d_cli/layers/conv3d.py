@@ -28,9 +28,10 @@ class Conv3D(ConvGeometry):
     its ``name``, ``dtype``, ``trainable``, ``input_shape`` and ``batch_input_shape`` among them; ``keras=3``
     takes the names and formulas of Keras 3, ``dialect="torch"`` PyTorch's paddings and rules. With ``flip`` the
     kernel is turned around along its three spatial axes, which makes the layer a true convolution, that of
-    ``scipy.ndimage.convolve``; the weights themselves stay as they are given. float16 layers compute in float32.
-    Raises LayerError (a ValueError) for a value that is refused and UnknownArgument (a TypeError) for an argument
-    that there is not.
+    ``scipy.ndimage.convolve``; the weights themselves stay as they are given. ``boundary`` says what the padding
+    holds, zeros or one of ``scipy.ndimage``'s modes: "reflect", "mirror", "nearest", "wrap" or "constant:3.5". float16
+    layers compute in float32. Raises LayerError (a ValueError) for a value that is refused and UnknownArgument (a
+    TypeError) for an argument that there is not.
 
     >>> import numpy as np
     >>> layer = Conv3D(2, 3, activation="relu")
@@ -57,6 +58,7 @@ class Conv3D(ConvGeometry):
     bias_constraint: Constraint | None
     dialect: str
     flip: bool
+    boundary: str
 
     def __init__(
         self,
@@ -186,7 +188,8 @@ class Conv3D(ConvGeometry):
     def get_config(self) -> dict[str, Any]:
         """Return the configuration as Keras writes it; ``from_config`` makes an equal layer of it.
 
-        A layer with PyTorch's rules has its ``dialect`` beside Keras's arguments, a true convolution ``flip``.
+        A layer with PyTorch's rules has its ``dialect`` beside Keras's arguments, a true convolution ``flip``,
+        one with a boundary other than zero ``boundary``.
 
         >>> Conv3D(8, 3).get_config()["kernel_initializer"]
         {'class_name': 'GlorotUniform', 'config': {'seed': None}}
@@ -196,6 +199,8 @@ class Conv3D(ConvGeometry):
             del config["dialect"]
         if not self.flip:
             del config["flip"]
+        if self.boundary == "zero":
+            del config["boundary"]
         return config
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+from conv3d_cli.engine.boundary import Boundary
 from conv3d_cli.engine.problem import Problem, Real
 from conv3d_cli.errors import ShapeError
 from conv3d_cli.layers.layer import COMPUTED_IN, Layer, Shape
@@ -21,6 +22,7 @@ class ConvGeometry(Layer):
     data_format: str
     dilation_rate: Triple
     groups: int
+    boundary: str
 
     @property
     def channels_last(self) -> bool:
@@ -50,7 +52,7 @@ class ConvGeometry(Layer):
         return (*self.kernel_size, channels // self.groups, self.filters)
 
     def pads(self, size: Triple) -> Pads:
-        """Return the zeros before and after each axis of an input with so many voxels.
+        """Return the voxels read before and after each axis of an input with so many voxels.
 
         >>> from conv3d_cli.layers import Conv3D
         >>> Conv3D(1, (2, 3, 4), padding="same").pads((6, 6, 6))
@@ -95,6 +97,7 @@ class ConvGeometry(Layer):
             filters=self.filters,
             groups=self.groups,
             dtype=cast("Real", COMPUTED_IN[self.dtype]),
+            boundary=Boundary.parse(self.boundary),
         )
 
     def split_shape(self, shape: Sequence[int | None], channels: int | None) -> tuple[Shape, Shape, int | None]:
@@ -144,7 +147,7 @@ class ConvGeometry(Layer):
         return outputs
 
     def _pair(self, i: int, size: int) -> tuple[int, int]:
-        """Return the zeros before and after one axis."""
+        """Return the voxels read before and after one axis."""
         if not isinstance(self.padding, str):
             return self.padding[i]
         if self.padding == "valid":

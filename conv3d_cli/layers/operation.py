@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from conv3d_cli.engine import Limits, Problem, convolve_array
+from conv3d_cli.engine.boundary import Boundary
 from conv3d_cli.engine.problem import Real
 from conv3d_cli.errors import LayerError, ShapeError
 from conv3d_cli.kinds import COUNT, TRIPLE, one_of, real_array, shown
+from conv3d_cli.layers.arguments import BOUNDARY, nothing_around
 from conv3d_cli.shapes import NO_PADS, Pads, Triple, same_padding, voxels
 
 DATA_FORMAT = one_of("channels_last", "channels_first")
@@ -26,6 +28,7 @@ def convolve(
     padding: Literal["valid", "same"] | Sequence[Sequence[int]] = "valid",
     dilation_rate: int | Sequence[int] = 1,
     groups: int = 1,
+    boundary: str = "zero",
     data_format: Literal["channels_last", "channels_first"] = "channels_last",
     method: str = "auto",
     accuracy: str = "default",
@@ -37,8 +40,9 @@ def convolve(
     ``x`` is ``batch_shape + (d1, d2, d3, C)`` (channels_first: ``batch_shape + (C, d1, d2, d3)``) with at
     least one batch axis, ``kernel`` always ``(kd, kh, kw, C / groups, filters)``, ``bias`` ``(filters,)``.
     ``padding`` is "valid", "same" (TensorFlow's: the odd voxel comes after) or three ``(before, after)``
-    pairs of zeros. Strides and dilation may go together. The result is new and C-contiguous, float64 if ``x``
-    is and float32 otherwise.
+    pairs of voxels. ``boundary`` says what these are, in the modes of ``scipy.ndimage``: "zero", "reflect", "mirror",
+    "nearest", "wrap" or "constant:3.5". Strides and dilation may go together. The result is new and C-contiguous,
+    float64 if ``x`` is and float32 otherwise.
 
     Raises ShapeError where shapes do not fit, LayerError for a bad argument, UsageError for a method or an
     accuracy that there is not, MethodError where a forced method cannot serve, OverLimit where memory does
@@ -64,17 +68,22 @@ def convolve(
     _check_groups(COUNT.read("groups", groups), channels, weights.shape)
     taps = (weights.shape[0], weights.shape[1], weights.shape[2])
     steps, spread = TRIPLE.read("strides", strides), TRIPLE.read("dilation_rate", dilation_rate)
+    pads = _pads(padding, size, taps, steps, spread)
+    around = BOUNDARY.read("boundary", boundary)
+    if refusal := nothing_around(around, padding.lower() if isinstance(padding, str) else pads):
+        raise LayerError(refusal, "boundary")
     problem = Problem(
         size=size,
         kernel=taps,
         strides=steps,
         dilation=spread,
-        padding=_pads(padding, size, taps, steps, spread),
+        padding=pads,
         batch=voxels(source.shape[:-4]),
         channels=channels,
         filters=weights.shape[4],
         groups=int(groups),
         dtype=dtype,
+        boundary=Boundary.parse(around),
     )
     return convolve_array(
         problem,

@@ -47,7 +47,7 @@ def filter_network(
 ) -> Network:
     """Return the network of a chain of filters for the volume that ``header`` describes, with its weights.
 
-    Each filter acts on every channel on its own, with zeros around the volume, and gives a channel for each of its
+    Each filter acts on every channel on its own, with padding "same", and gives a channel for each of its
     parts; a magnitude makes one of them again. UsageError where a filter does not fit the volume.
 
     >>> class Header:

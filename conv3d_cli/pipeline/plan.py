@@ -13,6 +13,7 @@ from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.layers.passing import Passing
 from conv3d_cli.pipeline.arrange import Arrangement
 from conv3d_cli.pipeline.filtering import grid_of, kernels_in
+from conv3d_cli.pipeline.masking import BYTES, check_keep
 from conv3d_cli.pipeline.planner import Options, Planner, check_memory, layer_shape
 from conv3d_cli.pipeline.step import Step
 from conv3d_cli.shapes import ReceptiveField, voxels
@@ -119,6 +120,12 @@ def plan_run(header: Header, network: Network, options: Options) -> RunPlan:
         step = planner.step(layer, place, field, geometry)
         steps.append(step)
         place, field, geometry = step.target, step.receptive_field, step.geometry
+    masking = options.masking
+    if masking is not None:
+        check_keep(masking, steps[0].source, place)
+        # From before the first layer to the end: what is inside, and of "keep" the input.
+        held = BYTES[masking.by] * voxels(steps[0].source.size)
+        weights += held + (masking.outside == "keep") * _bytes(steps[0].source, dtype)
     peak = weights + max(reading, *(step.working_bytes(dtype) for step in steps))
     check_memory(peak, options.limits)
     return RunPlan(tuple(steps), dtype, peak, options, start, first)

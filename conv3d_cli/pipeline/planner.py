@@ -9,6 +9,7 @@ from conv3d_cli import engine
 from conv3d_cli.errors import OverLimit, ShapeError
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.limits import Limits, size_words
+from conv3d_cli.pipeline.masking import Masking, Needs, check_activation, check_grid, needs, steady, turned
 from conv3d_cli.pipeline.step import Step
 from conv3d_cli.shapes import Pads, ReceptiveField, Triple, centre_shift, voxels
 
@@ -32,6 +33,8 @@ class Options:
     compute_dtype: Real | None = None
     folder: str = ""
     """The folder of the spec, to which the kernels of its custom filters are relative."""
+    masking: Masking | None = None
+    """How the run is masked, if it is."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Planner:
         result = layer.compute_output_shape(shape)
         does = self._convolution(layer, place, field) if isinstance(layer, Conv3D) else _borders(layer, place, field)
         middle = place.after(does.size, does.channels, self.channels_first)
+        taken = None
+        if self.options.masking is not None:
+            check_grid(layer, does.plan, does.pads)
+            check_activation(layer, layer_shape(middle, self.channels_first), self.channels_first)
+            taken = self._needs(layer, does.plan, place, self.options.masking)
         return Step(
             layer=layer,
             source=place,
@@ -75,7 +83,15 @@ class Planner:
             receptive_field=does.field,
             geometry=None if geometry is None else geometry.through(does.strides, does.shift, order=place.space),
             parameters=sum(voxels(weight) for weight in layer.weight_shapes(shape).values()),
+            needs=taken,
         )
+
+    def _needs(self, layer: Layer, plan: engine.Plan | None, place: Arrangement, masking: Masking) -> Needs:
+        if plan is None or not isinstance(layer, Conv3D):
+            # Flags of the voxels that have no value, before and after.
+            return Needs(2 * voxels(place.shape), 1.0)
+        kernel = turned(layer.taps(plan.problem.dtype), place) if layer.built else None
+        return needs(plan, kernel, masking)
 
     def _convolution(self, layer: Conv3D, place: Arrangement, field: ReceptiveField) -> _Effect:
         asked = layer.problem(layer_shape(place, self.channels_first))
@@ -102,7 +118,8 @@ class Planner:
         # Of a layer that has its weights, a filter's, the plan can see the values.
         kernel = layer.taps(problem.dtype) if layer.built else None
         try:
-            return engine.choose(problem, room, self.options.method, self.options.accuracy, kernel=kernel)
+            plan = engine.choose(problem, room, self.options.method, self.options.accuracy, kernel=kernel)
+            return plan if self.options.masking is None else steady(plan, kernel)
         except OverLimit as error:
             check_memory(error.needed + self.weights, limits, f"layer {layer.name!r}: ")
             raise

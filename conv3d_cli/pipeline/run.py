@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -14,6 +15,7 @@ from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.borders import fit
 from conv3d_cli.pipeline.activate import activated
 from conv3d_cli.pipeline.arrange import paired_blocks
+from conv3d_cli.pipeline.inside import Counts, Labels, LayerCounts, MaskedRun
 from conv3d_cli.pipeline.plan import RunPlan
 from conv3d_cli.pipeline.step import Step
 from conv3d_cli.shapes import NO_PADS
@@ -30,6 +32,7 @@ class StepOutcome:
     plan: engine.Plan | None
     seconds: float
     activity_loss: float | None
+    counts: LayerCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -41,18 +44,29 @@ class Outcome:
     input_values: Values
     output_values: Values
     warnings: tuple[str, ...] = field(default=())
+    counts: Counts | None = None
+    """What was counted of a mask; None without one."""
 
 
-def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None) -> Outcome:
+def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None, labels: Labels | None = None) -> Outcome:
     """Run the network over the array that ``read`` returns, which has the plan's input shape and dtype.
 
     It is read here and let go after the first layer, so that at most two arrays are held at once. ``tick`` hears the
-    share of the predicted work that is done. Raises MethodError where a forced method cannot take the values.
+    share of the predicted work that is done, ``labels`` say what is inside of a mask where the plan has one. Raises
+    MethodError where a forced method cannot take the values.
     """
+    masked = None if plan.options.masking is None else MaskedRun(plan, plan.options.masking, labels)
     array = read()
     values = scan(array)
+    if masked is not None:
+        array = masked.begin(plan.steps[0], array, values.nonfinite)
     warnings = []
-    if values.nonfinite:
+    if masked is not None and masked.counts.nonfinite:
+        warnings.append(
+            f"the input has {masked.counts.nonfinite} non-finite voxels inside of the mask: they spread as far as the "
+            "kernel reaches"
+        )
+    elif masked is None and values.nonfinite:
         warnings.append(
             f"the input has {values.nonfinite} non-finite voxels, the first at index {values.first_nonfinite}: "
             "they spread as far as the kernel reaches"
@@ -60,19 +74,29 @@ def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None) -> O
     whole, done, outcomes = max(plan.seconds, 1e-9), 0.0, []
     known: Values | None = values
     for step in plan.steps:
-        start, share_of, used = perf_counter(), step.seconds / whole, None
-        if step.plan is not None:
-            array, used = _convolve(step, step.plan, array, known, tick and _part(tick, done, share_of))
+        start, share_of, used, counts = perf_counter(), step.seconds / whole, None, None
+        part = tick and _part(tick, done, share_of)
+        if step.plan is not None and masked is not None:
+            with _refusals(step, step.plan, known):
+                array, used, counts = masked.convolve(step, step.plan, array, part)
+        elif step.plan is not None:
+            array, used = _convolve(step, step.plan, array, known, part)
         elif step.pads != NO_PADS:
             array = _bordered(step, array)
         array = activated(step, array, plan.channels_first, plan.options.limits.threads)
+        if masked is not None:
+            masked.activated(step)
         known = None if step.copies or not step.idle else known
         done += share_of
         seconds = perf_counter() - start
         batch = (step.target.batch_shape or (1,))[0]
-        outcomes.append(StepOutcome(step, used, seconds, step.layer.activity_loss(array, batch)))
+        outcomes.append(StepOutcome(step, used, seconds, step.layer.activity_loss(array, batch), counts))
     OUTPUTS.clear()
-    return Outcome(array, tuple(outcomes), values, scan(array), tuple(warnings))
+    if masked is not None:
+        masked.finish(plan.target, array)
+        warnings += masked.warnings
+    found = None if masked is None else masked.counts
+    return Outcome(array, tuple(outcomes), values, scan(array), tuple(warnings), found)
 
 
 def _part(tick: Tick, start: float, length: float) -> Tick:
@@ -98,15 +122,23 @@ def _convolve(
     bias = layer.variables["bias"].astype(problem.dtype, copy=False) if "bias" in layer.variables else None
     out = step.middle.empty(problem.dtype)
     pairs = list(paired_blocks(step.source.planar(array), step.middle.planar(out)))
-    try:
+    with _refusals(step, planned, known):
         plan = engine.settle(planned, step.source.planar(array), kernel)
-    except MethodError as error:
-        if known is None or not known.nonfinite:
-            raise MethodError(f"layer {layer.name!r}: {error}") from None
-        raise MethodError(
-            f"layer {layer.name!r}: method {planned.method!r} would spread non-finite voxels: got "
-            f"{known.nonfinite}, the first at index {known.first_nonfinite}, expected none, or another method"
-        ) from None
     for i, (x, y) in enumerate(pairs):
         engine.execute(plan, x, kernel, bias, y, tick and _part(tick, i / len(pairs), 1 / len(pairs)), settled=True)
     return out, plan
+
+
+@contextmanager
+def _refusals(step: Step, planned: engine.Plan, known: Values | None) -> Iterator[None]:
+    """Name the layer, and the file's own index where that is known, if a method refuses the values."""
+    name = step.layer.name
+    try:
+        yield
+    except MethodError as error:
+        if known is None or not known.nonfinite:
+            raise MethodError(f"layer {name!r}: {error}") from None
+        raise MethodError(
+            f"layer {name!r}: method {planned.method!r} would spread non-finite voxels: got "
+            f"{known.nonfinite}, the first at index {known.first_nonfinite}, expected none, or another method"
+        ) from None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from conv3d_cli import engine
     from conv3d_cli.layers import Layer
     from conv3d_cli.pipeline.arrange import Arrangement
+    from conv3d_cli.pipeline.masking import Needs
     from conv3d_cli.volumes import Geometry
 
 
@@ -33,11 +34,14 @@ class Step:
     receptive_field: ReceptiveField
     geometry: Geometry | None
     parameters: int
+    needs: Needs | None = None
+    """What the layer takes inside a mask; None without one."""
 
     @property
     def seconds(self) -> float:
         """Predicted time of the convolution; what another layer takes is not predicted."""
-        return 0.0 if self.plan is None else self.plan.seconds
+        effort = 1.0 if self.needs is None else self.needs.effort
+        return 0.0 if self.plan is None else self.plan.seconds * effort
 
     @property
     def idle(self) -> bool:
@@ -54,4 +58,5 @@ class Step:
         source, middle, target = (voxels(p.shape) * ITEMSIZE[dtype] for p in (self.source, self.middle, self.target))
         convolving = source + (middle if self.plan is not None or self.pads != NO_PADS else 0)
         activating = middle + (target if self.middle != self.target else 0)
-        return max(convolving + (self.plan.scratch_bytes if self.plan else 0), activating)
+        beside = self.needs.bytes if self.needs else self.plan.scratch_bytes if self.plan else 0
+        return max(convolving + beside, activating)

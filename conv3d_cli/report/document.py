@@ -13,10 +13,12 @@ from conv3d_cli.engine import Candidate, Plan, isa
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import peak_bytes
+from conv3d_cli.report.masked import counted_document, masked_document, rules_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from conv3d_cli.engine.boundary import Boundary
     from conv3d_cli.layers import Layer
     from conv3d_cli.pipeline import Outcome, RunPlan, Step, StepOutcome
     from conv3d_cli.pipeline.arrange import Arrangement
@@ -40,6 +42,7 @@ class Context:
     weights: Document
     output: Document = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    mask: Document | None = None
 
 
 def plan_document(plan: RunPlan, context: Context) -> Document:
@@ -51,6 +54,7 @@ def plan_document(plan: RunPlan, context: Context) -> Document:
         "input": {**_place(plan.source, plan.geometry), **context.input},
         "output": {**_place(plan.target, plan.output_geometry), **context.output},
         "spec": context.spec,
+        "mask": masked_document(plan.options.masking, context.mask),
         "data_format": "channels_first" if plan.channels_first else "channels_last",
         "weights": context.weights,
         "layers": [_layer(step, step.plan, _made(context)) for step in plan.steps],
@@ -77,6 +81,7 @@ def run_document(plan: RunPlan, outcome: Outcome, context: Context, seconds: dic
         "report": "conv3d-run",
         "input": {**document["input"], "values": _values(outcome.input_values)},
         "output": {**document["output"], "values": _values(outcome.output_values)},
+        "mask": counted_document(document["mask"], outcome.counts),
         "layers": layers,
         "seconds": {**document["seconds"], **seconds},
         "memory": {**document["memory"], "peak_bytes": peak_bytes()},
@@ -92,6 +97,8 @@ def _made(context: Context) -> bool:
 
 def _run_layer(done: StepOutcome, made: bool) -> Document:
     document = {**_layer(done.step, done.plan, made), "seconds": done.seconds}
+    if done.counts is not None:
+        document["masked"] = rules_document(done.counts)
     if done.activity_loss is not None:
         document["losses"] = {"activity": _finite(done.activity_loss), **document["losses"]}
     return document
@@ -156,7 +163,7 @@ def _convolution(step: Step, plan: Plan | None) -> Document:
     if plan is None:
         channels, ones = step.source.channels, [1, 1, 1]
         shape = {"channels": channels, "filters": step.target.channels, "groups": 1, "multiply_adds": 0, "flip": False}
-        windows = {"kernel_size": ones, "strides": ones, "dilation_rate": ones, "padding": None}
+        windows = {"kernel_size": ones, "strides": ones, "dilation_rate": ones, "padding": None, "boundary": None}
         method = {"method": None, "method_detail": "", "why": "", "predicted_seconds": 0.0, "scratch_bytes": 0}
         return {**shape, **windows, **method, "candidates": []}
     problem, padding = plan.asked, step.layer.get_config()["padding"]
@@ -170,12 +177,23 @@ def _convolution(step: Step, plan: Plan | None) -> Document:
         "strides": list(problem.strides),
         "dilation_rate": list(problem.dilation),
         "padding": padding if isinstance(padding, str) else "explicit",
+        "boundary": _boundary(problem.boundary),
         "method": plan.method,
         "method_detail": plan.candidate.detail,
         "why": plan.why,
         "predicted_seconds": plan.seconds,
         "scratch_bytes": plan.scratch_bytes,
         "candidates": [_candidate(candidate) for candidate in plan.candidates],
+    }
+
+
+def _boundary(boundary: Boundary) -> Document:
+    """Return what a layer reads around its volume, with the words that others have for it."""
+    return {
+        "text": str(boundary),
+        "value": boundary.value if boundary.is_constant else None,
+        "scipy": boundary.scipy,
+        "numpy": boundary.numpy,
     }
 
 

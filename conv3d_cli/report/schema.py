@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from conv3d_cli.engine.boundary import MODES, PATTERN
 from conv3d_cli.engine.methods import METHODS
 from conv3d_cli.layers import LAYERS
 from conv3d_cli.layers.signature import DIALECTS
@@ -91,6 +92,42 @@ FILTER = record(
     }
 )
 
+MASK = record(
+    {
+        "by": {"enum": ["mask", "labels", "missing"], "description": "what says which voxels are inside"},
+        "path": OPTIONAL_STRING,
+        "outside": {"enum": ["zero", "keep", "nan"]},
+        "min_coverage": NUMBER,
+        "nan": {"enum": ["local", "missing"]},
+    },
+    {
+        "sha256": STRING,
+        "inside": {**COUNT, "description": "voxels"},
+        "labels": OPTIONAL_COUNT,
+        "missing": {**COUNT, "description": "NaN of the input inside, counted in each volume"},
+        "filled": {**COUNT, "description": "of the missing, those that have a value in the output"},
+        "uncovered": {**COUNT, "description": "voxels inside, of all channels and volumes, without a value"},
+    },
+)
+
+MASKED_LAYER = record(
+    {
+        "normalised": {**COUNT, "description": "filters that are divided by their weight inside"},
+        "filled": {**COUNT, "description": "filters without a sum: what is missing is the mean of the window"},
+        "uncovered": {**COUNT, "description": "voxels inside, of all channels and volumes, with too little coverage"},
+        "dtype": STRING,
+    }
+)
+
+BOUNDARY = record(
+    {
+        "text": {"type": "string", "pattern": PATTERN, "description": "as --boundary takes it"},
+        "value": {**OPTIONAL_NUMBER, "description": "of a constant; null for other modes"},
+        "scipy": {"enum": sorted({mode.scipy for mode in MODES.values()}), "description": "mode of scipy.ndimage"},
+        "numpy": {"enum": sorted({mode.numpy for mode in MODES.values()}), "description": "mode of numpy.pad"},
+    }
+)
+
 LAYER = record(
     {
         "name": STRING,
@@ -107,6 +144,10 @@ LAYER = record(
         "strides": TRIPLE,
         "dilation_rate": TRIPLE,
         "padding": {"enum": ["valid", "same", "explicit", None]},
+        "boundary": {
+            "anyOf": [BOUNDARY, {"type": "null"}],
+            "description": "what is read around the volume; null for a layer that does not convolve",
+        },
         "padding_before": TRIPLE,
         "padding_after": TRIPLE,
         "activation": STRING,
@@ -131,7 +172,7 @@ LAYER = record(
         },
         "constraints": {"type": "object", "additionalProperties": CONSTRAINT},
     },
-    {"seconds": SECONDS},
+    {"seconds": SECONDS, "masked": MASKED_LAYER},
 )
 
 INPUT = record(
@@ -183,6 +224,7 @@ def report_schema() -> Schema:
                     ],
                     "description": "null where filters make the layers",
                 },
+                "mask": {"anyOf": [MASK, {"type": "null"}], "description": "null where all voxels take part"},
                 "data_format": {"enum": ["channels_last", "channels_first"]},
                 "weights": record(
                     {

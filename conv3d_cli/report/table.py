@@ -9,6 +9,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.report import words
+from conv3d_cli.report.masked import mask_lines, rule_lines
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -63,7 +64,8 @@ def render(document: Document, stream: TextIO) -> None:
     table = _layers(layers, columns)
     fits = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum <= console.width
     middle = [table] if fits else [_sentence(layer, columns) for layer in layers]
-    _print(console, [_volume("input", document["input"]), *middle, _volume("output", document["output"])])
+    mask = mask_lines(document.get("mask"))
+    _print(console, [_volume("input", document["input"]), *mask, *middle, _volume("output", document["output"])])
     _print(console, _footer(document))
 
 
@@ -179,13 +181,22 @@ def _remarks(layer: Document) -> list[str]:
     """Return why a layer's method was chosen, its losses, and what its weights should satisfy."""
     remarks = [_filter(layer["filter"])] if layer["filter"] else []
     remarks += ["the kernel is turned around: a true convolution"] if layer["flip"] else []
+    remarks += _around(layer["boundary"])
     remarks += [f"{layer['method']}, {layer['why']}"] if layer["method"] else []
+    remarks += rule_lines(layer.get("masked"))
     if layer["losses"]:
         remarks.append("loss " + ", ".join(f"{name} {words.number(loss)}" for name, loss in layer["losses"].items()))
     for name, found in layer["constraints"].items():
         fails = "satisfied" if found["satisfied"] else f"not satisfied, by {words.number(found['violation'])}"
         remarks.append(f"{name} constraint {found['constraint']} {fails}")
     return remarks
+
+
+def _around(boundary: Document | None) -> list[str]:
+    """Return what is read around a layer's volume, where that is not zeros."""
+    if boundary is None or boundary["text"] == "zero":
+        return []
+    return [f"boundary {boundary['text']}, scipy's {boundary['scipy']!r}, numpy's {boundary['numpy']!r}"]
 
 
 def _others(layer: Document) -> list[str]:

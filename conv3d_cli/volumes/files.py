@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conv3d_cli.errors import OutputError, quoted
+from conv3d_cli.errors import OutputError, UsageError, quoted
 from conv3d_cli.outfile import (
     check_apart,
     check_not_a_terminal,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import DTypeLike, NDArray
+
+    from conv3d_cli.volumes.source import Source
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,35 @@ def check_output(ref: str, overwrite: bool = False, inputs: Sequence[str] = (), 
         check_target(path, overwrite)
     if form.name == "hdf5" and Path(path_of(ref)).exists():
         _check_alone(ref)
+
+
+def check_dtype(ref: str, dtype: str, volume_format: str) -> None:
+    """Raise UsageError for a type that the format of an output cannot store."""
+    form = output_format(ref, volume_format)
+    storage_dtype(dtype, form.dtypes, form.name)
+
+
+def same_dtype(source: Source) -> str:
+    """Return the name of the type that a volume is stored in, for an output that is to have it too.
+
+    Scale and intercept are not taken over: UsageError for integers that stand for other than whole numbers, of which
+    rounding would leave nothing, and for truth values.
+
+    >>> import numpy as np
+    >>> from conv3d_cli.volumes import Source
+    >>> same_dtype(Source("a.npy", "npy", (2, 2, 2), np.dtype(">i2")))
+    'int16'
+    """
+    name = source.dtype.newbyteorder("=").name
+    if source.dtype.kind == "b":
+        raise UsageError("--dtype: 'same' would be truth values: expected a type by its name, such as uint8 or float32")
+    if source.dtype.kind in "iu" and source.scale is not None and any(value % 1 for value in source.scale):
+        slope, intercept = source.scale
+        raise UsageError(
+            f"--dtype: 'same' would round what is stored as {name} times {slope:.9g} plus {intercept:.9g} to whole "
+            "numbers: expected a type by its name, such as float32"
+        )
+    return name
 
 
 def _write(form: Format, volume: Volume, file: Any, narrow: Narrow, ref: str) -> None:

@@ -6,7 +6,7 @@
 
 #include <optional>
 
-#include "job.hpp"
+#include "layout.hpp"
 
 namespace conv3d {
 
@@ -23,12 +23,18 @@ Array describe(const A& a) {
     return array;
 }
 
+// Whether an array is float64; else it must be float32.
+inline bool is_double(const Readable& array) {
+    const bool wide = array.dtype() == nanobind::dtype<double>();
+    if (!wide && array.dtype() != nanobind::dtype<float>()) throw nanobind::type_error("x must be float32 or float64");
+    return wide;
+}
+
 // Whether the arrays are float64; they must all have one dtype, float32 or float64.
 inline bool is_double(const Readable& x, const Readable& kernel, const std::optional<Readable>& bias,
                       const Writable& out) {
     const auto type = x.dtype();
-    const bool wide = type == nanobind::dtype<double>();
-    if (!wide && type != nanobind::dtype<float>()) throw nanobind::type_error("x must be float32 or float64");
+    const bool wide = is_double(x);
     if (kernel.dtype() != type || out.dtype() != type || (bias && bias->dtype() != type))
         throw nanobind::type_error("x, kernel, bias and out must have one dtype");
     return wide;

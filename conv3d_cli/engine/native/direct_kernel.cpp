@@ -1,5 +1,6 @@
 // One block of a direct convolution. Compiled once for each instruction set, into a namespace of its own.
 
+#include "direct_rare.hpp"
 #include "direct_rows.hpp"
 #include "tile.hpp"
 
@@ -33,29 +34,27 @@ inline Item item_of(const Task& task, Index number) {
 
 // Some rows of a block, for one pass over the taps of a block of filters: as few tiles as there can be, of two widths.
 template <class T>
-void tiles(TileArgs<T>& args, Index filters, Index length, Index rows, Index vectors) {
+void tiles(TileArgs<T>& args, Index filters, const Pass& pass, Index rows, Index vectors) {
     const Index longest = vectors_of(filters, rows);
     const Index count = (vectors + longest - 1) / longest;
     const Index width = (vectors + count - 1) / count;
     const Index short_ones = count * width - vectors;
     args.tiles = count - short_ones;
-    find_tile<T>(filters, length, rows, width)(args);
+    find_tile<T>(filters, pass, rows, width)(args);
     if (short_ones == 0) return;
     args.source += args.tiles * width * Simd<T>::lanes;
     args.out += args.tiles * width * Simd<T>::lanes;
     args.tiles = short_ones;
-    find_tile<T>(filters, length, rows, width - 1)(args);
+    find_tile<T>(filters, pass, rows, width - 1)(args);
 }
 
 // All rows of a block, for a block of filters over the channels in the slab. `out` is the first output of the filters.
 template <class T>
-void sweep(const Task& task, const Block& block, Index filters, TileArgs<T> args, const T* slab, Index channels,
+void sweep(const Task& task, const Block& block, Index filters, const Taps& taps, TileArgs<T> args, const T* slab,
            const Target<T>& target, T* out) {
     constexpr Index lanes = Simd<T>::lanes;
     const Index vectors = (block.count[2] + lanes - 1) / lanes;
-    const Pass* const passes = filters == 1 ? task.one : task.several;
     const bool add = args.add;
-    const T* const weights = args.weights;
     args.pitch = task.pitch;
     for (Index z = 0; z < block.count[0]; ++z)
         for (Index y = 0, rows; y < block.count[1]; y += rows) {
@@ -65,36 +64,57 @@ void sweep(const Task& task, const Block& block, Index filters, TileArgs<T> args
             args.out_filter = target.buffer ? rows * target.line : target.filter;
             args.out_row = target.buffer ? target.line : target.row;
             T* const sums = target.buffer ? target.buffer : to;
-            args.weights = weights;
             args.add = add;
-            for (const Pass* pass = passes; pass < passes + 2 && pass->columns > 0; ++pass) {
+            for (const Pass* pass = taps.passes; pass < taps.passes + taps.count; ++pass) {
                 args.source = slab + z * task.plane + y * task.pitch;
                 args.out = sums;
                 args.offsets = pass->offsets;
-                args.columns = pass->columns * channels;
-                tiles(args, filters, pass->length, rows, vectors);
+                args.columns = pass->columns;
+                args.weights = static_cast<const T*>(pass->weights);
+                tiles(args, filters, *pass, rows, vectors);
                 args.add = true;
-                args.weights += args.columns * pass->length * filters;
             }
             if (target.buffer) write_rows(target, to, filters, rows, block.count[2]);
         }
 }
 
-// All filters of the chunk, over the channels in the slab. `done` is how many channels went before.
-template <class T>
-void apply_filters(const Task& task, const Item& item, const T* slab, Index done, Index channels,
-                   const Target<T>& target) {
-    const Index taps = task.axes[0].taps * task.axes[1].taps * task.axes[2].taps;
-    const T* bias = static_cast<const T*>(task.bias);
-    for (Index f = 0, width; f < item.filters && !stopped(task); f += width) {
+// Calls `apply(first filter, filters, number of their taps)` for each block of filters of an item; the filter counts from
+// the chunk's first.
+template <class Apply>
+void each_block(const Task& task, const Item& item, Index chunk, Apply apply) {
+    Index block = item.group * task.filter_blocks + blocks_of_filters(item.first_filter, most_filters);
+    for (Index f = 0, width; f < item.filters && !stopped(task); f += width, ++block) {
         width = block_of_filters(item.filters - f, most_filters);
-        const Index filter = item.group * task.filters + item.first_filter + f;
-        TileArgs<T> args{};
-        args.weights = static_cast<const T*>(task.weights) + (filter * task.channels + done * width) * taps;
-        args.bias = bias ? bias + filter : nullptr;
-        args.add = done > 0;
-        sweep(task, item.block, width, args, slab, channels, target, target.at + f * target.filter);
+        apply(f, width, block * task.channel_chunks + chunk);
     }
+}
+
+// All filters of the item, by the taps that `all` has for them, over the channels in the slab.
+template <class T>
+void apply_filters(const Task& task, const Item& item, const Taps* all, const T* slab, Index chunk, bool add,
+                   const Target<T>& target) {
+    const T* bias = static_cast<const T*>(task.bias);
+    each_block(task, item, chunk, [&](Index f, Index width, Index number) {
+        TileArgs<T> args{};
+        args.bias = bias ? bias + item.group * task.filters + item.first_filter + f : nullptr;
+        args.add = add;
+        const Taps& taps = all[number];
+        if (taps.count) sweep(task, item.block, width, taps, args, slab, target, target.at + f * target.filter);
+    });
+}
+
+// What the taps that are applied may have missed or lost: see direct_rare.hpp.
+template <class T>
+void look_after(const Task& task, const Item& item, T* slab, Index chunk, Index channels, const Target<T>& target) {
+    const Seen seen = look(task, item.block, slab, channels);
+    if (task.folded && seen.huge)
+        each_block(task, item, chunk, [&](Index f, Index width, Index number) {
+            const Index filter = item.group * task.filters + item.first_filter + f;
+            repair(task, item.block, task.taps[number], width, filter, slab, target, target.at + f * target.filter);
+        });
+    if (!task.left_out || !seen.not_finite) return;
+    mark(slab, channels * task.volume + Simd<T>::lanes);
+    apply_filters(task, item, task.left_out, slab, chunk, true, target);
 }
 
 template <class T>
@@ -128,10 +148,12 @@ void run(const Task& task, Index number, void* scratch) {
     T* const kept = slab + task.channel_chunk * task.volume + Simd<T>::lanes;
     const Target<T> target = target_of(task, item, kept);
     const T* const x = input_of<T>(task, item);
-    for (Index done = 0; done < task.channels && !stopped(task); done += task.channel_chunk) {
+    for (Index chunk = 0; chunk < task.channel_chunks && !stopped(task); ++chunk) {
+        const Index done = chunk * task.channel_chunk;
         const Index channels = least(task.channel_chunk, task.channels - done);
         pack_slab(task, item.block, x + done * task.x_strides[1], channels, slab);
-        apply_filters(task, item, slab, done, channels, target);
+        apply_filters(task, item, task.taps, slab, chunk, chunk > 0, target);
+        if (task.left_out || task.folded) look_after(task, item, slab, chunk, channels, target);
     }
     if (task.out_volume) unpack_block(task, item.block, kept, item.filters, output_of<T>(task, item));
     if (task.stream) stream_end();

@@ -17,8 +17,9 @@ void require(bool holds, const char* what) {
 
 }  // namespace
 
-FftJob::FftJob(const FftSpectra& spectra, const FftSizes& sizes, const Array& x, const Array& bias, const Array& out)
-    : unit_(spectra.unit()) {
+FftJob::FftJob(const FftSpectra& spectra, const FftSizes& sizes, BoundaryTables boundary, const Array& x,
+               const Array& bias, const Array& out)
+    : unit_(spectra.unit()), boundary_(std::move(boundary)) {
     require(spectra.ready(), "the kernels are not transformed yet");
     static_cast<FftShape&>(task_) = spectra.shape();
     task_.spectra = spectra.values();
@@ -26,6 +27,7 @@ FftJob::FftJob(const FftSpectra& spectra, const FftSizes& sizes, const Array& x,
     std::copy(sizes.stride, sizes.stride + 3, task_.stride);
     std::copy(sizes.dilation, sizes.dilation + 3, task_.dilation);
     check(x, bias, out);
+    task_.boundary = boundary_.of(x.shape[2], x.shape[3], x.shape[4]);
     task_.x = static_cast<const float*>(x.data);
     task_.out = static_cast<float*>(out.data);
     std::copy(x.strides.begin(), x.strides.end(), task_.x_strides);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <vector>
 
+#include "boundary_tables.hpp"
 #include "fft_spectra.hpp"
 
 namespace conv3d {
@@ -15,7 +16,8 @@ struct FftSizes {
 class FftJob {
   public:
     // Shapes: x (N, C, D, H, W), bias (F) or no data, out (N, F, D', H', W'). The spectra must be ready, and live on.
-    FftJob(const FftSpectra& spectra, const FftSizes& sizes, const Array& x, const Array& bias, const Array& out);
+    FftJob(const FftSpectra& spectra, const FftSizes& sizes, BoundaryTables boundary, const Array& x, const Array& bias,
+           const Array& out);
     FftJob(const FftJob&) = delete;
     FftJob& operator=(const FftJob&) = delete;
 
@@ -30,6 +32,7 @@ class FftJob {
     void cut(int axis);  // into tiles
 
     const FftUnit& unit_;
+    const BoundaryTables boundary_;
     FftTask task_{};
     std::vector<float> bias_;
     Index total_ = 0;

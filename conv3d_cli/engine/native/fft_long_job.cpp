@@ -67,14 +67,15 @@ bool Sequence::wait_for(Index items) const {
     return !stopped();
 }
 
-FftLongJob::FftLongJob(const FftLongSpectra& spectra, const FftLongSizes& sizes, const Array& x, const Array& bias,
-                       const Array& out)
-    : unit_(spectra.unit()), task_(spectra.task()) {
+FftLongJob::FftLongJob(const FftLongSpectra& spectra, const FftLongSizes& sizes, BoundaryTables boundary,
+                       const Array& x, const Array& bias, const Array& out)
+    : unit_(spectra.unit()), boundary_(std::move(boundary)), task_(spectra.task()) {
     require(spectra.ready(), "the kernels' spectra are not ready");
     std::copy(sizes.before, sizes.before + 3, task_.before);
     std::copy(sizes.stride, sizes.stride + 3, task_.stride);
     task_.chunk = std::min(sizes.chunk, task_.filters);
     check(x, bias, out);
+    task_.boundary = boundary_.of(x.shape[2], x.shape[3], x.shape[4]);
     task_.x = static_cast<const float*>(x.data);
     task_.out = static_cast<float*>(out.data);
     std::copy(x.strides.begin(), x.strides.end(), task_.x_strides);
@@ -85,9 +86,10 @@ FftLongJob::FftLongJob(const FftLongSpectra& spectra, const FftLongSizes& sizes,
         const Index size = task_.size[i] = x.shape[i + 2], outputs = task_.outputs[i] = out.shape[i + 2];
         const Index tile = task_.tile[i], before = task_.before[i];
         const Index read = (outputs - 1) * task_.stride[i] + task_.extent[i];
-        // One tile may serve an axis although not all of its padding finds room: beyond the end it wraps round to the
-        // zeros before the volume.
-        const bool whole = before + size <= tile && read - tile <= before && read - task_.extent[i] < tile;
+        // One tile may serve an axis although not all of its padding finds room: beyond the end it wraps round to what
+        // lies before the volume, which serves where both are zeros.
+        const Index room = task_.boundary.is_zero ? before : 0;
+        const bool whole = before + size <= tile && read - tile <= room && read - task_.extent[i] < tile;
         task_.kept[i] = whole ? outputs : std::min((tile - task_.extent[i]) / task_.stride[i] + 1, outputs);
         task_.tiles[i] = ceil_div(outputs, task_.kept[i]);
         volumes_ *= task_.tiles[i];
@@ -142,8 +144,10 @@ FftPlace FftLongJob::place(Index tile) const {
     place.out = task_.out + entry * task_.out_strides[0] + place.group * task_.filters * task_.out_strides[1];
     for (int i = 0; i < 3; ++i) {
         const Index first = at[i] * task_.stride[i] - task_.before[i];
-        place.low[i] = std::min(std::max<Index>(-first, 0), task_.tile[i]);
-        place.high[i] = std::min(std::max(task_.size[i] - first, place.low[i]), task_.tile[i]);
+        const Edge& edge = task_.boundary.axes[i];
+        place.first[i] = first;
+        place.low[i] = std::min(std::max<Index>(-edge.before - first, 0), task_.tile[i]);
+        place.high[i] = std::min(std::max(edge.size + edge.after - first, place.low[i]), task_.tile[i]);
         place.count[i] = std::min(task_.kept[i], task_.outputs[i] - at[i]);
         place.x += first * task_.x_strides[i + 2];
         place.out += at[i] * task_.out_strides[i + 2];

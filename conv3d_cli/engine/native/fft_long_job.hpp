@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "boundary_tables.hpp"
 #include "fft_long_task.hpp"
 #include "job.hpp"
 #include "memory.hpp"
@@ -79,8 +80,8 @@ class FftLongSpectra {
 class FftLongJob {
   public:
     // Shapes: x (N, C, D, H, W), bias (F) or no data, out (N, F, D', H', W').
-    FftLongJob(const FftLongSpectra& spectra, const FftLongSizes& sizes, const Array& x, const Array& bias,
-               const Array& out);
+    FftLongJob(const FftLongSpectra& spectra, const FftLongSizes& sizes, BoundaryTables boundary, const Array& x,
+               const Array& bias, const Array& out);
     FftLongJob(const FftLongJob&) = delete;
     FftLongJob& operator=(const FftLongJob&) = delete;
 
@@ -98,6 +99,7 @@ class FftLongJob {
     void run(const FftPlace& place, Index item, Index before, float* scratch);
 
     const FftLongUnit& unit_;
+    const BoundaryTables boundary_;
     FftLongTask task_;
     std::vector<float> bias_;
     std::unique_ptr<void, Free> buffer_;

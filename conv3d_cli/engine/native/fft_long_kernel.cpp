@@ -66,7 +66,7 @@ void kernel_plane(const FftLongTask& task, Index item, float* memory) {
     const LongLine along(task.lines[2], s.between);
     clear(s.voxels, lanes * pitch);
     for (Index y = 0; y < task.extent[1]; y += lanes) {
-        VoxelRows rows{{}, 1, 0, pitch};
+        VoxelRows rows{{}, 1, 0, pitch, {nullptr, pitch, 0, 0}, 0, 0.0f};
         for (Index i = 0; i < smaller(lanes, task.extent[1] - y); ++i) {
             if ((y + i) % task.dilation[1] != 0) continue;
             const float* row = from + (y + i) / task.dilation[1] * taps[2];
@@ -96,12 +96,18 @@ void forward_plane(const FftLongTask& task, const FftPlace& place, Index channel
     if (z < place.low[0] || z >= place.high[0]) return;
     const Scratch s = divide(task, memory);
     const Index* steps = task.x_strides;
-    const float* x = place.x + channel * steps[1] + z * steps[2];
+    const Edge* edges = task.boundary.axes;
+    const float fill = static_cast<float>(task.boundary.fill);
+    const Index depth = source(edges[0], place.first[0] + z);
+    const float* x = place.x + channel * steps[1] + (depth - place.first[0]) * steps[2];
     const LongLine along(task.lines[2], s.between);
     for (Index y = place.low[1]; y < place.high[1]; y += lanes) {
-        VoxelRows rows{{}, steps[4], place.low[2], place.high[2]};
+        VoxelRows rows{{}, steps[4], place.low[2], place.high[2], edges[2], place.first[2], fill};
         const Index count = smaller(lanes, place.high[1] - y);
-        for (Index i = 0; i < count; ++i) rows.at[i] = x + (y + i) * steps[3];
+        for (Index i = 0; i < count; ++i) {
+            const Index row = source(edges[1], place.first[1] + y + i);
+            if (depth != outside && row != outside) rows.at[i] = x + (row - place.first[1]) * steps[3];
+        }
         forward_rows(task, along, rows, s.line, s.plane + y * pair);
     }
     forward_columns(task, s, place.low[1], place.high[1], task.buffer + channel * task.volume + z * task.plane);

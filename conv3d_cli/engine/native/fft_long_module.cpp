@@ -42,7 +42,8 @@ void construct_spectra(FftLongSpectra* at, const std::string& isa, const Triple&
 }
 
 void construct_job(HeldFftLongJob* at, const FftLongSpectra& spectra, const Triple& before, const Triple& strides,
-                   Index chunk, Readable x, std::optional<Readable> bias, Writable out) {
+                   Index chunk, const BoundaryTables& boundary, Readable x, std::optional<Readable> bias,
+                   Writable out) {
     if (is_double(x, x, bias, out)) throw nb::type_error("x must be float32");
     FftLongSizes sizes{};
     copy(before, sizes.before);
@@ -51,7 +52,7 @@ void construct_job(HeldFftLongJob* at, const FftLongSpectra& spectra, const Trip
     const Array described_bias = bias ? describe(*bias) : Array{};
     const Array arrays[2] = {describe(x), describe(out)};
     new (at) HeldFftLongJob{
-        std::move(x), std::move(bias), std::move(out), {spectra, sizes, arrays[0], described_bias, arrays[1]}};
+        std::move(x), std::move(bias), std::move(out), {spectra, sizes, boundary, arrays[0], described_bias, arrays[1]}};
 }
 
 }  // namespace
@@ -89,7 +90,7 @@ void bind_fft_long(nb::module_& m) {
 
     nb::class_<HeldFftLongJob>(m, "FftLongJob", "A convolution through long tiles; any number of threads may share it.")
         .def("__init__", &construct_job, nb::arg("spectra"), nb::arg("before"), nb::arg("strides"), nb::arg("chunk"),
-             nb::arg("x"), nb::arg("bias").none(), nb::arg("out"), nb::keep_alive<1, 2>())
+             nb::arg("boundary"), nb::arg("x"), nb::arg("bias").none(), nb::arg("out"), nb::keep_alive<1, 2>())
         .def(
             "work", [](HeldFftLongJob& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
             "Take part until nothing is left.")

@@ -10,19 +10,28 @@
 namespace conv3d {
 namespace CONV3D_UNIT {
 
-// Rows of voxels `step` apart: those from `low` to `high` are in memory, the others are zero, as a row without address.
+// Rows of voxels `step` apart. Those from `low` to `high` are not zero, and the row begins at position `first` of an
+// axis: those outside of the volume are read as its edge says, or are the constant `fill`, as a row without address.
 struct VoxelRows {
     const float* at[lanes];
     Index step, low, high;
+    Edge edge;
+    Index first;
+    float fill;
 };
 
 inline Vector load_voxels(const VoxelRows& rows, Index row, Index n) {
     const float* at = rows.at[row];
-    if (at == nullptr) return Vector{};
-    const Index low = larger(rows.low - n, 0), high = smaller(rows.high - n, lanes);
-    if (low == 0 && high == lanes && rows.step == 1) return load(at + n);
+    if (at == nullptr) return spread(rows.fill);
+    const Index position = rows.first + n;
+    if (position >= 0 && position + lanes <= rows.edge.size && rows.step == 1) return load(at + n);
     alignas(CONV3D_VECTOR_BYTES) float values[lanes] = {};
-    for (Index i = low; i < high; ++i) values[i] = at[(n + i) * rows.step];
+    const Index low = larger(rows.low - n, 0), high = smaller(rows.high - n, lanes);
+    const Index begin = smaller(larger(-position, low), high), end = smaller(larger(rows.edge.size - position, begin), high);
+    for (Index i = begin; i < end; ++i) values[i] = at[(n + i) * rows.step];
+    const float* volume = at - rows.first * rows.step;
+    fill_outside(values + low, rows.edge, position + low, 1, begin - low, volume, rows.step, rows.fill);
+    fill_outside(values + end, rows.edge, position + end, 1, high - end, volume, rows.step, rows.fill);
     return load(values);
 }
 

@@ -16,7 +16,7 @@
 // Fourier Transform and Convolution Algorithms, section 4.3: right-angle circular convolution).
 #pragma once
 
-#include "task.hpp"
+#include "boundary.hpp"
 
 namespace conv3d {
 
@@ -39,7 +39,8 @@ struct FftLongTask {
     Index out_strides[5];     // batch, filter, D, H, W
     Index size[3];            // input voxels along D, H, W
     Index outputs[3];         // output voxels
-    Index before[3];          // zeros before the input
+    Index before[3];          // positions before the input
+    Boundary boundary;
     Index taps[3], dilation[3], extent[3], stride[3];
     Index tile[3];
     Index kept[3];            // outputs of a tile
@@ -63,7 +64,8 @@ struct FftPlace {
     const float* x;    // at the voxel where the tile begins, which may be outside
     float* out;        // at its first output
     Index group;
-    Index low[3], high[3];  // the part of the tile that is inside the volume
+    Index first[3];         // the position where the tile begins
+    Index low[3], high[3];  // the part of the tile that is not zero: inside the volume, or what lies around it
     Index count[3];    // outputs
 };
 

@@ -46,7 +46,8 @@ struct HeldFftJob {
 };
 
 void construct_job(HeldFftJob* at, const HeldSpectra& held, const Triple& before, const Triple& stride,
-                   const Triple& dilation, Readable x, std::optional<Readable> bias, Writable out) {
+                   const Triple& dilation, const BoundaryTables& boundary, Readable x, std::optional<Readable> bias,
+                   Writable out) {
     if (is_double(x, x, bias, out)) throw nb::type_error("x must be float32");
     FftSizes sizes;
     copy(before, sizes.before);
@@ -57,7 +58,7 @@ void construct_job(HeldFftJob* at, const HeldSpectra& held, const Triple& before
     new (at) HeldFftJob{std::move(x),
                         std::move(bias),
                         std::move(out),
-                        {held.spectra, sizes, arrays[0], described_bias, arrays[1]}};
+                        {held.spectra, sizes, boundary, arrays[0], described_bias, arrays[1]}};
 }
 
 }  // namespace
@@ -91,7 +92,8 @@ void bind_fft(nb::module_& m) {
 
     nb::class_<HeldFftJob>(m, "FftJob", "A convolution through tiles of transforms; any number of threads may share it.")
         .def("__init__", &construct_job, nb::keep_alive<1, 2>(), nb::arg("spectra"), nb::arg("before"),
-             nb::arg("stride"), nb::arg("dilation"), nb::arg("x"), nb::arg("bias").none(), nb::arg("out"))
+             nb::arg("stride"), nb::arg("dilation"), nb::arg("boundary"), nb::arg("x"), nb::arg("bias").none(),
+             nb::arg("out"))
         .def(
             "work", [](HeldFftJob& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
             "Compute tiles until none is left.")

@@ -63,13 +63,19 @@ inline void store_first(float* to, Index step, Vector value, Index count) {
         for (Index i = 0; i < count; ++i) to[i * step] = values[i];
 }
 
-// The tiles of an item, one a lane. Lanes beyond the last tile have no voxel inside the volume and no output.
+// The tiles of an item, one a lane. Lanes beyond the last tile begin beyond what any output reads, and have none.
 struct Places {
     const float* x[lanes];  // the batch entry and group, at the voxel where the tile begins, which may be outside
     float* out[lanes];
     Index first[3][lanes];  // the input voxel where the tile begins
     Index count[3][lanes];  // its outputs, none or less where a phase has fewer tiles than others
+    Index column[lanes][longest_row + lanes];  // the input voxel along W that each entry is read from, or `outside`
 };
+
+// The voxel that entry `i` of a tile is read from, along one axis, or `outside`.
+inline Index voxel(const Places& places, const FftTask& task, int axis, Index lane, Index i) {
+    return source(task.boundary.axes[axis], places.first[axis][lane] + i * task.dilation[axis]);
+}
 
 inline Places find_places(const FftTask& task, Index item) {
     Places places;
@@ -89,20 +95,29 @@ inline Places find_places(const FftTask& task, Index item) {
             const Index at = index % steps + index / steps * task.kept[axis] * steps;
             const Index first = at * task.stride[axis] - task.before[axis], left = task.outputs[axis] - at;
             tile /= task.tiles[axis];
-            places.first[axis][lane] = there ? first : task.size[axis];
+            places.first[axis][lane] = there ? first : task.size[axis] + task.boundary.axes[axis].after;
             places.count[axis][lane] = there ? smaller(task.kept[axis], (left + steps - 1) / steps) : 0;
             x += first * task.x_strides[2 + axis];
             out += at * task.out_strides[2 + axis];
         }
         places.x[lane] = x;
         places.out[lane] = out;
+        for (Index i = 0; !task.boundary.is_zero && i < task.tile[2] + lanes; ++i)
+            places.column[lane][i] = voxel(places, task, 2, lane, i);
     }
     return places;
 }
 
-inline bool within(const Places& places, const FftTask& task, int axis, Index lane, Index i) {
-    const Index at = places.first[axis][lane] + i * task.dilation[axis];
-    return at >= 0 && at < task.size[axis];
+// Values along a row of which some lie outside of the volume; `from` points to its first voxel.
+inline Vector load_around(const FftTask& task, const Places& places, Index lane, const float* from, Index begin) {
+    const Index step = task.x_strides[4];
+    const Index* columns = places.column[lane] + begin;
+    const float* volume = from - places.first[2][lane] * step;
+    Vector value = spread(static_cast<float>(task.boundary.fill));
+    CONV3D_UNROLL
+    for (Index i = 0; i < lanes; ++i)
+        if (columns[i] != outside) value[i] = volume[columns[i] * step];
+    return value;
 }
 
 // Whether neighbouring channels (filters) are nearer in memory than neighbouring voxels of a row.
@@ -111,18 +126,23 @@ inline bool across(const Index (&strides)[5], Index count) {
     return count > 1 && a < b;
 }
 
-// One row of a tile, of one channel: `from` points to its first voxel in each lane, or is null where it is padding.
+// One row of a tile, of one channel: `from` points to its first voxel in each lane, or is null where all of it is the
+// constant around the volume.
 inline void pack_row(const FftTask& task, const Places& places, const float* const (&from)[lanes], float* to) {
     const Index apart = task.dilation[2], step = task.x_strides[4] * apart, tile = task.tile[2];
+    const Vector around = spread(static_cast<float>(task.boundary.fill));
+    const bool zeros = task.boundary.is_zero;
     for (Index begin = 0; begin < tile; begin += lanes) {
         Vector square[lanes];
         CONV3D_UNROLL
         for (Index lane = 0; lane < lanes; ++lane) {
             const Index at = places.first[2][lane] + begin * apart, left = task.size[2] - at;
             if (from[lane] == nullptr)
-                square[lane] = Vector{};
+                square[lane] = around;
             else if (step == 1 && at >= 0 && left >= lanes)
                 square[lane] = load(from[lane] + begin);
+            else if (!zeros && (at < 0 || left <= (lanes - 1) * apart))
+                square[lane] = load_around(task, places, lane, from[lane], begin);
             else
                 square[lane] = load_between(from[lane] + begin * step, step,
                                             smaller(larger(apart - 1 - at, 0) / apart, lanes),
@@ -136,14 +156,15 @@ inline void pack_row(const FftTask& task, const Places& places, const float* con
 // One row of a tile, of several channels that lie side by side; `pitch` floats from channel to channel.
 inline void pack_row_across(const FftTask& task, const Places& places, const float* const (&from)[lanes],
                             Index channels, float* to, Index pitch) {
-    const Index step = task.x_strides[4] * task.dilation[2];
+    const Vector around = spread(static_cast<float>(task.boundary.fill));
     for (Index i = 0; i < task.tile[2]; ++i) {
         Vector square[lanes];
         CONV3D_UNROLL
         for (Index lane = 0; lane < lanes; ++lane) {
-            const float* at = from[lane] + i * step;
-            if (from[lane] == nullptr || !within(places, task, 2, lane, i))
-                square[lane] = Vector{};
+            const Index there = from[lane] == nullptr ? outside : voxel(places, task, 2, lane, i);
+            const float* at = from[lane] + (there - places.first[2][lane]) * task.x_strides[4];
+            if (there == outside)
+                square[lane] = around;
             else
                 square[lane] = task.x_strides[1] == 1 && channels == lanes
                                    ? load(at)
@@ -158,13 +179,16 @@ inline void pack_row_across(const FftTask& task, const Places& places, const flo
 // channel. Several channels only where they are nearer than voxels.
 inline void pack_plane(const FftTask& task, const Places& places, Index z, Index channel, Index channels, float* to,
                        Index pitch) {
-    const Index row = task.x_strides[3] * task.dilation[1], plane = task.x_strides[2] * task.dilation[0];
+    const Index* steps = task.x_strides;
     for (Index y = 0; y < task.tile[1]; ++y, to += task.tile[2] * lanes) {
         const float* from[lanes];
-        for (Index lane = 0; lane < lanes; ++lane)
-            from[lane] = within(places, task, 0, lane, z) && within(places, task, 1, lane, y)
-                             ? places.x[lane] + channel * task.x_strides[1] + z * plane + y * row
-                             : nullptr;
+        for (Index lane = 0; lane < lanes; ++lane) {
+            const Index depth = voxel(places, task, 0, lane, z), row = voxel(places, task, 1, lane, y);
+            from[lane] = depth == outside || row == outside
+                             ? nullptr
+                             : places.x[lane] + channel * steps[1] + (depth - places.first[0][lane]) * steps[2] +
+                                   (row - places.first[1][lane]) * steps[3];
+        }
         if (channels > 1)
             pack_row_across(task, places, from, channels, to, pitch);
         else

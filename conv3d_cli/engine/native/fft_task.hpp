@@ -15,9 +15,11 @@
 // followed by one of imaginary parts.
 #pragma once
 
-#include "task.hpp"
+#include "boundary.hpp"
 
 namespace conv3d {
+
+constexpr Index longest_row = 32;  // voxels of a tile along W
 
 // What the kernels' spectra depend on beside the kernels.
 struct FftShape {
@@ -44,7 +46,8 @@ struct FftTask : FftShape {
     Index out_strides[5];      // batch, filter, D, H, W
     Index size[3];             // input voxels along D, H, W
     Index outputs[3];          // output voxels
-    Index before[3];           // zeros before the input
+    Index before[3];           // positions before the input
+    Boundary boundary;
     Index stride[3], dilation[3];
     Index folds[3];            // parts of a spectrum that are added: the stride, or 1
     Index restored[3];         // length of the transforms back: tile / folds

@@ -7,12 +7,14 @@
 #include <nanobind/stl/vector.h>
 
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "arrays.hpp"
+#include "boundary_tables.hpp"
 #include "fft_long_module.hpp"
 #include "fft_module.hpp"
 #include "job.hpp"
@@ -28,6 +30,7 @@ namespace {
 
 using conv3d::Array;
 using conv3d::AxisLayout;
+using conv3d::BoundaryTables;
 using conv3d::describe;
 using conv3d::Index;
 using conv3d::is_double;
@@ -44,8 +47,8 @@ struct HeldJob {
     Job job;
 };
 
-void construct(HeldJob* at, const std::string& isa, Layout layout, Readable x, Readable kernel,
-               std::optional<Readable> bias, Writable out) {
+void construct(HeldJob* at, const std::string& isa, Layout layout, const BoundaryTables& boundary, Readable x,
+               Readable kernel, std::optional<Readable> bias, Writable out) {
     const bool wide = conv3d::is_double(x, kernel, bias, out);
     const conv3d::Unit& unit = conv3d::find_unit(isa);
     const Array described_bias = bias ? describe(*bias) : Array{};
@@ -54,13 +57,24 @@ void construct(HeldJob* at, const std::string& isa, Layout layout, Readable x, R
                      std::move(kernel),
                      std::move(bias),
                      std::move(out),
-                     {unit, wide, std::move(layout), arrays[0], arrays[1], described_bias, arrays[2]}};
+                     {unit, wide, std::move(layout), boundary, arrays[0], arrays[1], described_bias, arrays[2]}};
 }
 
 }  // namespace
 
 NB_MODULE(_native, m) {
     m.doc() = "The loops of the engine, compiled once for each instruction set.";
+    using Edge = std::tuple<Index, Index, std::vector<Index>>;
+    nb::class_<BoundaryTables>(m, "Boundary", "What is read around a volume: a constant, or voxels by their places.")
+        .def(
+            "__init__",
+            [](BoundaryTables* at, double fill, const std::vector<Edge>& edges) {
+                std::vector<BoundaryTables::Axis> axes;
+                for (const auto& [before, after, places] : edges) axes.push_back({before, after, places});
+                new (at) BoundaryTables{fill, std::move(axes)};
+            },
+            nb::arg("fill"), nb::arg("axes"));
+
     conv3d::bind_pointwise(m);
     conv3d::bind_separable(m);
     conv3d::bind_fft(m);
@@ -84,6 +98,19 @@ NB_MODULE(_native, m) {
             return std::make_tuple(unit.vector_bytes, unit.filters, unit.rows, unit.column);
         },
         nb::arg("isa"), "Bytes of a vector, most filters and most rows of a register tile, longest column of taps.");
+
+    m.def(
+        "cost_share",
+        [](const std::string& isa, const Readable& kernel, Index groups, Index channel_chunk, bool columns) {
+            const Array described = describe(kernel);
+            if (described.shape.size() != 5 || groups < 1 || channel_chunk < 1 || described.shape[4] % groups != 0)
+                throw std::invalid_argument("the kernel needs 5 axes, and its filters whole groups and chunks");
+            const conv3d::Unit& unit = conv3d::find_unit(isa);
+            return conv3d::cost_share(described, is_double(kernel), groups, channel_chunk, unit.filters,
+                                      columns ? unit.column : 1);
+        },
+        nb::arg("isa"), nb::arg("kernel"), nb::arg("groups"), nb::arg("channel_chunk"), nb::arg("columns"),
+        "What a kernel's taps cost as a share of what all would cost, if none were zero and none had equal weights.");
 
     nb::class_<AxisLayout>(m, "Axis", "How one axis is cut into blocks, and where a block's slab has its positions.")
         .def(
@@ -110,8 +137,8 @@ NB_MODULE(_native, m) {
             nb::arg("slab"), nb::arg("out"), nb::arg("columns"), nb::arg("stream"));
 
     nb::class_<HeldJob>(m, "Job", "One convolution; any number of threads may call work().")
-        .def("__init__", &construct, nb::arg("isa"), nb::arg("layout"), nb::arg("x"), nb::arg("kernel"),
-             nb::arg("bias").none(), nb::arg("out"))
+        .def("__init__", &construct, nb::arg("isa"), nb::arg("layout"), nb::arg("boundary"), nb::arg("x"),
+             nb::arg("kernel"), nb::arg("bias").none(), nb::arg("out"))
         .def(
             "work", [](HeldJob& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
             "Compute blocks until none is left.")

@@ -25,6 +25,16 @@ inline void clear(T* to, Index count) {
     if (count > 0) __builtin_memset(to, 0, static_cast<std::size_t>(count) * sizeof(T));
 }
 
+// One value, everywhere.
+template <class T>
+inline void flood(T* to, Index count, T value) {
+    if (value == 0) {
+        clear(to, count);
+        return;
+    }
+    for (Index i = 0; i < count; ++i) to[i] = value;
+}
+
 template <class T>
 struct Places;  // numbers of lanes, as wide as the lanes
 

@@ -10,11 +10,21 @@
 //
 // Along an axis whose weights are all equal, a box, sums are shared between neighbouring outputs instead, and cost
 // nearly the same for every length. Nothing is ever taken away from a sum again: that would spread NaN and Inf.
+//
+// What lies around the volume is looked up axis by axis: planes where the input is copied, rows where sums along D are
+// begun, columns in the lines before they are summed along W. Where a constant V lies around, the lines hold
+// V sum(a_t) sum(b_t) there.
 #pragma once
 
+#include "boundary.hpp"
 #include "task.hpp"
 
 namespace conv3d {
+
+// Of a block along W: the columns of the input that it reads, and the position at which its lines begin.
+struct SeparableColumns {
+    Index low, high, begin;
+};
 
 struct SeparableTask {
     const void* x;
@@ -28,6 +38,9 @@ struct SeparableTask {
     const Index* channel;    // [filter][term], within the group; ascending
     const void* weights[3];  // [filter][term][taps], along D, H and W
     bool box[3];             // all weights along the axis are equal; along W they are 1
+    Boundary boundary;
+    const SeparableColumns* columns;  // of each block along W
+    const double* around;    // [filter][term]: what lines hold where a constant lies around; null where none does
     bool stream;             // outputs go past the cache
     Index tile[3];           // output planes, rows and columns of an item
     Index blocks[3];
@@ -54,7 +67,7 @@ inline Index separable_elements(const SeparableTask& task) {
 
 inline Index separable_pointers(const SeparableTask& task) {
     const Index along_d = task.taps[0] + separable_step, along_h = task.terms * (task.taps[1] + separable_step);
-    return along_d > along_h ? along_d : along_h;
+    return task.slab_planes + (along_d > along_h ? along_d : along_h);
 }
 
 struct SeparableUnit {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "boundary_tables.hpp"
 #include "items.hpp"
 #include "separable.hpp"
 #include "units.hpp"
@@ -53,10 +54,10 @@ Index rounded(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
 class Separable {
   public:
     Separable(const std::string& isa, Readable x, std::vector<Readable> weights, std::vector<Index> channels,
-              std::optional<Readable> bias, Writable out, Index groups, Triple strides, Triple dilation, Triple before,
+              const BoundaryTables& boundary, std::optional<Readable> bias, Writable out, Index groups, Triple strides, Triple dilation, Triple before,
               std::array<bool, 3> box, Triple tile, bool stream)
-        : x_(std::move(x)), weights_(std::move(weights)), channels_(std::move(channels)), bias_(std::move(bias)),
-          out_(std::move(out)) {
+        : x_(std::move(x)), weights_(std::move(weights)), channels_(std::move(channels)), boundary_(boundary),
+          bias_(std::move(bias)), out_(std::move(out)) {
         const Unit& unit = find_unit(isa);
         require_that(weights_.size() == 3 && x_.ndim() == 5 && out_.ndim() == 5,
                      "weights need 3 arrays, x and out 5 axes");
@@ -71,6 +72,7 @@ class Separable {
         take_weights();
         task_.stream = stream;
         take_axes(strides, dilation, before, box, tile);
+        take_boundary();
         lay_out(unit.vector_bytes / size());
         task_.stop = items_.stop();
     }
@@ -143,23 +145,64 @@ class Separable {
         }
     }
 
+    // What the lines hold where a constant lies around, and what each block reads along W: not more than its positions,
+    // except where the volume is repeated.
+    void take_boundary() {
+        const Index* size = task_.size;
+        task_.boundary = boundary_.of(size[0], size[1], size[2]);
+        if (task_.boundary.fill != 0) {
+            for (Index i = 0; i < task_.filters * task_.terms; ++i)
+                around_.push_back(task_.boundary.fill * sum_of(0, i) * sum_of(1, i));
+            task_.around = around_.data();
+        }
+        for (Index block = 0; block < task_.blocks[2]; ++block) {
+            const Index first = block * task_.tile[2], outputs = std::min(task_.tile[2], task_.outputs[2] - first);
+            const Index left = first * task_.strides[2] - task_.before[2], right = left + read(2, outputs);
+            Index low = size[2], high = 0;
+            for (Index at = left; at < right; ++at) {
+                const Index column = source(task_.boundary.axes[2], at);
+                if (column == outside) continue;
+                low = std::min(low, column);
+                high = std::max(high, column + 1);
+            }
+            if (low >= high) low = high = left;
+            columns_.push_back({low, high, std::min(left, low)});
+            stored_ = std::max(stored_, high - low);
+            length_ = std::max(length_, std::max(right, high) - std::min(left, low));
+        }
+        task_.columns = columns_.data();
+    }
+
+    // The sum of one of the vectors along an axis.
+    double sum_of(int axis, Index vector) const {
+        const Index taps = task_.taps[axis];
+        double sum = 0;
+        for (Index i = vector * taps; i < (vector + 1) * taps; ++i)
+            sum += double_ ? static_cast<const double*>(task_.weights[axis])[i]
+                           : static_cast<double>(static_cast<const float*>(task_.weights[axis])[i]);
+        return sum;
+    }
+
     Index reach(int axis) const { return (task_.taps[axis] - 1) * task_.dilation[axis]; }
 
     Index read(int axis, Index outputs) const { return (outputs - 1) * task_.strides[axis] + reach(axis) + 1; }
 
     void lay_out(Index lanes) {
-        const Index columns = read(2, task_.tile[2]);
         task_.slab_planes = read(0, task_.tile[0]);
-        task_.pitch = rounded(std::min(columns, std::max<Index>(task_.size[2], 1)), lanes);
+        task_.pitch = rounded(std::max<Index>(stored_, 1), lanes);
         if (task_.pitch * size() % page == 0) task_.pitch += lanes;
         task_.ring_planes = rounded(task_.tile[0], task_.box[0] ? separable_step : 1);
         task_.ring_rows = read(1, std::min(task_.tile[1], separable_step));
-        task_.line = rounded(columns, lanes) + 2 * lanes;
+        task_.line = rounded(length_, lanes) + 2 * lanes;
     }
 
     Readable x_;
     std::vector<Readable> weights_;
     std::vector<Index> channels_;
+    const BoundaryTables boundary_;
+    std::vector<double> around_;
+    std::vector<SeparableColumns> columns_;
+    Index stored_ = 0, length_ = 0;  // most columns of a block, most positions of its lines
     std::optional<Readable> bias_;
     Writable out_;
     SeparableTask task_{};
@@ -173,10 +216,10 @@ class Separable {
 
 void bind_separable(nb::module_& m) {
     nb::class_<Separable>(m, "Separable", "One convolution with sums of outer products; threads share work().")
-        .def(nb::init<const std::string&, Readable, std::vector<Readable>, std::vector<Index>, std::optional<Readable>,
-                      Writable, Index, Triple, Triple, Triple, std::array<bool, 3>, Triple, bool>(),
-             nb::arg("isa"), nb::arg("x"), nb::arg("weights"), nb::arg("channels"), nb::arg("bias").none(),
-             nb::arg("out"), nb::kw_only(), nb::arg("groups"), nb::arg("strides"), nb::arg("dilation"),
+        .def(nb::init<const std::string&, Readable, std::vector<Readable>, std::vector<Index>, const BoundaryTables&,
+                      std::optional<Readable>, Writable, Index, Triple, Triple, Triple, std::array<bool, 3>, Triple, bool>(),
+             nb::arg("isa"), nb::arg("x"), nb::arg("weights"), nb::arg("channels"), nb::arg("boundary"),
+             nb::arg("bias").none(), nb::arg("out"), nb::kw_only(), nb::arg("groups"), nb::arg("strides"), nb::arg("dilation"),
              nb::arg("before"), nb::arg("box"), nb::arg("tile"), nb::arg("stream"))
         .def("work", &Separable::work, nb::call_guard<nb::gil_scoped_release>(), "Compute tiles until none is left.")
         .def("cancel", &Separable::cancel, "Let every thread stop soon.")

@@ -3,6 +3,7 @@
 #include "separable.hpp"
 
 #include "pack.hpp"
+#include "separable_ends.hpp"
 #include "separable_lines.hpp"
 #include "separable_tile.hpp"
 
@@ -24,15 +25,23 @@ struct Tile3 {
     Index low, high;  // columns of the input that are read
     Index vectors;    // that they fill
     Index shift;      // elements of a line before the first that an output reads, so that column `low` is aligned
-    Index margin;     // elements of a line before column `low`, zeros
-    T *slab, *ring, *lines, *doubled, *kept, *zeros;
+    Index margin;     // elements of a line before column `low`
+    const double* around;  // of each term, as in the task
+    T *slab, *ring, *lines, *doubled, *kept, *constant;
+    const T** planes;  // of the slab, or those that hold the same, or the constant around
     const T** rows;
+    End ends[2];  // of the lines, before and after the volume
 };
 
 inline Index reach(const SeparableTask& task, int axis) { return (task.taps[axis] - 1) * task.dilation[axis]; }
 
-inline Index source(const SeparableTask& task, int axis, Index output) {
+// The position of the first voxel that an output reads.
+inline Index position(const SeparableTask& task, int axis, Index output) {
     return output * task.strides[axis] - task.before[axis];
+}
+
+inline Index planes_of(const SeparableTask& task, Index outputs) {
+    return (outputs - 1) * task.strides[0] + reach(task, 0) + 1;
 }
 
 // Outputs that can be summed at once: their taps must fall on common rows.
@@ -54,32 +63,51 @@ void pack(const Tile3<T>& tile, Index channel, Index y, Index first, Index plane
     const Index* s = task.x_strides;
     const T* from = tile.x + channel * s[1] + y * s[3] + tile.low * s[4];
     const Index count = tile.high - tile.low, rest = tile.vectors * Simd<T>::lanes - count;
-    const Index begin = most(-first, 0), end = least(planes, task.size[0] - first);
+    const Edge& edge = task.boundary.axes[0];
+    const Index begin = most(-edge.before - first, 0), end = least(planes, task.size[0] + edge.after - first);
     for (Index p = begin; p < end; ++p) {
         T* to = tile.slab + p * task.pitch;
+        if (tile.planes[p] != to) continue;
         const Index ahead = p + planes_ahead;
-        if (s[4] == 1 && ahead < end)
-            prefetch_row(from + (first + ahead) * s[2], count);
-        else if (s[4] == 1 && y + 1 < task.size[1] && ahead < 2 * end - begin)
-            prefetch_row(from + s[3] + (first + begin + ahead - end) * s[2], count);
-        copy_rows(to, 0, from + (first + p) * s[2], 0, s[4], 1, count);
+        const Index next = source(edge, first + (ahead < end ? ahead : begin + ahead - end));
+        if (s[4] == 1 && ahead < end && next != outside)
+            prefetch_row(from + next * s[2], count);
+        else if (s[4] == 1 && y + 1 < task.size[1] && ahead < 2 * end - begin && next != outside)
+            prefetch_row(from + s[3] + next * s[2], count);
+        copy_rows(to, 0, from + source(edge, first + p) * s[2], 0, s[4], 1, count);
         clear(to + count, rest);
     }
 }
 
-// Slot `slot` of the ring; row y of the input lies in slot y % ring_rows.
+inline Index ring_slot(const SeparableTask& task, Index row) {
+    return (row + task.boundary.axes[1].before) % task.ring_rows;
+}
+
 template <class T>
 T* ring_row(const Tile3<T>& tile, Index term, Index plane, Index slot) {
     const SeparableTask& task = tile.task;
     return tile.ring + ((term * task.ring_planes + plane) * task.ring_rows + slot) * task.pitch;
 }
 
-// The sums along D for row `y` of the input, of every term.
+// The sums along D for the row at position `row`, of every term, are those of row `same` of the ring.
 template <class T>
-void fill_row(const Tile3<T>& tile, Index y) {
+void repeat_row(const Tile3<T>& tile, Index row, Index same) {
     const SeparableTask& task = tile.task;
-    const Index first = source(task, 0, tile.block.first[0]), outputs = tile.block.count[0];
-    const Index planes = (outputs - 1) * task.strides[0] + reach(task, 0) + 1;
+    const auto bytes = static_cast<std::size_t>(tile.vectors * Simd<T>::lanes) * sizeof(T);
+    for (Index t = 0; t < task.terms; ++t)
+        for (Index z = 0; z < tile.block.count[0]; ++z)
+            __builtin_memcpy(ring_row(tile, t, z, ring_slot(task, row)), ring_row(tile, t, z, ring_slot(task, same)),
+                             bytes);
+}
+
+// The sums along D for the row at position `row`, of every term. Rows low to high of the input are in the ring.
+template <class T>
+void fill_row(const Tile3<T>& tile, Index row, Index low, Index high) {
+    const SeparableTask& task = tile.task;
+    const Index first = position(task, 0, tile.block.first[0]), outputs = tile.block.count[0];
+    const Index y = source(task.boundary.axes[1], row);
+    if (y != row && y >= low && y < high) return repeat_row(tile, row, y);
+    const Index planes = planes_of(task, outputs);
     ColumnSum<T> sum{};
     sum.rows = tile.rows;
     sum.terms = 1;
@@ -87,16 +115,16 @@ void fill_row(const Tile3<T>& tile, Index y) {
     sum.vectors = tile.vectors;
     sum.out_row = task.ring_rows * task.pitch;
     for (Index t = 0; t < task.terms; ++t) {
-        if (t == 0 || tile.channel[t] != tile.channel[t - 1]) pack(tile, tile.channel[t], y, first, planes);
+        if (y != outside && (t == 0 || tile.channel[t] != tile.channel[t - 1]))
+            pack(tile, tile.channel[t], y, first, planes);
         sum.weights = tile.weights[0] + t * task.taps[0];
         for (Index z = 0, some; z < outputs; z += some) {
             some = at_once(task, 0, outputs - z);
             for (Index r = 0; r < task.taps[0] + some - 1; ++r) {
                 const Index p = z * task.strides[0] + r * task.dilation[0];
-                const bool inside = p < planes && first + p >= 0 && first + p < task.size[0];
-                tile.rows[r] = inside ? tile.slab + p * task.pitch : tile.zeros;
+                tile.rows[r] = y != outside && p < planes ? tile.planes[p] : tile.constant;
             }
-            sum.out = ring_row(tile, t, z, y % task.ring_rows);
+            sum.out = ring_row(tile, t, z, ring_slot(task, row));
             sum_columns(task, 0, some, sum);
         }
     }
@@ -107,7 +135,7 @@ void fill_row(const Tile3<T>& tile, Index y) {
 template <class T>
 void sum_rows(const Tile3<T>& tile, Index z, Index y, Index outputs, Index filled) {
     const SeparableTask& task = tile.task;
-    const Index first = source(task, 1, tile.block.first[1] + y);
+    const Index first = position(task, 1, tile.block.first[1] + y);
     ColumnSum<T> sum{};
     sum.rows = tile.rows;
     sum.rows_of_term = task.taps[1] + separable_step;
@@ -115,15 +143,16 @@ void sum_rows(const Tile3<T>& tile, Index z, Index y, Index outputs, Index fille
     sum.vectors = tile.vectors;
     sum.out_row = task.line;
     sum.weights = tile.weights[1];
-    const Index step = task.dilation[1], end = least(task.size[1], filled);
-    const Index outside = first < 0 ? least((step - 1 - first) / step, task.taps[1] + outputs - 1) : 0;
+    const Edge& edge = task.boundary.axes[1];
+    const Index step = task.dilation[1], end = least(task.size[1] + edge.after, filled), missing = -edge.before - first;
+    const Index beyond = missing > 0 ? least((step - 1 + missing) / step, task.taps[1] + outputs - 1) : 0;
     for (Index t = 0; t < task.terms; ++t) {
         const T** rows = tile.rows + t * sum.rows_of_term;
-        Index r = 0, p = first + outside * step;
-        for (; r < outside; ++r) rows[r] = tile.zeros;
-        for (Index slot = p % task.ring_rows; r < task.taps[1] + outputs - 1; ++r, p += step, slot += step) {
+        Index r = 0, p = first + beyond * step;
+        for (; r < beyond; ++r) rows[r] = tile.constant;
+        for (Index slot = ring_slot(task, p); r < task.taps[1] + outputs - 1; ++r, p += step, slot += step) {
             if (slot >= task.ring_rows) slot %= task.ring_rows;  // seldom: a division takes long
-            rows[r] = p < end ? ring_row(tile, t, z, slot) : tile.zeros;
+            rows[r] = p < end ? ring_row(tile, t, z, slot) : tile.constant;
         }
     }
     // The terms of a box along W have the same weights there: one sum along W serves them together.
@@ -133,6 +162,22 @@ void sum_rows(const Tile3<T>& tile, Index z, Index y, Index outputs, Index fille
         sum_columns(task, 1, outputs, sum);
         sum.rows += sum.rows_of_term;
         sum.weights += task.taps[1];
+    }
+}
+
+// What lies around the volume in the lines that sums along H have filled.
+template <class T>
+void fill_ends(const Tile3<T>& tile, Index outputs) {
+    const SeparableTask& task = tile.task;
+    const Index together = task.box[2] ? task.terms : 1;
+    for (Index t = 0; t < task.terms; t += together) {
+        double around = 0;
+        for (Index i = t; tile.around && i < t + together; ++i) around += tile.around[i];
+        const T fill = static_cast<T>(around);
+        for (Index i = 0; i < outputs; ++i) {
+            T* volume = tile.lines + (t * separable_step + i) * task.line + tile.margin - tile.low;
+            for (const End& end : tile.ends) fill_end(end, task.boundary.axes[2], volume, fill);
+        }
     }
 }
 
@@ -167,16 +212,26 @@ void march(const Tile3<T>& tile, LineSum<T>& line) {
     const SeparableTask& task = tile.task;
     const Index* o = task.out_strides;
     const Index rows = tile.block.count[1];
-    Index filled = most(source(task, 1, tile.block.first[1]), 0);
+    const Edge& edge = task.boundary.axes[1];
+    const Index begin = most(position(task, 1, tile.block.first[1]), -edge.before);
+    Index filled = begin;
     for (Index y = 0; y < rows; y += separable_step) {
         if (__atomic_load_n(task.stop, __ATOMIC_RELAXED)) return;
         const Index end = least(y + separable_step, rows);
-        const Index needed = source(task, 1, tile.block.first[1] + end - 1) + reach(task, 1) + 1;
-        for (; filled < least(needed, task.size[1]); ++filled) fill_row(tile, filled);
+        const Index needed = position(task, 1, tile.block.first[1] + end - 1) + reach(task, 1) + 1;
+        const Index until = least(needed, task.size[1] + edge.after), inside = most(filled, 0);
+        // Rows before the volume come last, as they may be the same as others.
+        for (Index row = inside; row < until; ++row)
+            fill_row(tile, row, most(most(begin, 0), row - task.ring_rows + 1), least(row, task.size[1]));
+        const Index first = most(filled, position(task, 1, tile.block.first[1] + y));
+        for (Index row = first; row < least(inside, until); ++row)
+            fill_row(tile, row, most(inside, until - task.ring_rows), least(until, task.size[1]));
+        filled = most(filled, until);
         for (Index z = 0; z < tile.block.count[0]; ++z)
             for (Index row = y, some; row < end; row += some) {
                 some = at_once(task, 1, end - row);
                 sum_rows(tile, z, row, some, filled);
+                if (!task.boundary.is_zero) fill_ends(tile, least(some, end - row));
                 T* out = tile.out + (tile.block.first[0] + z) * o[2] + (tile.block.first[1] + row) * o[3] +
                          tile.block.first[2] * o[4];
                 for (Index i = 0; i < least(some, end - row); ++i) sum_line(tile, line, i, out + i * o[3]);
@@ -205,15 +260,26 @@ void run(const SeparableTask& task, Index item, void* elements, void* pointers) 
     T* lines = ring + separable_ring(task);
     T* doubled = lines + task.terms * separable_step * task.line;
     T* kept = doubled + 3 * task.line;
-    T* zeros = lines + separable_lines(task);
-    const Index left = source(task, 2, block.first[2]);
-    const Index wide = (block.count[2] - 1) * task.strides[2] + reach(task, 2) + 1;
-    const Index low = least(most(left, 0), task.size[2]), high = most(least(left + wide, task.size[2]), low);
-    const Index before = low == high ? 0 : low - left;
-    const Index shift = (lanes - before % lanes) % lanes;
-    Tile3<T> tile{task, x, out, {}, task.channel + filter * task.terms, block, low, high,
-                  (high - low + lanes - 1) / lanes, shift, shift + before,
-                  slab, ring, lines, doubled, kept, zeros, static_cast<const T**>(pointers)};
+    T* constant = lines + separable_lines(task);
+    const Index left = position(task, 2, block.first[2]);
+    const Index right = left + (block.count[2] - 1) * task.strides[2] + reach(task, 2) + 1;
+    const SeparableColumns& columns = task.columns[block.first[2] / task.tile[2]];
+    const Index before = columns.low - columns.begin, room = (lanes - before % lanes) % lanes;
+    const Index zero = room + before - columns.low;  // of position 0 in a line
+    const Edge& edge = task.boundary.axes[2];
+    Tile3<T> tile{task, x, out, {}, task.channel + filter * task.terms, block, columns.low, columns.high,
+                  (columns.high - columns.low + lanes - 1) / lanes, room + left - columns.begin,
+                  room + before, task.around ? task.around + filter * task.terms : nullptr,
+                  slab, ring, lines, doubled, kept, constant, static_cast<const T**>(pointers),
+                  static_cast<const T**>(pointers) + task.slab_planes,
+                  {end_of(edge, left, least(right, 0), -1, zero, task.line, lanes),
+                   end_of(edge, most(left, edge.size), right, 1, zero, task.line, lanes)}};
+    const Index top = position(task, 0, block.first[0]), planes = planes_of(task, block.count[0]);
+    for (Index p = 0; p < planes; ++p) {
+        const Index at = source(task.boundary.axes[0], top + p);
+        const bool there = at >= top && at < top + planes;
+        tile.planes[p] = at == outside ? constant : slab + (there ? at - top : p) * task.pitch;
+    }
     for (int axis = 0; axis < 3; ++axis)
         tile.weights[axis] = static_cast<const T*>(task.weights[axis]) + filter * task.terms * task.taps[axis];
     LineSum<T> line{};
@@ -224,7 +290,8 @@ void run(const SeparableTask& task, Index item, void* elements, void* pointers) 
     line.step = task.dilation[2];
     line.apart = lanes % line.step == 0 ? lanes / line.step : line.taps;
     line.start = task.bias ? static_cast<const T*>(task.bias)[filter] : T{};
-    clear(lines, separable_lines(task) + task.pitch);
+    clear(lines, separable_lines(task));
+    flood(constant, task.pitch, static_cast<T>(task.boundary.fill));
     march(tile, line);
     if (task.stream) stream_end();
 }

@@ -17,10 +17,11 @@ inline bool channels_nearest(const Task& task) {
     return magnitude(task.x_strides[1]) < magnitude(task.axes[2].stride * task.x_strides[4]);
 }
 
-// One band of a row of the slab: entries low to high lie inside the input, the others in the padding.
+// One band of a row of the slab: entries low to high lie inside the input, the others up to used in the padding.
 struct Span {
-    Index start, low, high, length;  // in the slab's row; what no output reads counts as padding
-    Index from;                      // elements from the input's row to the entry at low
+    Index start, low, high, used, length;  // in the slab's row; no output reads what is not used
+    Index position;                        // of entry 0
+    Index from;                            // elements from the input's row to the entry at low
 };
 
 inline Span span_of(const Task& task, const Block& block, Index b) {
@@ -31,18 +32,34 @@ inline Span span_of(const Task& task, const Block& block, Index b) {
     const Index low = begin < 0 ? least((axis.stride - 1 - begin) / axis.stride, count) : 0;
     const Index inside = begin < axis.size ? (axis.size - begin + axis.stride - 1) / axis.stride : 0;
     const Index end = b + 1 < axis.band_count ? axis.bands[b + 1].start : task.pitch;
-    return {band.start, low, most(low, least(inside, count)), end - band.start,
+    return {band.start,
+            low,
+            most(low, least(inside, count)),
+            count,
+            end - band.start,
+            begin,
             (begin + low * axis.stride) * task.x_strides[4]};
 }
 
-// Zeros before low and from high on, in whole vectors: what they cover between the two is to be written afterwards. A
-// span begins and ends with a vector.
+// One value before low and from high on, in whole vectors: what they cover between the two is to be written afterwards.
+// A span begins and ends with a vector.
 template <class T>
-inline void clear_ends(T* row, const Span& span) {
+inline void fill_ends(T* row, const Span& span, T fill) {
     constexpr Index lanes = Simd<T>::lanes;
-    const typename Simd<T>::Vector zero{};
-    for (Index i = 0; i < span.low; i += lanes) store(row + i, zero);
-    for (Index i = span.high / lanes * lanes; i < span.length; i += lanes) store(row + i, zero);
+    const typename Simd<T>::Vector value = spread(fill);
+    for (Index i = 0; i < span.low; i += lanes) store(row + i, value);
+    for (Index i = span.high / lanes * lanes; i < span.length; i += lanes) store(row + i, value);
+}
+
+// Voxels of the row's own, where the boundary has such, before low and from high on.
+template <class T>
+inline void mirror_ends(const Task& task, T* row, const Span& span, const T* from) {
+    const Edge& edge = task.boundary.axes[2];
+    const Index stride = task.axes[2].stride, step = task.x_strides[4];
+    const T fill = static_cast<T>(task.boundary.fill);
+    fill_outside(row, edge, span.position, stride, span.low, from, step, fill);
+    fill_outside(row + span.high, edge, span.position + span.high * stride, stride, span.used - span.high, from, step,
+                 fill);
 }
 
 // As memcpy, without its call.
@@ -62,17 +79,19 @@ template <class T>
 inline void pack_row(const Task& task, const Span* spans, Index count, const T* from, Index channels, T* to) {
     const Index step = task.axes[2].stride * task.x_strides[4];
     const bool across = channels > 1 && channels_nearest(task);
+    const T fill = static_cast<T>(task.boundary.fill);
     for (const Span* span = spans; span < spans + count; ++span) {
         T* row = to + span->start;
-        for (Index c = 0; c < channels; ++c) clear_ends(row + c * task.volume, *span);
-        row += span->low;
+        for (Index c = 0; c < channels; ++c) fill_ends(row + c * task.volume, *span, fill);
         const Index inside = span->high - span->low;
-        if (inside == 0) continue;
-        if (step == 1 && channels == 1)
-            copy_row(row, from + span->from, inside);
-        else
-            (across ? copy_strips<T> : copy_rows<T>)(row, task.volume, from + span->from, task.x_strides[1], step,
-                                                     channels, inside);
+        if (inside > 0 && step == 1 && channels == 1)
+            copy_row(row + span->low, from + span->from, inside);
+        else if (inside > 0)
+            (across ? copy_strips<T> : copy_rows<T>)(row + span->low, task.volume, from + span->from,
+                                                     task.x_strides[1], step, channels, inside);
+        if (task.boundary.axes[2].places)
+            for (Index c = 0; c < channels; ++c)
+                mirror_ends(task, row + c * task.volume, *span, from + c * task.x_strides[1]);
     }
 }
 
@@ -82,19 +101,21 @@ void pack_bands(const Task& task, const Block& block, const Span* spans, Index c
                 T* slab) {
     const Axis& depth = task.axes[0];
     const Axis& height = task.axes[1];
+    const Edge* const edges = task.boundary.axes;
     const Index end = spans[count - 1].start + spans[count - 1].length;
     for (Index i = 0; i < depth.band_count; ++i) {
         const Band& planes = depth.bands[i];
         for (Index z = 0; z < entries(depth, planes, block.count[0]); ++z) {
-            const Index at_z = position(depth, planes, block.first[0], z);
+            const Index at_z = source(edges[0], position(depth, planes, block.first[0], z));
             for (Index j = 0; j < height.band_count; ++j) {
                 const Band& rows = height.bands[j];
                 for (Index y = 0; y < entries(height, rows, block.count[1]); ++y) {
-                    const Index at_y = position(height, rows, block.first[1], y);
+                    const Index at_y = source(edges[1], position(height, rows, block.first[1], y));
                     T* to = slab + (planes.start + z) * task.plane + (rows.start + y) * task.pitch;
-                    if (at_z < 0 || at_z >= depth.size || at_y < 0 || at_y >= height.size)
+                    if (at_z == outside || at_y == outside)
                         for (Index c = 0; c < channels; ++c)
-                            clear(to + c * task.volume + spans->start, end - spans->start);
+                            flood(to + c * task.volume + spans->start, end - spans->start,
+                                  static_cast<T>(task.boundary.fill));
                     else
                         pack_row(task, spans, count, x + at_z * task.x_strides[2] + at_y * task.x_strides[3], channels,
                                  to);

@@ -5,16 +5,17 @@
 //     out[n, f, o] = bias[f] + sum over c, k of  x[n, c, o * stride + k * dilation - before] * kernel[k, c, f]
 //
 // The outputs are cut into blocks. For each block the input positions that it reads are packed into a slab, with the
-// zeros of the padding, in an order in which output o reads tap k of an axis at  slots[k] + o.  An axis of the slab is
+// boundary around the volume, in an order in which output o reads tap k of an axis at  slots[k] + o.  An axis of the slab is
 // a row of bands; a band holds positions one stride apart. So stride, dilation and padding exist only while packing:
 // what is left to compute is a list of taps, each an offset into the slab and a weight.
 #pragma once
 
 #include <cstddef>
 
-namespace conv3d {
+#include "boundary.hpp"
+#include "index.hpp"
 
-using Index = std::ptrdiff_t;
+namespace conv3d {
 
 struct Band {
     Index position;  // input position of its first entry, relative to the position of the block's first output
@@ -27,7 +28,7 @@ struct Axis {
     Index outputs;  // output voxels
     Index block;    // output voxels of a block; the last block may have fewer
     Index stride;
-    Index before;  // zeros before the input
+    Index before;  // positions before the input
     Index extent;  // entries of the slab
     Index taps;
     Index band_count;
@@ -35,28 +36,38 @@ struct Axis {
     const Index* slots;  // one for each tap
 };
 
-// Taps that one call of a tile applies, column by column. A column is `length` neighbouring taps along H.
+// Taps that one call of a tile applies, column by column. A column is `length` neighbouring taps along H. Columns of
+// equal weights are taken several at a time: the sum of their values costs the multiply-adds of one.
 struct Pass {
     Index length;
-    Index columns;         // of one channel
-    const Index* offsets;  // of each column of each channel in a chunk, into the slab
+    Index ways;  // columns that share their weights: 1, 2 or 4
+    Index columns;
+    const Index* offsets;  // [column][way] into the slab
+    const void* weights;   // [column][tap of the column][filter]
+};
+
+// All passes of a block of filters over a chunk of channels.
+struct Taps {
+    const Pass* passes;
+    Index count;
 };
 
 struct Task {
     const void* x;
     void* out;
-    const void* weights;  // packed [group][filter block][channel chunk][pass][column][tap of the column][filter]
-    const void* bias;     // one for each filter, contiguous, or null
+    const Taps* taps;      // [group][filter block][channel chunk]
+    const Taps* left_out;  // in the same order: where `taps` lacks some, all of weight zero, those; or null
+    bool folded;           // columns share weights somewhere
+    const void* bias;      // one for each filter, contiguous, or null
     Index x_strides[5];   // in elements: batch, channel, D, H, W
     Index out_strides[5];
     Axis axes[3];
+    Boundary boundary;
     Index batch, groups, channels, filters;  // channels and filters of one group
     Index channel_chunk, filter_chunk;
-    Index blocks[3], filter_chunks;
+    Index blocks[3], filter_chunks, filter_blocks, channel_chunks;
     Index pitch, plane, volume;              // elements of the slab from row to row, plane to plane, channel to channel
     Index out_pitch, out_plane, out_volume;  // the same for the block of outputs kept where W has not stride 1; else 0
-    Pass several[2];                         // passes for several filters at once; no columns means no pass
-    Pass one[2];                             // passes for one filter: long columns, then those one tap shorter
     bool stream;                             // outputs go past the cache
     const bool* stop;                        // set to make a block end early
 };
@@ -76,10 +87,21 @@ struct Unit {
 // Elements of a row of the block of outputs, or of a tile's rows, in whole vectors.
 inline Index whole_vectors(const Task& task, Index lanes) { return (task.axes[2].block + lanes - 1) / lanes * lanes; }
 
+// Whether columns of equal weights gain from being summed first. A row of taps for one filter does not: its loads are
+// what limits the speed.
+constexpr bool may_share(Index filters, Index length) { return filters > 1 || length > 1; }
+
 // Filters are taken in blocks of the largest power of two that is left, at most `most`.
 inline Index block_of_filters(Index left, Index most) {
     while (most > left) most /= 2;
     return most;
+}
+
+// The blocks that so many filters make.
+inline Index blocks_of_filters(Index filters, Index most) {
+    Index count = 0;
+    for (Index f = 0; f < filters; f += block_of_filters(filters - f, most)) ++count;
+    return count;
 }
 
 }  // namespace conv3d

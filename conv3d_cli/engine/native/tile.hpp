@@ -4,6 +4,8 @@
 // read from the slab as Y + C - 1 rows; row r serves every output row y with the tap r - y, so that for one filter,
 // where the loads are what limits the speed, a vector that was loaded is used up to C times. Two multiply-adds a cycle
 // that each take four cycles need eight sums at least; what registers are left hold the weights of a column.
+//
+// W columns of equal weights are one column of the sums of their values: an addition in place of C multiply-adds.
 #pragma once
 
 #include "simd.hpp"
@@ -15,7 +17,7 @@ template <class T>
 struct TileArgs {
     const T* source;       // the slab at the tile's first output
     Index pitch;           // from row to row
-    const Index* offsets;  // one for each column
+    const Index* offsets;  // [column][W]
     Index columns;
     const T* weights;  // [column][C][F]
     const T* bias;     // F values, or null
@@ -25,29 +27,41 @@ struct TileArgs {
     Index tiles;                // side by side along W
 };
 
-// The sums that a tile starts from.
+// The sums that a tile starts from. Those that are to be added start from -0, which changes no value it is added to.
 template <class T, int F, int Y, int X>
-inline void begin(const TileArgs<T>& a, const T* out, typename Simd<T>::Vector (&sum)[F][Y][X]) {
-    using V = typename Simd<T>::Vector;
-    constexpr Index lanes = Simd<T>::lanes;
+inline void begin(const TileArgs<T>& a, typename Simd<T>::Vector (&sum)[F][Y][X]) {
     CONV3D_UNROLL
     for (int f = 0; f < F; ++f) {
-        const V start = a.bias && !a.add ? spread(a.bias[f]) : V{};
+        const typename Simd<T>::Vector start = spread(a.add ? T(-0.0) : a.bias ? a.bias[f] : T(0));
         CONV3D_UNROLL
         for (int y = 0; y < Y; ++y)
             CONV3D_UNROLL
             for (int x = 0; x < X; ++x) sum[f][y][x] = start;
     }
-    if (!a.add) return;
+}
+
+// A pass has sums of its own, which are added to those of the passes before it as a whole: rounding errors of a sum of
+// n terms grow with n, those of a sum of sums hardly.
+template <class T, int F, int Y, int X>
+inline void end(const TileArgs<T>& a, T* out, typename Simd<T>::Vector (&sum)[F][Y][X]) {
+    constexpr Index lanes = Simd<T>::lanes;
+    if (a.add) {
+        CONV3D_UNROLL
+        for (int f = 0; f < F; ++f)
+            CONV3D_UNROLL
+            for (int y = 0; y < Y; ++y)
+                CONV3D_UNROLL
+                for (int x = 0; x < X; ++x) sum[f][y][x] += load(out + f * a.out_filter + y * a.out_row + x * lanes);
+    }
     CONV3D_UNROLL
     for (int f = 0; f < F; ++f)
         CONV3D_UNROLL
         for (int y = 0; y < Y; ++y)
             CONV3D_UNROLL
-            for (int x = 0; x < X; ++x) sum[f][y][x] = load(out + f * a.out_filter + y * a.out_row + x * lanes);
+            for (int x = 0; x < X; ++x) store(out + f * a.out_filter + y * a.out_row + x * lanes, sum[f][y][x]);
 }
 
-template <class T, int F, int Y, int X, int C>
+template <class T, int F, int Y, int X, int C, int W>
 void tile(const TileArgs<T>& a) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
@@ -55,19 +69,25 @@ void tile(const TileArgs<T>& a) {
     for (Index n = 0; n < a.tiles; ++n) {
         T* const out = a.out + n * X * lanes;
         V sum[F][Y][X];
-        begin(a, out, sum);
+        begin(a, sum);
         const T* w = a.weights;
         const T* const source = a.source + n * X * lanes;
         for (Index t = 0; t < a.columns; ++t, w += F * C) {
-            const T* row = source + a.offsets[t];
+            const T* row[W];
             CONV3D_UNROLL
-            for (int r = 0; r < Y + C - 1; ++r, row += pitch) {
+            for (int i = 0; i < W; ++i) row[i] = source + a.offsets[t * W + i];
+            CONV3D_UNROLL
+            for (int r = 0; r < Y + C - 1; ++r) {
                 V value[X];
                 CONV3D_UNROLL
                 for (int x = 0; x < X; ++x) {
-                    value[x] = load(row + x * lanes);
-                    if (C > 1) hold(value[x]);
+                    value[x] = load(row[0] + x * lanes);
+                    if (C > 1 && W == 1) hold(value[x]);
+                    CONV3D_UNROLL
+                    for (int i = 1; i < W; ++i) value[x] += load(row[i] + x * lanes);
                 }
+                CONV3D_UNROLL
+                for (int i = 0; i < W; ++i) row[i] += pitch;
                 CONV3D_UNROLL
                 for (int c = 0; c < C; ++c) {
                     const int y = r - c;
@@ -79,12 +99,7 @@ void tile(const TileArgs<T>& a) {
                 }
             }
         }
-        CONV3D_UNROLL
-        for (int f = 0; f < F; ++f)
-            CONV3D_UNROLL
-            for (int y = 0; y < Y; ++y)
-                CONV3D_UNROLL
-                for (int x = 0; x < X; ++x) store(out + f * a.out_filter + y * a.out_row + x * lanes, sum[f][y][x]);
+        end(a, out, sum);
     }
 }
 
@@ -106,39 +121,48 @@ constexpr int vectors_of(Index filters, Index rows) {
     return wide_file || filters * rows < 4 || (filters == 4 && rows == 1) ? most_vectors : filters * rows == 4 ? 2 : 1;
 }
 
-template <class T, int F, int Y, int C>
-Tile<T> of_width(Index vectors) {
-    if constexpr (vectors_of(F, Y) >= 3) {
-        if (vectors == 3) return tile<T, F, Y, 3, C>;
+template <class T, int F, int Y, int X, int C>
+Tile<T> of_ways(Index ways) {
+    if constexpr (may_share(F, C)) {
+        if (ways == 4) return tile<T, F, Y, X, C, 4>;
+        if (ways == 2) return tile<T, F, Y, X, C, 2>;
     }
-    if constexpr (vectors_of(F, Y) >= 2) {
-        if (vectors == 2) return tile<T, F, Y, 2, C>;
-    }
-    return tile<T, F, Y, 1, C>;
+    return tile<T, F, Y, X, C, 1>;
 }
 
 template <class T, int F, int Y, int C>
-Tile<T> of_rows(Index rows, Index vectors) {
-    if constexpr (Y > 1) {
-        if (rows < Y) return of_rows<T, F, Y / 2, C>(rows, vectors);
+Tile<T> of_width(Index vectors, Index ways) {
+    if constexpr (vectors_of(F, Y) >= 3) {
+        if (vectors == 3) return of_ways<T, F, Y, 3, C>(ways);
     }
-    return of_width<T, F, Y, C>(vectors);
+    if constexpr (vectors_of(F, Y) >= 2) {
+        if (vectors == 2) return of_ways<T, F, Y, 2, C>(ways);
+    }
+    return of_ways<T, F, Y, 1, C>(ways);
+}
+
+template <class T, int F, int Y, int C>
+Tile<T> of_rows(Index rows, Index vectors, Index ways) {
+    if constexpr (Y > 1) {
+        if (rows < Y) return of_rows<T, F, Y / 2, C>(rows, vectors, ways);
+    }
+    return of_width<T, F, Y, C>(vectors, ways);
 }
 
 template <class T, int C>
-Tile<T> of_column(Index length, Index rows, Index vectors) {
+Tile<T> of_column(Index length, Index rows, Index vectors, Index ways) {
     if constexpr (C > 1) {
-        if (length < C) return of_column<T, C - 1>(length, rows, vectors);
+        if (length < C) return of_column<T, C - 1>(length, rows, vectors, ways);
     }
-    return of_rows<T, 1, rows_of(1), C>(rows, vectors);
+    return of_rows<T, 1, rows_of(1), C>(rows, vectors, ways);
 }
 
 template <class T, int F>
-Tile<T> of_filters(Index filters, Index rows, Index vectors) {
+Tile<T> of_filters(Index filters, Index rows, Index vectors, Index ways) {
     if constexpr (F > 2) {
-        if (filters < F) return of_filters<T, F / 2>(filters, rows, vectors);
+        if (filters < F) return of_filters<T, F / 2>(filters, rows, vectors, ways);
     }
-    return of_rows<T, F, rows_of(F), 1>(rows, vectors);
+    return of_rows<T, F, rows_of(F), 1>(rows, vectors, ways);
 }
 
 // Rows that a tile for so many filters takes when so many rows are left.
@@ -149,9 +173,9 @@ inline Index tile_rows(Index filters, Index left) {
 }
 
 template <class T>
-Tile<T> find_tile(Index filters, Index column, Index rows, Index vectors) {
-    return filters == 1 ? of_column<T, longest_column>(column, rows, vectors)
-                        : of_filters<T, most_filters>(filters, rows, vectors);
+Tile<T> find_tile(Index filters, const Pass& pass, Index rows, Index vectors) {
+    return filters == 1 ? of_column<T, longest_column>(pass.length, rows, vectors, pass.ways)
+                        : of_filters<T, most_filters>(filters, rows, vectors, pass.ways);
 }
 
 }  // namespace CONV3D_UNIT

@@ -18,7 +18,7 @@
 // nothing to multiply.
 #pragma once
 
-#include "task.hpp"
+#include "boundary.hpp"
 
 namespace conv3d {
 
@@ -27,7 +27,7 @@ constexpr Index kernel_channels = 2;  // whose kernels are transformed together
 
 struct WinogradAxis {
     Index size, outputs;     // voxels of the input and of the output
-    Index before;            // zeros before the input
+    Index before;            // positions before the input
     Index stride;            // s; 1 where there is a dilation
     Index residues;          // q that have a tap: as many as the stride, or the kernel's taps if they are fewer
     Index step;              // outputs of a tile, m
@@ -70,6 +70,7 @@ struct WinogradTask {
     Index x_strides[5];
     Index out_strides[5];
     WinogradAxis axes[3];
+    Boundary boundary;
     Index batch, groups, channels, filters;  // as those of WinogradFilters
     Index sources;                           // channels of the input in one group
     Runs runs[8];                            // by the axes at whose infinity a point lies: 4, 2 and 1 for D, H, W

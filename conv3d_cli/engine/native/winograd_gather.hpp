@@ -9,17 +9,18 @@
 namespace conv3d {
 namespace CONV3D_UNIT {
 
-// One row of the input from voxel `begin` on, by residue and then by phase; `line` is null outside of the input.
+// One row of the input from voxel `begin` on, by residue and then by phase; `line` is null where all of it is the
+// constant around the volume.
 template <class T>
 void gather_row(const Work<T>& w, const T* line, Index begin, Index count, T* to, Index residue_pitch) {
     const WinogradTask& t = w.task;
     const WinogradAxis& width = t.axes[2];
     const Index voxels = count * width.stride, pitch = width.step * t.row;
     if (!line) {
-        clear(w.row, voxels);
+        flood(w.row, voxels, static_cast<T>(t.boundary.fill));
     } else {
         if (t.x_strides[4] == 1) prefetch_row(line + t.x_strides[1] + begin, voxels);  // the next channel's
-        fetch_row(line, t.x_strides[4], width.size, begin, voxels, w.row);
+        fetch_row(line, t.x_strides[4], t.boundary.axes[2], begin, voxels, static_cast<T>(t.boundary.fill), w.row);
     }
     const T* from = w.row;
     if (width.stride > 1) {
@@ -31,7 +32,7 @@ void gather_row(const Work<T>& w, const T* line, Index begin, Index count, T* to
 }
 
 // One plane of one channel, the rows of one residue: B along W row by row, then along H; `to` is its place in the
-// slots.
+// slots. `plane` is null as a row may be.
 template <class T>
 void gather_plane(const Work<T>& w, const T* plane, Index residue, T* to) {
     const WinogradTask& t = w.task;
@@ -44,8 +45,9 @@ void gather_plane(const Work<T>& w, const T* plane, Index residue, T* to) {
     const Index rows = span(height, w.tiles[1]), row = width.step * t.row, phase = t.rows * row;
     Place kept;
     for (Index y = 0; y < rows; ++y, kept.advance(height)) {
-        const Index at = (w.first[1] * height.step + y) * height.stride + residue - height.before;
-        gather_row(w, at < 0 || at >= height.size ? nullptr : plane + at * t.x_strides[3], begin, count,
+        const Index at =
+            source(t.boundary.axes[1], (w.first[1] * height.step + y) * height.stride + residue - height.before);
+        gather_row(w, !plane || at == outside ? nullptr : plane + at * t.x_strides[3], begin, count,
                    w.packed + kept.phase * phase + kept.at * row, height.step * phase);
     }
     for (Index q = 0; q < width.residues; ++q, to += t.sources * t.channel) {
@@ -64,14 +66,15 @@ template <class T>
 void gather_planes(const Work<T>& w, const T* x, Index z, Index residue, Place kept) {
     const WinogradTask& t = w.task;
     const WinogradAxis& depth = t.axes[0];
-    const Index at = (w.first[0] * depth.step + z) * depth.stride + residue - depth.before;
+    const Index at =
+        source(t.boundary.axes[0], (w.first[0] * depth.step + z) * depth.stride + residue - depth.before);
     const Index wide = t.axes[2].residues, points = t.axes[1].points * t.axes[2].points;
     for (Index c = 0; c < t.sources; ++c)
         for (Index q = 0; q < t.axes[1].residues; ++q) {
             const Index channel = (residue * t.axes[1].residues + q) * wide * t.sources + c;
             T* to = w.slots + channel * t.channel + kept.phase * t.phase + kept.at * w.plane;
-            if (at >= 0 && at < depth.size)
-                gather_plane(w, x + c * t.x_strides[1] + at * t.x_strides[2], q, to);
+            if (at != outside || t.boundary.fill != 0)
+                gather_plane(w, at == outside ? nullptr : x + c * t.x_strides[1] + at * t.x_strides[2], q, to);
             else
                 for (Index p = 0; p < points; ++p)
                     for (Index i = 0; i < wide; ++i)

@@ -30,10 +30,14 @@ std::vector<char> as_bytes(const std::vector<double>& values, bool is_double) {
 
 }  // namespace
 
-WinogradJob::WinogradJob(const WinogradKernels& kernels, const std::vector<WinogradAxisLayout>& axes, const Array& x,
-                         const Array& bias, const Array& out)
-    : filters_(kernels.filters()), unit_(kernels.unit()), is_double_(kernels.is_double()) {
+WinogradJob::WinogradJob(const WinogradKernels& kernels, const std::vector<WinogradAxisLayout>& axes,
+                         BoundaryTables boundary, const Array& x, const Array& bias, const Array& out)
+    : filters_(kernels.filters()),
+      unit_(kernels.unit()),
+      is_double_(kernels.is_double()),
+      boundary_(std::move(boundary)) {
     check(axes, x, bias, out);
+    task_.boundary = boundary_.of(x.shape[2], x.shape[3], x.shape[4]);
     task_.x = x.data;
     task_.out = out.data;
     task_.weights = filters_.weights;

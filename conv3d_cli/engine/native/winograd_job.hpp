@@ -4,6 +4,7 @@
 #include <atomic>
 #include <vector>
 
+#include "boundary_tables.hpp"
 #include "winograd_filters.hpp"
 
 namespace conv3d {
@@ -17,8 +18,8 @@ struct WinogradAxisLayout {
 class WinogradJob {
   public:
     // Shapes as those of Job. The kernels must be whole before any work, and outlive it.
-    WinogradJob(const WinogradKernels& kernels, const std::vector<WinogradAxisLayout>& axes, const Array& x,
-                const Array& bias, const Array& out);
+    WinogradJob(const WinogradKernels& kernels, const std::vector<WinogradAxisLayout>& axes, BoundaryTables boundary,
+                const Array& x, const Array& bias, const Array& out);
     WinogradJob(const WinogradJob&) = delete;
     WinogradJob& operator=(const WinogradJob&) = delete;
 
@@ -38,6 +39,7 @@ class WinogradJob {
     const WinogradFilters& filters_;
     const WinogradUnit& unit_;
     const bool is_double_;
+    const BoundaryTables boundary_;
     WinogradTask task_{};
     std::vector<char> factors_[3][2], bias_;
     std::vector<Run> runs_[8];

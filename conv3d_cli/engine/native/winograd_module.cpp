@@ -27,13 +27,13 @@ struct HeldWinograd {
 };
 
 void construct(HeldWinograd* at, const WinogradKernels& kernels, const std::vector<WinogradAxisLayout>& axes,
-               Readable x, std::optional<Readable> bias, Writable out) {
+               const BoundaryTables& boundary, Readable x, std::optional<Readable> bias, Writable out) {
     if (is_double(x, bias ? *bias : x, {}, out) != kernels.is_double())
         throw nb::type_error("x and the kernels must have one dtype");
     const Array described_bias = bias ? describe(*bias) : Array{};
     const Array arrays[2] = {describe(x), describe(out)};
     new (at) HeldWinograd{std::move(x), std::move(bias), std::move(out),
-                          {kernels, axes, arrays[0], described_bias, arrays[1]}};
+                          {kernels, axes, boundary, arrays[0], described_bias, arrays[1]}};
 }
 
 bool of_doubles(const Readable& values) {
@@ -95,8 +95,8 @@ void bind_winograd(nb::module_& m) {
             nb::arg("outputs"));
 
     nb::class_<HeldWinograd>(m, "WinogradJob", "One convolution; any number of threads may work on it.")
-        .def("__init__", &construct, nb::keep_alive<1, 2>(), nb::arg("kernels"), nb::arg("axes"), nb::arg("x"),
-             nb::arg("bias").none(), nb::arg("out"))
+        .def("__init__", &construct, nb::keep_alive<1, 2>(), nb::arg("kernels"), nb::arg("axes"),
+             nb::arg("boundary"), nb::arg("x"), nb::arg("bias").none(), nb::arg("out"))
         .def(
             "work", [](HeldWinograd& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
             "Compute blocks until none is left.")

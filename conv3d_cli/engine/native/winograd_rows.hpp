@@ -2,6 +2,7 @@
 // run holds as many voxels as the dilation; `Run` is 0 where it is none of those compiled for.
 #pragma once
 
+#include "boundary.hpp"
 #include "pack.hpp"
 
 namespace conv3d {
@@ -54,17 +55,20 @@ inline void join(Index step, Index run, const T* from, Index pitch, T* to, Index
     (run == 1 ? join_runs<T, 1> : run == 2 ? join_runs<T, 2> : join_runs<T, 0>)(step, from, pitch, to, run, count);
 }
 
-// The entries of one row from `begin`, which may lie before the row or end beyond it: zeros there.
+// The entries of one row from `begin`, which may lie before the row or end beyond it.
 template <class T>
-void fetch_row(const T* from, Index stride, Index size, Index begin, Index count, T* to) {
+void fetch_row(const T* from, Index stride, const Edge& edge, Index begin, Index count, T fill, T* to) {
     const Index low = begin < 0 ? least(-begin, count) : 0;
-    const Index high = most(low, least(size - begin, count));
-    clear(to, low);
+    const Index high = most(low, least(edge.size - begin, count));
+    flood(to, low, fill);
     if (high > low && stride == 1)
         __builtin_memcpy(to + low, from + begin + low, static_cast<std::size_t>(high - low) * sizeof(T));
     else
         for (Index i = low; i < high; ++i) to[i] = from[(begin + i) * stride];
-    clear(to + high, count - high);
+    flood(to + high, count - high, fill);
+    if (!edge.places) return;
+    fill_outside(to, edge, begin, 1, low, from, stride, fill);
+    fill_outside(to + high, edge, begin + high, 1, count - high, from, stride, fill);
 }
 
 // Asks for a row of the output before it is written.
