@@ -163,6 +163,13 @@ def test_a_manifest_s_mistakes_are_those_of_the_options(ran, folder):
     assert not (folder / "out").exists()
 
 
+def test_a_row_without_layers_is_told_by_its_line(ran, folder):
+    (folder / "m.csv").write_text("input,filter\na.nii,laplacian\nb.nii,\n")
+    told = ran("--manifest", folder / "m.csv", "--out-dir", folder / "out")
+    assert told.code == 3
+    assert "m.csv:3: --spec: needs either a spec or --filter: got neither" in told.err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [

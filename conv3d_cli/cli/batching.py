@@ -93,13 +93,17 @@ class Batch:
 
     def _made_from(self, found: Sequence[Found]) -> list[dict[str, str]]:
         """Return what each output is made from. Raises InputError or UsageError, a line for each row with a mistake."""
-        alike = None if all(one.words for one in found) else self._ingredients(self.own)
+        alike: dict[str, str] | None = None
         made_from: list[dict[str, str]] = []
         mistakes: list[str] = []
         for one in found:
             try:
+                if not one.words and alike is None:
+                    alike = self._ingredients(self.own)
                 made_from.append(alike if alike and not one.words else self._ingredients({**self.own, **one.words}))
             except Conv3dError as error:
+                if not one.place:  # as every volume would have it
+                    raise
                 mistakes += [one.place + line for line in str(error).splitlines()]
         if mistakes:
             raise InputError(listed(mistakes))
