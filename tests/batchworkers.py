@@ -52,9 +52,12 @@ def work(words, command, talk):
             time.sleep(0.01)
     talk.tick(1.0)
     with replacing(words["target"], words["overwrite"]) as file:
-        if what == "stay":
+        if what in ("half", "stay"):
             file.write(b"half")
             file.flush()
+        if what == "half":
+            os.kill(os.getpid(), int(number))
+        if what == "stay":
             Path(f"{source}.begun").touch()
             time.sleep(60)
         file.write(f"{os.getpid()} {begun} {time.monotonic()}".encode())
@@ -69,11 +72,6 @@ def main(descriptor: int) -> None:
     except Stopped as stopped:
         number = 128 + stopped.number
     os._exit(number)
-
-
-def broken(descriptor: int) -> None:
-    """A worker that cannot start."""
-    raise SystemExit(9)
 
 
 def deaf(descriptor: int) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 
 import pytest
-from batches import locally, nifti
+from batches import NOBODY, locally, nifti
 
 from conv3d_cli.batch import decide, ingredients, records
 from conv3d_cli.batch.records import Damaged, Record, read_record, record_path, write_record
+from conv3d_cli.cli import batching, prepare
+from conv3d_cli.outfile import names
 
 LONG_AGO = 1_700_000_000_123_456_789
 FILTER = ("--filter", "gaussian:sigma=1vox", "--threads", "1")
@@ -52,6 +55,7 @@ def test_what_is_done_is_not_done_again(batch):
     [
         ((*FILTER, "--dtype", "int16"), "changed: option --dtype"),
         ((*FILTER, "--flip"), "changed: option --flip"),
+        ((*FILTER, "--boundary", "reflect", "--nan", "missing"), "changed: option --boundary, option --nan"),
         ((*FILTER, "--filter", "sobel"), "changed: option --filters"),
         (("--filter", "gaussian:sigma=1.5vox"), "changed: option --filters"),
         ((*FILTER, "--seed", "2", "--method", "fft"), "changed: option --method, option --seed"),
@@ -108,6 +112,16 @@ def test_the_kernel_of_a_custom_filter_counts_by_what_it_holds(batch, folder):
     assert batch(options=options)["a.nii"] == DONE
     np.save(folder / "k.npy", np.zeros((3, 3, 3)))
     assert batch(options=options)["a.nii"] == ("done", "changed: kernel k.npy")
+
+
+def test_a_mask_counts_by_what_it_holds(batch, folder):
+    mask = nifti(folder / "mask.nii", 1)
+    options = (*FILTER, "--mask", mask)
+    assert batch()["a.nii"] == ("done", "new")
+    assert batch(options=options)["a.nii"] == ("done", "changed: --mask")
+    assert batch(options=(*FILTER, "--mask", mask.rename(folder / "moved.nii")))["a.nii"] == DONE
+    nifti(folder / "mask.nii", 2)
+    assert batch(options=options)["a.nii"] == ("done", "changed: --mask")
 
 
 def test_an_output_that_is_gone_or_damaged_is_made_anew(batch, folder):
@@ -242,6 +256,48 @@ def test_a_failure_gives_no_claim_to_what_somebody_puts_there(batch, folder):
     assert batch(code=6)["a.nii"][0] == "failed"
     (folder / "out" / "a.nii").write_bytes(b"mine")
     assert "exists already" in batch(code=4).err
+
+
+def test_what_appears_meanwhile_is_somebody_else_s(batch, folder, monkeypatch):
+    output = folder / "out" / "a.nii"
+
+    def meanwhile(*given):
+        output.write_bytes(b"mine")
+        return carry_out(*given)
+
+    carry_out = batching.carry_out
+    monkeypatch.setattr(batching, "carry_out", meanwhile)
+    assert "exists already" in batch(code=4).err
+    monkeypatch.setattr(batching, "carry_out", carry_out)
+    assert "exists already, and no record" in batch(code=4).err
+    assert output.read_bytes() == b"mine"
+
+
+def test_an_output_whose_report_could_not_be_written_is_the_batch_s_own(batch, folder, monkeypatch):
+    text = prepare.json_text
+
+    def full(document):
+        if document.get("input", {}).get("path", "").endswith("a.nii"):
+            raise OSError(errno.ENOSPC, "No space left on device", "a.nii.json")
+        return text(document)
+
+    monkeypatch.setattr(prepare, "json_text", full)
+    assert "No space left" in batch(code=4).err
+    assert (folder / "out" / "a.nii").exists()
+    monkeypatch.setattr(prepare, "json_text", text)
+    assert batch() == {"a.nii": ("done", "failed before"), "b.nii": DONE}
+
+
+def test_what_batches_that_were_killed_have_left_is_removed(batch, folder, monkeypatch):
+    (folder / "out").mkdir()
+    with monkeypatch.context() as context:
+        context.setattr(os, "getpid", lambda: NOBODY)
+        stale = Path(names.hidden(str(folder / "out"), "gone.nii", 0))
+    other = Path(names.hidden(str(folder / "out"), "gone.nii", 1))
+    stale.touch()
+    other.touch()
+    batch()
+    assert (stale.exists(), other.exists()) == (False, True)
 
 
 def test_a_failure_leaves_the_older_output_and_the_claim_to_it(batch, folder):

@@ -105,6 +105,7 @@ def test_several_work_at_once(carried_out, tmp_path):
 
 ENDS = {
     "die-9": (137, "its worker was ended by SIGKILL, perhaps for want of memory"),
+    "half-9": (137, "its worker was ended by SIGKILL"),
     "die-11": (139, "its worker was ended by SIGSEGV"),
     "exit-5": (128, "its worker exited with code 5"),
     "bug-1": (1, "internal error: ZeroDivisionError: a bug"),

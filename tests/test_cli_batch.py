@@ -18,10 +18,10 @@ from batches import leftovers, locally, nifti
 from schemas import validator
 from support import ROOT
 
-from conv3d_cli.cli import display, options
 from conv3d_cli.cli.apply import apply
 from conv3d_cli.cli.batch import OF_APPLY, batch
 from conv3d_cli.cli.batching import Batch, _exit_code
+from conv3d_cli.cli.talk import READ
 from conv3d_cli.cli.words import apply_command
 from conv3d_cli.limits import Limits
 from conv3d_cli.report import batch_schema, report_schema
@@ -163,6 +163,13 @@ def test_a_manifest_s_mistakes_are_those_of_the_options(ran, folder):
     assert not (folder / "out").exists()
 
 
+def test_a_row_without_layers_is_told_by_its_line(ran, folder):
+    (folder / "m.csv").write_text("input,filter\na.nii,laplacian\nb.nii,\n")
+    told = ran("--manifest", folder / "m.csv", "--out-dir", folder / "out")
+    assert told.code == 3
+    assert "m.csv:3: --spec: needs either a spec or --filter: got neither" in told.err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -177,6 +184,13 @@ def test_a_manifest_s_mistakes_are_those_of_the_options(ran, folder):
         (("in", *FILTER, "--out-dir", ""), 2, "--out-dir: got ''"),
         (("in", *FILTER, "--jobs", "0"), 2, "--jobs"),
         (("none*.nii", *FILTER), 2, "the pattern matches no volume"),
+        (("in", *FILTER, "--outside", "keep"), 2, "--outside: got keep without a mask"),
+        (("in", *FILTER, "--mask", "none.nii"), 3, "none.nii"),
+        (
+            ("in/bad.nii", *FILTER, "--mask", "in/sub-01_T1w.nii", "--name", "sub-01_T1w.nii", "--out-dir", "in"),
+            4,
+            "needs",
+        ),
     ],
 )
 def test_mistakes_are_found_before_any_work(ran, folder, monkeypatch, words, code, says):
@@ -233,7 +247,8 @@ def test_the_gravest_error_gives_the_exit_code(codes, code):
 )
 def test_volumes_at_once_fill_the_machine_and_no_more(monkeypatch, tmp_path, jobs, threads, count, want):
     monkeypatch.setattr(Limits, "detect", lambda *given: Limits(8, 1))
-    words = {**{str(param.name): None for param in OF_APPLY}, "folder": str(tmp_path), "jobs": jobs, "threads": threads}
+    words = {str(param.name): None for param in OF_APPLY}
+    words |= {"folder": str(tmp_path), "shard": None, "jobs": jobs, "threads": threads}
     assert Batch(words, OF_APPLY, [])._crew(count) == want
 
 
@@ -241,7 +256,7 @@ def test_the_options_are_those_of_apply():
     own = {param.name for param in apply.params} - {"source", "target", "output", "report_path", "overwrite", "help"}
     assert own <= {param.name for param in batch.params}
     # What a file holds is what counts, wherever an option names one.
-    assert {name for name in own if name.endswith("_path")} <= set(options.READ)
+    assert {name for name in own if name.endswith("_path")} <= set(READ)
 
 
 def test_the_command_of_an_item_holds_what_is_not_the_default():
@@ -268,12 +283,11 @@ def test_names_may_hold_anything(ran, tmp_path):
 def test_bars_on_a_terminal(ran, folder, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
-    shown = []
-    monkeypatch.setattr(display.Bars, "ticked", lambda self, worker, share: shown.append(share))
     told = ran(folder / "in", "--out-dir", folder / "out", *FILTER)
     assert told.code == 6
     assert "Error: " in told.err
     assert "[1/3]" not in told.err
+    assert "3 of 3" in told.err
 
 
 def test_a_signal_stops_all_and_leaves_nothing(tmp_path):

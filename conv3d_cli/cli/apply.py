@@ -114,10 +114,11 @@ def check_streams(words: dict[str, Any]) -> None:
 
 def _refuse_outputs(words: dict[str, Any]) -> None:
     """Find what can be known to fail before any work: outputs that exist, are inputs, or cannot be written."""
+    from conv3d_cli.cli.talk import READ
     from conv3d_cli.outfile import check_apart, check_target
     from conv3d_cli.volumes import check_output, files_of
 
-    inputs = [words[key] for key in (*options.READ, "run_path") if words.get(key) is not None]
+    inputs = [words[key] for key in (*READ, "run_path") if words.get(key) is not None]
     if not (words["dry_run"] and words["target"] == "-"):  # a plan shown on a terminal writes no voxels to it
         check_output(words["target"], words["overwrite"], inputs, None if words["dtype"] == "same" else words["dtype"])
     if words["report_path"] is not None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from conv3d_cli.cli import options
 from conv3d_cli.cli.apply import apply
 from conv3d_cli.cli.filetype import FILE
+from conv3d_cli.cli.talk import READ
 from conv3d_cli.errors import UsageError
 
 OF_ONE_VOLUME = ("output", "report_path", "overwrite", "dry_run")
@@ -95,7 +95,8 @@ def batch(**words: Any) -> int:
 
     IN is a volume, a folder, a pattern in quotes, or - for a list on standard input. What is done already is not done
     again: an output is left as it is if its input, spec, weights, options and the version are those it was made from,
-    and it is whole. Beside each output lies its report, OUT.json; D/summary.json tells of the whole batch.
+    and it is whole. Beside each output lies its report, OUT.json; D/summary.json tells of the whole batch, and
+    D/.conv3d keeps what each output was made from. A volume that cannot be used does not stop the others.
 
     \b
     Example:
@@ -112,7 +113,7 @@ def perform_batch(words: dict[str, Any]) -> int:
     from conv3d_cli.cli.batching import Batch
 
     check_inputs(words)
-    return Batch(words, OF_APPLY, options.READ).run()
+    return Batch(words, OF_APPLY, READ).run()
 
 
 def check_inputs(words: dict[str, Any]) -> None:

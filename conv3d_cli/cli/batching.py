@@ -35,6 +35,7 @@ from conv3d_cli.batch import (
 )
 from conv3d_cli.cli.columns import manifest_columns
 from conv3d_cli.cli.display import displayed
+from conv3d_cli.cli.masks import masking_of
 from conv3d_cli.cli.prepare import check_layers, json_text, print_json
 from conv3d_cli.cli.runkeys import run_keys
 from conv3d_cli.cli.talk import log, talking
@@ -96,13 +97,17 @@ class Batch:
 
     def _made_from(self, found: Sequence[Found]) -> list[dict[str, str]]:
         """Return what each output is made from. Raises InputError or UsageError, a line for each row with a mistake."""
-        alike = None if all(one.words for one in found) else self._ingredients(self.own)
+        alike: dict[str, str] | None = None
         made_from: list[dict[str, str]] = []
         mistakes: list[str] = []
         for one in found:
             try:
+                if not one.words and alike is None:
+                    alike = self._ingredients(self.own)
                 made_from.append(alike if alike and not one.words else self._ingredients({**self.own, **one.words}))
             except Conv3dError as error:
+                if not one.place:  # as every volume would have it
+                    raise
                 mistakes += [one.place + line for line in str(error).splitlines()]
         if mistakes:
             raise InputError(listed(mistakes))
@@ -117,6 +122,7 @@ class Batch:
 
     def _ingredients(self, words: dict[str, Any]) -> dict[str, str]:
         check_layers(words)
+        masking_of(words)
         return self.kitchen.of(words)
 
     def _check_files(self, items: Sequence[Item]) -> None:

@@ -75,7 +75,7 @@ class Bars(Lines):
     def __init__(self, total: int, verbose: int, progress: Progress, workers: int) -> None:
         super().__init__(total, verbose)
         self.progress = progress
-        self.all = progress.add_task("all", total=total)
+        self.all = progress.add_task(f"0 of {total}", total=total)
         self.rows: list[TaskID] = [progress.add_task("waits", total=1.0, visible=False) for _ in range(workers)]
 
     def started(self, worker: int, job: Job) -> None:
@@ -93,7 +93,7 @@ class Bars(Lines):
         """Move the bar of the batch."""
         super().finished(worker, outcome)
         self.progress.update(self.rows[worker], visible=False)
-        self.progress.update(self.all, completed=self.over)
+        self.progress.update(self.all, completed=self.over, description=f"{self.over} of {self.total}")
 
 
 @contextmanager
@@ -103,9 +103,9 @@ def displayed(total: int, workers: int, words: dict[str, Any]) -> Iterator[Lines
         yield Lines(total, words["verbose"])
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         yield Bars(total, words["verbose"], progress, workers)

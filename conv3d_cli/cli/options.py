@@ -16,9 +16,6 @@ METHOD_NAMES = ("auto", "direct", "pointwise", "separable", "winograd", "fft", "
 ACCURACY_NAMES = ("strict", "default", "fast")
 COMPUTE_DTYPES = ("float32", "float64")
 
-#: Words of ``apply`` that name what it reads.
-READ = ("source", "spec_path", "weights_path", "mask_path", "labels_path", "like_path")
-
 #: What holds weights and never a spec; .h5 and .keras may hold both.
 WEIGHTS_ALONE = (".npz", ".safetensors", ".weights.h5")
 

@@ -9,12 +9,15 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
 
-from conv3d_cli.cli.options import READ
 from conv3d_cli.errors import Conv3dError, OutputError, UsageError, quoted
 
 LONG_SECONDS = 1.0
 PERCENT_LINE_SECONDS = 30.0
 STREAM = "-"
+GRIDS = ("mask_path", "labels_path", "like_path")
+"""Words that name further volumes on the grid of the input."""
+READ = ("source", "spec_path", "weights_path", *GRIDS)
+"""Words that name what a run reads."""
 
 log = logging.getLogger("conv3d")
 
