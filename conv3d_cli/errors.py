@@ -15,17 +15,19 @@
     ├── OutputError           4  the output cannot be written
     └── OverLimit             5  more memory would be needed than is allowed
 
-6 is left to what is done in part, and 7 (DIFFERS) is no error: two volumes were compared, and they differ.
+6 (PARTLY) is a batch of which some volumes failed, and 7 (DIFFERS) is no error: two volumes were compared, and they
+differ.
 A message is one line: the subject, what is wrong with it, the value got, and what is allowed.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = [
     "DIFFERS",
+    "PARTLY",
     "Conv3dError",
     "InputError",
     "LayerError",
@@ -38,10 +40,15 @@ __all__ = [
     "UsageError",
     "VolumeError",
     "WeightsError",
+    "listed",
     "nearest",
     "quoted",
 ]
 
+
+MOST_LINES = 20
+PARTLY = 6
+"""Exit code of a batch of which some volumes failed."""
 
 DIFFERS = 7
 """Exit code of a comparison that found a difference."""
@@ -119,6 +126,16 @@ class OverLimit(Conv3dError, MemoryError):  # noqa: N818 - a limit that was pass
     def __init__(self, message: str, needed: int = 0) -> None:
         super().__init__(message)
         self.needed = needed
+
+
+def listed(lines: Sequence[str]) -> str:
+    """Return lines as one message, and of very many the first only.
+
+    >>> listed([f"line {i}" for i in range(30)]).splitlines()[-1]
+    '10 more problems'
+    """
+    more = len(lines) - MOST_LINES
+    return "\n".join([*lines[:MOST_LINES], f"{more} more problems"] if more > 0 else lines)
 
 
 def quoted(name: object) -> str:

@@ -16,6 +16,15 @@ _NUMBER = r"[0-9]+\.?[0-9]*(?:e[-+]?[0-9]+)?|\.[0-9]+(?:e[-+]?[0-9]+)?"
 _PART = re.compile(rf"({_NUMBER})\s*({'|'.join(UNITS)})?(?:x|$)")
 
 
+def digits(value: float) -> str:
+    """Return the shortest text that means exactly this number.
+
+    >>> digits(6.0), digits(0.1), digits(1e-07)
+    ('6', '0.1', '1e-07')
+    """
+    return repr(float(value)).removesuffix(".0")
+
+
 @dataclass(frozen=True)
 class Length:
     """Three lengths along x, y and z, each with its unit: "mm", "um", "m", "vox", or None for a bare number.
@@ -79,5 +88,5 @@ class Length:
         same = len(set(zip(self.values, self.units, strict=True))) == 1
         pairs = list(zip(self.values, self.units, strict=True))[: 1 if same else 3]
         if len(set(self.units)) == 1:
-            return "x".join(f"{value:.9g}" for value, _ in pairs) + (self.units[0] or "")
-        return "x".join(f"{value:.9g}{unit}" for value, unit in pairs)
+            return "x".join(digits(value) for value, _ in pairs) + (self.units[0] or "")
+        return "x".join(f"{digits(value)}{unit}" for value, unit in pairs)

@@ -62,7 +62,7 @@ def test_the_schema_of_a_spec(conv3d):
 def test_the_schema_of_a_report(conv3d):
     schema = conv3d("info", "--schema", "report").document
     assert not validator(schema).is_valid({})
-    assert schema["properties"]["version"] == {"const": 2}
+    assert schema["properties"]["version"] == {"const": 3}
 
 
 def test_a_file_that_is_not_there(conv3d):

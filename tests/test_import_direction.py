@@ -12,6 +12,8 @@ ROOT = Path(__file__).parent.parent / "conv3d_cli"
 ROWS = (
     {"__main__"},
     {"cli"},
+    {"batch"},
+    {"runfile"},
     {"bench", "report"},
     {"pipeline"},
     {"spec", "weights", "volumes"},
@@ -26,7 +28,19 @@ ROWS = (
 HEIGHT = {name: -height for height, row in enumerate(ROWS) for name in row}
 
 CLICK = {"cli"}
-PATHS = CLICK | {"pipeline", "volumes", "weights", "spec", "models", "layers", "userfiles", "outfile", "limits"}
+PATHS = CLICK | {
+    "batch",
+    "pipeline",
+    "runfile",
+    "volumes",
+    "weights",
+    "spec",
+    "models",
+    "layers",
+    "userfiles",
+    "outfile",
+    "limits",
+}
 
 MODULES = sorted(ROOT.rglob("*.py"))
 

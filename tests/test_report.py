@@ -195,7 +195,7 @@ def test_a_refused_candidate_says_why():
 def test_the_plan_as_a_whole(plan):
     document = plan_document(plan, CONTEXT)
     assert document["report"] == "conv3d-plan"
-    assert document["version"] == 2
+    assert document["version"] == 3
     assert document["data_format"] == "channels_first"
     assert document["command"] == "conv3d apply in.npy out.npy"
     assert (document["spec"], document["weights"]) == (CONTEXT.spec, CONTEXT.weights)

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conv3d_cli.cli import options
+from conv3d_cli.cli.filetype import FILE
 from conv3d_cli.errors import UsageError, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from conv3d_cli.pipeline import Outcome, RunPlan
     from conv3d_cli.report import Context
     from conv3d_cli.volumes import Source
@@ -22,9 +26,9 @@ OUTPUT_DTYPES = (
 
 
 @click.command()
-@click.argument("source", metavar="IN")
-@click.argument("target", metavar="[OUT]", required=False)
-@click.option("-o", "--output", metavar="OUT", help="The same as OUT.")
+@click.argument("source", metavar="IN", type=FILE)
+@click.argument("target", metavar="[OUT]", required=False, type=FILE)
+@click.option("-o", "--output", metavar="OUT", type=FILE, help="The same as OUT.")
 @options.PLANNING
 @click.option(
     "--dtype",
@@ -33,9 +37,9 @@ OUTPUT_DTYPES = (
     show_default=True,
     help="Type of the voxels written, or that of IN; integers are rounded and clipped, and the clipped are counted.",
 )
-@click.option("--report", "report_path", metavar="R", help="Write the shape report to a JSON file.")
+@options.REPORT
 @options.OVERWRITE
-@click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")
+@options.DRY_RUN
 @options.TALKING
 def apply(**words: Any) -> None:
     """Apply the layers of SPEC, or filters, to the volume IN and write OUT.
@@ -48,44 +52,73 @@ def apply(**words: Any) -> None:
       conv3d apply brain.nii.gz edges.nii.gz --spec edges.yaml --report edges.json
       conv3d apply brain.nii.gz slopes.nii.gz --filter gaussian:fwhm=6mm --filter gradient:per=mm
     """
-    from conv3d_cli.cli.masks import opened_mask
-    from conv3d_cli.cli.prepare import prepare, show
+    given = [word for word in (words["target"], words.pop("output")) if word is not None]
+    if len(given) != 1:
+        raise UsageError(f"output: got {len(given)} names, expected one, as OUT or after -o")
+    perform({**words, "target": given[0]})
+
+
+def perform(words: dict[str, Any]) -> None:
+    """Do what the words of the command ask, and tell of it."""
+    from conv3d_cli.cli.prepare import show
     from conv3d_cli.cli.talk import talking
+
+    check_streams(words)
+    with talking(words):
+        document = applied(words)
+    show(document, words, stream_output=words["target"] == "-")
+
+
+def applied(words: dict[str, Any], watch: Watch | None = None) -> dict[str, Any]:
+    """Do what the words of the command ask, and return the document of the run, or of its plan if that is all.
+
+    ``watch`` hears of the plan before a voxel is read, and of the progress.
+    """
+    from conv3d_cli.cli.masks import opened_mask
+    from conv3d_cli.cli.prepare import prepare
     from conv3d_cli.report import plan_document
     from conv3d_cli.volumes import open_volume
 
-    words["target"] = target = _one_output(words)
-    with talking(words):
-        _refuse_outputs(words)
-        with open_volume(words["source"]) as volume, opened_mask(words) as mask:
-            words["dtype"] = _dtype(volume, words)
-            plan, context = prepare(volume, words, {"path": target, "dtype": words["dtype"]}, mask, weigh=True)
-            _refuse_losing_weights(words, plan, context)
-            document = plan_document(plan, context) if words["dry_run"] else _run(plan, context, volume, mask, words)
-    show(document, words, stream_output=target == "-")
+    _refuse_outputs(words)
+    with open_volume(words["source"]) as volume, opened_mask(words) as mask:
+        words["dtype"] = _dtype(volume, words)
+        plan, context = prepare(volume, words, {"path": words["target"], "dtype": words["dtype"]}, mask, weigh=True)
+        _refuse_losing_weights(words, plan, context)
+        if words["dry_run"]:
+            return plan_document(plan, context)
+        return _run(plan, context, volume, mask, words, watch or Watch())
 
 
-def _one_output(words: dict[str, Any]) -> str:
-    given = [word for word in (words["target"], words["output"]) if word is not None]
-    if len(given) != 1:
-        raise UsageError(f"output: got {len(given)} names, expected one, as OUT or after -o")
-    if given[0] == "-" and words["as_json"]:
+class Watch:
+    """Who follows a run: told of its plan, and asked how its progress is to be shown."""
+
+    def planned(self, plan: RunPlan) -> None:
+        """Hear of the plan; the run goes on when this returns."""
+
+    def progress(self, seconds: float, quiet: bool) -> AbstractContextManager[Callable[[float], None] | None]:
+        """Return what shows the progress of work that is to take so many seconds."""
+        from conv3d_cli.cli.talk import progress
+
+        return progress("convolving", seconds, quiet)
+
+
+def check_streams(words: dict[str, Any]) -> None:
+    """Raise UsageError unless each thing that is written goes to a place of its own kind."""
+    if words["target"] == "-" and words["as_json"]:
         raise UsageError("output: '-' and --json both write to standard output, expected one of them")
     if words["report_path"] == "":
         raise UsageError("--report: got '', expected the name of a file")
     if words["report_path"] == "-":
         raise UsageError("--report: got '-', expected the name of a file; --json prints the report")
-    return str(given[0])
 
 
 def _refuse_outputs(words: dict[str, Any]) -> None:
     """Find what can be known to fail before any work: outputs that exist, are inputs, or cannot be written."""
-    from conv3d_cli.cli.talk import GRIDS
+    from conv3d_cli.cli.talk import READ
     from conv3d_cli.outfile import check_apart, check_target
     from conv3d_cli.volumes import check_output, files_of
 
-    keys = ("source", "spec_path", "weights_path", *GRIDS)
-    inputs = [words[key] for key in keys if words[key] is not None]
+    inputs = [words[key] for key in (*READ, "run_path") if words.get(key) is not None]
     if not (words["dry_run"] and words["target"] == "-"):  # a plan shown on a terminal writes no voxels to it
         check_output(words["target"], words["overwrite"], inputs, None if words["dtype"] == "same" else words["dtype"])
     if words["report_path"] is not None:
@@ -100,9 +133,10 @@ def _refuse_losing_weights(words: dict[str, Any], plan: RunPlan, context: Contex
     from conv3d_cli.volumes import files_of
 
     outputs = [name for name in (words["target"], words["report_path"]) if name is not None]
+    kernels = kernel_files([step.layer for step in plan.steps], plan.options.folder)
     read = [context.weights["path"]] if context.weights["path"] is not None else []
     for path in files_of(*outputs):
-        check_apart(path, [*read, *files_of(*kernel_files(plan))])
+        check_apart(path, [*read, *files_of(*kernels)])
 
 
 def _dtype(volume: Source, words: dict[str, Any]) -> str:
@@ -118,11 +152,13 @@ def _dtype(volume: Source, words: dict[str, Any]) -> str:
     return name
 
 
-def _run(plan: RunPlan, context: Context, volume: Source, mask: Source | None, words: dict[str, Any]) -> dict[str, Any]:
+def _run(
+    plan: RunPlan, context: Context, volume: Source, mask: Source | None, words: dict[str, Any], watch: Watch
+) -> dict[str, Any]:
     """Read, convolve, write; return the report."""
     from conv3d_cli.cli.masks import read_inside
     from conv3d_cli.cli.prepare import json_text, with_output
-    from conv3d_cli.cli.talk import log, progress
+    from conv3d_cli.cli.talk import log
     from conv3d_cli.outfile import replacing
     from conv3d_cli.pipeline import run
     from conv3d_cli.report import run_document
@@ -136,13 +172,14 @@ def _run(plan: RunPlan, context: Context, volume: Source, mask: Source | None, w
         seconds["read"] = perf_counter() - start
         return array
 
+    watch.planned(plan)
     labels, reading = None, 0.0
     if mask is not None:
         start = perf_counter()
         labels = read_inside(mask, volume, plan, words)
         reading = perf_counter() - start
     start = perf_counter()
-    with progress("convolving", plan.seconds, words["quiet"]) as tick:
+    with watch.progress(plan.seconds, words["quiet"]) as tick:
         outcome = run(plan, read, tick, labels)
     seconds["compute"] = perf_counter() - start - seconds["read"]
     seconds["read"] += reading

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import click
@@ -14,7 +15,9 @@ from conv3d_cli.errors import UsageError, quoted
 SPECS, WEIGHTS = (".yaml", ".yml", ".json", ".keras"), (".npz", ".safetensors")
 SCHEMAS = {
     "spec": "conv3d_cli.spec:json_schema",
+    "run": "conv3d_cli.cli.runkeys:schema",
     "report": "conv3d_cli.report:report_schema",
+    "batch": "conv3d_cli.report:batch_schema",
     "bench": "conv3d_cli.bench:bench_schema",
     "compare": "conv3d_cli.report:comparison_schema",
 }
@@ -27,7 +30,7 @@ SCHEMAS = {
     type=click.Choice(SCHEMAS),
     is_flag=False,
     flag_value="spec",
-    help="Print the JSON Schema of a spec, or of what another command tells as JSON.  [spec if no name is given]",
+    help="Print the JSON Schema of a spec, of a run file, or of what a command tells.  [spec if no name is given]",
 )
 @options.JSON
 def info(path: str | None, schema: str | None, as_json: bool) -> None:
@@ -161,7 +164,28 @@ def _volume(path: str) -> dict[str, Any]:
             "unit": None if geometry is None else geometry.unit,
             "affine": None if geometry is None else geometry.affine.tolist(),
             "notes": list(volume.notes),
+            **_made_by(path),
         }
+
+
+def _made_by(path: str) -> dict[str, Any]:
+    """Return the command that made a volume, by the report that a batch left beside it.
+
+    Nothing is returned where there is none, or where the volume was written to since: its report is the younger file.
+    """
+    from conv3d_cli.report.batch import SIDECAR
+    from conv3d_cli.volumes import files_of, path_of
+
+    names = files_of(path)
+    try:
+        report = Path(path_of(path) + SIDECAR)
+        if any(Path(name).stat().st_mtime_ns > report.stat().st_mtime_ns for name in names):
+            return {}
+        document = json.loads(report.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    known = isinstance(document, dict) and document.get("report") == "conv3d-run"
+    return {"made by": document["command"]} if known and isinstance(document.get("command"), str) else {}
 
 
 def _lines(name: str, value: Any) -> list[str]:

@@ -20,11 +20,13 @@ INTERNAL_ERROR, USAGE_ERROR, WRITE_ERROR, OVER_LIMIT = 1, 2, 4, 5
 
 COMMANDS = {
     "apply": "conv3d_cli.cli.apply:apply",
+    "batch": "conv3d_cli.cli.batch:batch",
     "bench": "conv3d_cli.cli.bench:bench",
     "compare": "conv3d_cli.cli.compare:compare",
     "filters": "conv3d_cli.cli.filters:filters",
     "info": "conv3d_cli.cli.info:info",
     "plan": "conv3d_cli.cli.plan:plan",
+    "run": "conv3d_cli.cli.run:run",
     "weights": "conv3d_cli.cli.weights:weights",
 }
 
@@ -55,7 +57,9 @@ def cli(debug: bool) -> None:
     Example:
       conv3d apply brain.nii.gz edges.nii.gz --spec edges.yaml
       conv3d apply brain.nii.gz smooth.nii.gz --filter gaussian:fwhm=6mm
+      conv3d batch 'scans/*.nii.gz' --out-dir smooth --filter gaussian:fwhm=6mm
       conv3d plan brain.nii.gz --spec edges.yaml
+      conv3d run edges-run.yaml
 
     \b
     Environment, where no option says otherwise:
@@ -67,8 +71,8 @@ def cli(debug: bool) -> None:
 
     \b
     Exit codes: 0 done, 1 internal error, 2 usage, 3 a spec, weights or volume cannot be used,
-    4 the output cannot be written, 5 over the memory limit, 7 compared volumes differ,
-    129/130/143 stopped by a signal.
+    4 the output cannot be written, 5 over the memory limit, 6 some volumes of a batch failed,
+    7 compared volumes differ, 129/130/143 stopped by a signal.
     """
 
 
@@ -122,25 +126,30 @@ def _code(error: BaseException) -> int:
         hint = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
         _tell(" ".join(error.format_message().split()) + hint)
         return USAGE_ERROR
-    if isinstance(error, Conv3dError):
-        for line in str(error).splitlines() or [type(error).__name__]:
-            _tell(line)
-        return error.exit_code
-    if isinstance(error, MemoryError):
-        _tell("memory: the system gave no more: try --max-memory, --threads 1 or --method direct")
-        return OVER_LIMIT
     if isinstance(error, SystemExit):
         if error.code == 0:  # shell completion has said what it had to say
             return 0
         _silence_stdout()  # Click's word for a reader of standard output that has gone
         return WRITE_ERROR
+    code, lines = verdict(error)
+    for line in lines:
+        _tell(line)
+    if isinstance(error, OSError) and not isinstance(error, Conv3dError):
+        _silence_stdout()
+    return code
+
+
+def verdict(error: BaseException) -> tuple[int, list[str]]:
+    """Return the exit code of an error in what a command does, and the lines that tell of it."""
+    if isinstance(error, Conv3dError):
+        return error.exit_code, str(error).splitlines() or [type(error).__name__]
+    if isinstance(error, MemoryError):
+        return OVER_LIMIT, ["memory: the system gave no more: try --max-memory, --threads 1 or --method direct"]
     if isinstance(error, OSError):
         where = quoted(error.filename) if error.filename else "standard output"
-        _tell(f"{where}: {error.strerror or error}")
-        _silence_stdout()
-        return WRITE_ERROR
-    _tell(f"internal error: {type(error).__name__}: {error}; run again with 'conv3d --debug' to see where")
-    return INTERNAL_ERROR
+        return WRITE_ERROR, [f"{where}: {error.strerror or error}"]
+    words = f"internal error: {type(error).__name__}: {error}; run again with 'conv3d --debug' to see where"
+    return INTERNAL_ERROR, [words]
 
 
 def _tell(line: str) -> None:

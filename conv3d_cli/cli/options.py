@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from conv3d_cli.cli.filetype import FILE
 from conv3d_cli.errors import UsageError, quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,6 +67,7 @@ def _spec(required: bool) -> Callable[[F], F]:
         "spec_path",
         required=required,
         metavar="SPEC",
+        type=FILE,
         callback=_not_weights,
         help="The layers: a YAML spec, or a Keras model (.keras, .h5, .json).",
     )
@@ -94,6 +96,7 @@ WEIGHTS = click.option(
     "--weights",
     "weights_path",
     metavar="W",
+    type=FILE,
     help="Weights (.npz, .h5, .weights.h5, .keras, .safetensors); go before those that the spec names or holds.",
 )
 METHOD = click.option(
@@ -142,13 +145,17 @@ SEED = click.option(
     show_envvar=True,
     help="Seed of weights that no file gives and no initializer seeds.",
 )
+REPORT = click.option("--report", "report_path", metavar="R", type=FILE, help="Write the shape report to a JSON file.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 VERBOSE = click.option(
     "-v", "--verbose", count=True, help="Tell how the input was understood; twice: what each method would cost."
 )
-LOG_FILE = click.option("--log-file", metavar="FILE", help="Append everything that is told to a file, with times.")
+LOG_FILE = click.option(
+    "--log-file", metavar="FILE", type=FILE, help="Append everything that is told to a file, with times."
+)
 
 
 def _file(context: click.Context, option: click.Parameter, path: str | None) -> str | None:
@@ -170,6 +177,7 @@ MASK = click.option(
     "--mask",
     "mask_path",
     metavar="M",
+    type=FILE,
     callback=_file,
     help="Convolve inside a mask, divided by the kernel's weight there: a volume on IN's grid, not 0 inside.",
 )
@@ -177,6 +185,7 @@ LABELS = click.option(
     "--labels",
     "labels_path",
     metavar="L",
+    type=FILE,
     callback=_file,
     help="Keep labels apart, each whole number above 0 a mask of its own.",
 )
@@ -203,6 +212,7 @@ LIKE = click.option(
     "--like",
     "like_path",
     metavar="REF",
+    type=FILE,
     callback=_file,
     help="Take place and spacing of the voxels from another file, where IN says none; refuse another grid.",
 )

@@ -19,7 +19,7 @@ from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import Limits
 from conv3d_cli.pipeline import Options, RunPlan, filter_network, plan_run
 from conv3d_cli.report import Context, render
-from conv3d_cli.spec import Spec, load_spec
+from conv3d_cli.spec import Spec, spec_in
 
 if TYPE_CHECKING:
     from conv3d_cli.layers import Network
@@ -56,7 +56,7 @@ def prepare(
 
     Raises SpecError, WeightsError, LayerError, UsageError, MethodError or OverLimit, each with its exit code.
     """
-    _one_source_of_layers(words)
+    check_layers(words)
     masking = masking_of(words)
     spec, grid = _spec(header, words)
     for layer in spec.network if words["flip"] else ():
@@ -70,7 +70,7 @@ def prepare(
         words["method"],
         words["accuracy"],
         words["compute_dtype"],
-        str(PurePath(words["spec_path"] or "").parent),
+        str(PurePath(spec.path).parent),
         masking,
     )
     plan = plan_run(grid, spec.network, options)
@@ -80,10 +80,11 @@ def prepare(
     context = Context(
         command=command_line(),
         input=_input(header, words, plan),
-        spec={"path": spec.path, "sha256": spec.sha256, "keras": spec.keras} if words["spec_path"] else None,
+        spec={"path": spec.path, "sha256": spec.sha256, "keras": spec.keras} if spec.path else None,
         weights=facts,
         output=output,
         mask=None if masking is None else {"path": words["mask_path"] or words["labels_path"]},
+        run=_repeated(words),
         warnings=(*_missing_kernels(), *plan.warnings, *spec.notes, *warnings),
     )
     for warning in context.warnings:
@@ -106,9 +107,11 @@ def _surround(network: Network, boundary: str) -> None:
         layer.boundary = boundary
 
 
-def _one_source_of_layers(words: Words) -> None:
-    if (words["spec_path"] is None) == (not words["filters"]):
-        got = "both" if words["filters"] else "neither"
+def check_layers(words: Words) -> None:
+    """Raise UsageError unless the words name one source of layers: a spec, or filters."""
+    named = [words["spec_path"] is not None, words.get("layers") is not None, bool(words["filters"])]
+    if sum(named) != 1:
+        got = "both" if any(named) else "neither"
         raise UsageError(f"--spec: needs either a spec or --filter: got {got}, expected one of them")
     if words["filters"] and words["weights_path"] is not None:
         raise UsageError(
@@ -118,8 +121,8 @@ def _one_source_of_layers(words: Words) -> None:
 
 def _spec(header: Source | BareShape, words: Words) -> tuple[Spec, Header]:
     """Return the layers, those of the spec or those that the filters make for the volume, and the volume's grid."""
-    if words["spec_path"] is not None:
-        spec = load_spec(words["spec_path"])
+    spec = spec_in(words)
+    if spec is not None:
         return spec, placed(header, words, spec.network.data_format)
     filters, dtype = words["filters"], words["compute_dtype"] or "float32"
     grid = placed(header, words, "channels_last")
@@ -161,6 +164,16 @@ def _weights(spec: Spec, words: Words, plan: RunPlan, weigh: bool) -> tuple[Word
     else:
         check(spec.network, weights, shape, spec.entries)
     return {"path": path, "sha256": weights.sha256, "seed": None, "notes": notes}, []
+
+
+def _repeated(words: Words) -> Words | None:
+    """Return the run file that does the same again, or None where there is no volume to do it to."""
+    if words["source"] is None:
+        return None
+    from conv3d_cli.cli.runkeys import run_keys
+    from conv3d_cli.runfile import run_section
+
+    return run_section(words, run_keys(), "apply")
 
 
 def _missing_kernels() -> list[str]:

@@ -16,6 +16,8 @@ PERCENT_LINE_SECONDS = 30.0
 STREAM = "-"
 GRIDS = ("mask_path", "labels_path", "like_path")
 """Words that name further volumes on the grid of the input."""
+READ = ("source", "spec_path", "weights_path", *GRIDS)
+"""Words that name what a run reads."""
 
 log = logging.getLogger("conv3d")
 
@@ -26,6 +28,17 @@ class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = record.getMessage()
         return text if record.levelno < logging.WARNING else f"{record.levelname.capitalize()}: {text}"
+
+
+class _Console(logging.Handler):
+    """Writes to what is the standard error at the time: while bars are shown, they put something else in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)
+        except Exception:
+            self.handleError(record)
 
 
 class _LogFile(logging.FileHandler):
@@ -54,7 +67,7 @@ def talking(words: dict[str, Any]) -> Iterator[None]:
 
     Raises OutputError for a log file that cannot be written, or that is another file of the same run.
     """
-    console = logging.StreamHandler(sys.stderr)
+    console = _Console()
     console.setFormatter(_Line())
     # An error's line is printed where the command ends.
     console.addFilter(lambda record: record.levelno < logging.ERROR)
@@ -91,17 +104,16 @@ def _log_file(words: dict[str, Any]) -> _LogFile | None:
     if name == STREAM:
         raise UsageError("--log-file: got '-', expected the name of a file; -v tells more on standard error")
     from conv3d_cli.outfile import check_apart
-    from conv3d_cli.spec import load_spec
+    from conv3d_cli.spec import spec_in
     from conv3d_cli.volumes import files_of
 
     weights = None
-    keys = ("source", "other", "target", "report_path", "spec_path", "weights_path", *GRIDS)
+    keys = ("other", "target", "report_path", "run_path", *READ)
     others = [words.get(key) for key in keys]
     check_apart(name, files_of(*(other for other in others if other is not None)))
-    if words.get("spec_path") is not None:
-        with suppress(Conv3dError):  # a spec that cannot be read is told of later, in the log too
-            # Opening the log is too early to know the plan, yet a line of it would already damage the weights.
-            weights = load_spec(words["spec_path"]).weights
+    with suppress(Conv3dError):  # a spec that cannot be read is told of later, in the log too
+        # Opening the log is too early to know the plan, yet a line of it would already damage the weights.
+        weights = getattr(spec_in(words), "weights", None)
     if weights is not None:
         check_apart(name, [weights])
     try:

@@ -5,8 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import click
+
+    from conv3d_cli.batch import Item
 
 
 def shape_words(text: str, option: str = "--shape") -> tuple[int, ...]:
@@ -24,3 +31,21 @@ def shape_words(text: str, option: str = "--shape") -> tuple[int, ...]:
 def command_line() -> str:
     """Return the command line as a shell would read it."""
     return shlex.join(["conv3d", *sys.argv[1:]])
+
+
+def apply_command(item: Item, params: Iterable[click.Option], overwrite: bool) -> tuple[str, ...]:
+    """Return the words of ``conv3d apply`` that do what a batch does for an item; ``params`` are its options."""
+    words = ["apply"]
+    for param in params:
+        value = item.words[str(param.name)]
+        if value in (None, False, 0, []) or value == param.default:
+            continue
+        long = max(param.opts, key=len)
+        several = value if param.multiple else [value]
+        words += [long] if param.is_flag else [word for one in several for word in (long, _word(one))]
+    words += ["--report", item.sidecar, *(["--overwrite"] if overwrite else [])]
+    return (*words, "--", item.source, item.output)
+
+
+def _word(value: Any) -> str:
+    return str(getattr(value, "text", value))

@@ -11,7 +11,7 @@ from conv3d_cli.errors import LayerError
 from conv3d_cli.filters.grid import Grid
 from conv3d_cli.filters.kernel import Kernel
 from conv3d_cli.filters.table import FILTERS, ROWS, FilterRow
-from conv3d_cli.lengths import Length
+from conv3d_cli.lengths import Length, digits
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?")
 _FLAGS = {"true": True, "false": False}
@@ -90,8 +90,8 @@ def written(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return "x".join(f"{item:g}" for item in value)
-    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+        return "x".join(digits(item) for item in value)
+    return digits(value) if isinstance(value, (int, float)) else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,16 @@ try:
 except ImportError:  # no such locks here: the process id alone tells whether a temporary file is stale
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Name", "check_apart", "check_target", "exists_already", "fcntl", "hidden", "remove_stale"]
+__all__ = [
+    "Name",
+    "check_apart",
+    "check_target",
+    "exists_already",
+    "fcntl",
+    "hidden",
+    "remove_leftovers",
+    "remove_stale",
+]
 
 Name: TypeAlias = "str | os.PathLike[str]"
 
@@ -88,9 +97,16 @@ def hidden(folder: str, base: str, serial: int) -> str:
     return os.path.join(folder, f"{_prefix(base)}{_host()}-{os.getpid()}-{serial}.part")
 
 
-def remove_stale(folder: str, base: str) -> None:
-    """Remove temporary files of the same target whose process is dead; those of another host are left alone."""
-    pattern = re.compile(re.escape(_prefix(base) + _host()) + r"-(\d+)-\d+\.part")
+def remove_leftovers(*paths: Name) -> None:
+    """Remove what processes that are dead have left of outputs of these names."""
+    for path in paths:
+        remove_stale(*os.path.split(os.path.realpath(path)))
+
+
+def remove_stale(folder: str, base: str | None = None) -> None:
+    """Remove temporary files whose process is dead, of one target or of all; those of another host are left alone."""
+    front = r"\..+\." if base is None else re.escape(_prefix(base))
+    pattern = re.compile(front + _host() + r"-(\d+)-\d+\.part")
     with suppress(OSError):
         for entry in os.listdir(folder):
             match = pattern.fullmatch(entry)

@@ -20,7 +20,9 @@ from conv3d_cli.shapes import ReceptiveField, voxels
 from conv3d_cli.volumes.axes import resolve_axes
 
 if TYPE_CHECKING:
-    from conv3d_cli.layers import Network
+    from collections.abc import Iterable
+
+    from conv3d_cli.layers import Layer, Network
     from conv3d_cli.volumes import Geometry
 
 
@@ -129,11 +131,11 @@ def plan_run(header: Header, network: Network, options: Options) -> RunPlan:
     return RunPlan(tuple(steps), dtype, peak, options, start, first)
 
 
-def kernel_files(plan: RunPlan) -> list[str]:
-    """Return the files that the kernels of custom filters come from."""
-    makers = [step.layer.initializers.get("kernel") for step in plan.steps]
+def kernel_files(layers: Iterable[Layer], folder: str) -> list[str]:
+    """Return the files that the kernels of custom filters come from; their names are relative to ``folder``."""
+    makers = [layer.initializers.get("kernel") for layer in layers]
     names = [maker.config["file"] for maker in makers if isinstance(maker, Filtered) and "file" in maker.config]
-    return [str(PurePath(plan.options.folder, name)) for name in names]
+    return [str(PurePath(folder, name)) for name in names]
 
 
 def computing_dtype(network: Network) -> Real:

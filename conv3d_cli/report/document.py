@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from conv3d_cli.volumes import Geometry
     from conv3d_cli.volumes.values import Values
 
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 
 LIBRARIES = ("numpy", "scipy", "nibabel", "h5py", "pyyaml", "click")
 
@@ -43,6 +43,7 @@ class Context:
     output: Document = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     mask: Document | None = None
+    run: Document | None = None
 
 
 def plan_document(plan: RunPlan, context: Context) -> Document:
@@ -51,6 +52,7 @@ def plan_document(plan: RunPlan, context: Context) -> Document:
         "report": "conv3d-plan",
         "version": REPORT_VERSION,
         "command": context.command,
+        "run": context.run,
         "input": {**_place(plan.source, plan.geometry), **context.input},
         "output": {**_place(plan.target, plan.output_geometry), **context.output},
         "spec": context.spec,

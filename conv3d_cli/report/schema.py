@@ -201,11 +201,17 @@ OUTPUT = record(
 )
 
 
+RUN: Schema = {
+    "type": ["object", "null"],
+    "description": "the run file that repeats it, as `conv3d info --schema run` has it; null without a volume",
+}
+
+
 def report_schema() -> Schema:
     """Return the JSON Schema of the documents that ``apply --report`` and ``plan --json`` write.
 
     >>> report_schema()["properties"]["version"]
-    {'const': 2}
+    {'const': 3}
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -215,6 +221,7 @@ def report_schema() -> Schema:
                 "report": {"enum": ["conv3d-plan", "conv3d-run"]},
                 "version": {"const": REPORT_VERSION},
                 "command": STRING,
+                "run": RUN,
                 "input": INPUT,
                 "output": OUTPUT,
                 "spec": {

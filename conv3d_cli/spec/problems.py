@@ -19,6 +19,10 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return f"{self.line}:{self.column}"
 
+    def within(self, path: str) -> str:
+        """Return the place as a message begins: the file, line and column."""
+        return f"{quoted(path)[1:-1]}:{self}"
+
 
 class Problems:
     """What is wrong with the file at ``path``, by place.
@@ -45,7 +49,7 @@ class Problems:
     def error(self) -> SpecError:
         """Return the error that tells every problem in the order of the file."""
         name = quoted(self.path)[1:-1]
-        lines = [f"{name}:{place}: {text}" for place, text in sorted(self._found)]
+        lines = [f"{place.within(self.path)}: {text}" for place, text in sorted(self._found)]
         if len(lines) > MOST_SHOWN:
             lines[MOST_SHOWN:] = [f"{name}: {len(lines) - MOST_SHOWN} more problems"]
         return SpecError(lines)

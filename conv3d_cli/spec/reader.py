@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 64 * 1024
 MOST_DEPTH = 16
+A_SPEC = "`layers:`, or the keys of one Conv3D"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,17 @@ class Node:
     keys: dict[str, Place] = field(default_factory=dict)
     never: str | None = None
     hint: str | None = None
+
+    @classmethod
+    def of(cls, value: Any, place: Place = Place(1, 1)) -> Node:  # noqa: B008 - a constant
+        """Return the tree of plain values that all have one place.
+
+        >>> Node.of({"filters": [8]}).value["filters"].plain()
+        [8]
+        """
+        if isinstance(value, dict):
+            return cls({key: cls.of(item, place) for key, item in value.items()}, place, dict.fromkeys(value, place))
+        return cls([cls.of(item, place) for item in value] if isinstance(value, list) else value, place)
 
     def plain(self) -> Any:
         """Return the value as lists, dicts and scalars without places."""
@@ -54,27 +66,27 @@ class Node:
                 yield from node.walk()
 
 
-def read_bytes(path: str) -> bytes:
-    """Return the bytes of a spec; SpecError if the file cannot be read, is not regular, or is too large."""
+def read_bytes(path: str, what: str = "spec", most: int = MOST_BYTES) -> bytes:
+    """Return the bytes of a spec, or of ``what`` it is; SpecError if the file cannot be read, or is too large."""
     try:
         status = Path(path).stat()
         data = b""
         if stat.S_ISREG(status.st_mode):
             with Path(path).open("rb") as file:
-                data = file.read(MOST_BYTES + 1)
+                data = file.read(most + 1)
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise SpecError([f"{quoted(path)}: the spec cannot be read: {why}"]) from error
+        raise SpecError([f"{quoted(path)}: the {what} cannot be read: {why}"]) from error
     if not stat.S_ISREG(status.st_mode):
-        raise SpecError([f"{quoted(path)}: not a regular file: expected a spec in YAML"])
-    if len(data) > MOST_BYTES:
-        size = f"got {status.st_size} bytes, expected at most {MOST_BYTES}"
-        Problems(path).fail(Place(1, 1), f"too large for a spec: {size}")
+        raise SpecError([f"{quoted(path)}: not a regular file: expected a {what} in YAML"])
+    if len(data) > most:
+        size = f"got {status.st_size} bytes, expected at most {most}"
+        Problems(path).fail(Place(1, 1), f"too large for a {what}: {size}")
     return data
 
 
-def parse(data: bytes, problems: Problems) -> Node:
-    r"""Return the tree of a spec; what is wrong with single values goes to ``problems``.
+def parse(data: bytes, problems: Problems, what: str = "spec", expected: str = A_SPEC) -> Node:
+    r"""Return the tree of a spec, or of ``what`` it is; what is wrong with single values goes to ``problems``.
 
     Raises SpecError, with all that was found, where the text as a whole cannot be used.
 
@@ -85,22 +97,23 @@ def parse(data: bytes, problems: Problems) -> Node:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = _decode(data, problems)
+    text = decode(data, problems)
     try:
-        _check_events(yaml.parse(text, Loader=loader), problems)
+        _check_events(yaml.parse(text, Loader=loader), problems, what)
         problems.raise_any()
         root = yaml.compose(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
         if "nesting depth" in str(error.problem):  # libyaml looks far ahead, and gives up before it tells of depth 17
-            _check_events(yaml.parse(text, Loader=yaml.SafeLoader), problems)
+            _check_events(yaml.parse(text, Loader=yaml.SafeLoader), problems, what)
             problems.raise_any()
         problems.fail(*_syntax(error, text))
     if root is None or (isinstance(root, yaml.ScalarNode) and not root.style and not root.value):
-        problems.fail(Place(1, 1), "the spec is empty: expected `layers:`, or the keys of one Conv3D")
+        problems.fail(Place(1, 1), f"the {what} is empty: expected {expected}")
     return _node(root, problems)
 
 
-def _decode(data: bytes, problems: Problems) -> str:
+def decode(data: bytes, problems: Problems) -> str:
+    """Return the text of a file; SpecError with its place for what is none."""
     from yaml.reader import Reader
 
     try:
@@ -118,7 +131,7 @@ def _at(before: str) -> Place:
     return Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
-def _check_events(events: Iterator[yaml.Event], problems: Problems) -> None:
+def _check_events(events: Iterator[yaml.Event], problems: Problems, what: str) -> None:
     """Refuse what only the event stream shows; stops early where going on could cost much."""
     import yaml
 
@@ -128,7 +141,7 @@ def _check_events(events: Iterator[yaml.Event], problems: Problems) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                problems.add(place, "a second document: expected one document in a spec")
+                problems.add(place, f"a second document: expected one document in a {what}")
                 return
         if isinstance(event, yaml.AliasEvent):
             problems.add(place, f"alias: got *{event.anchor}, expected the value written out")

@@ -5,7 +5,7 @@ from conv3d_cli.volumes.axes import order_of, resolve_axes, spatial
 from conv3d_cli.volumes.comparison import CHECKS, Comparison, compare_volumes
 from conv3d_cli.volumes.deviation import Deviation, Tolerance, Worst
 from conv3d_cli.volumes.files import Saved, check_dtype, check_output, load_volume, same_dtype, save_volume
-from conv3d_cli.volumes.formats import FORMATS, files_of, open_volume, sha256_of
+from conv3d_cli.volumes.formats import FORMATS, files_of, open_volume, path_of, sha256_of, sha256_of_files
 from conv3d_cli.volumes.geometry import Geometry
 from conv3d_cli.volumes.masks import read_labels, read_mask
 from conv3d_cli.volumes.source import Source
@@ -32,6 +32,7 @@ __all__ = [
     "on_grid",
     "open_volume",
     "order_of",
+    "path_of",
     "read_labels",
     "read_mask",
     "resolve_axes",
@@ -39,5 +40,6 @@ __all__ = [
     "save_volume",
     "scan",
     "sha256_of",
+    "sha256_of_files",
     "spatial",
 ]

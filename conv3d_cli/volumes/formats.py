@@ -149,10 +149,13 @@ def open_volume(ref: str) -> Source:
 
 def sha256_of(source: Source) -> str:
     """Return the SHA-256 of the bytes of a volume's files, of both of a pair; of a stream, of what was read of it."""
-    if source.hashing is not None:
-        return source.hashing.digest.hexdigest()
+    return sha256_of_files(*files_of(source.ref)) if source.hashing is None else source.hashing.digest.hexdigest()
+
+
+def sha256_of_files(*names: str) -> str:
+    """Return the SHA-256 of the bytes of files, one after the other. VolumeError if one cannot be read."""
     digest = hashlib.sha256()
-    for name in files_of(source.ref):
+    for name in names:
         with reading(name), Path(name).open("rb") as file:
             while piece := file.read(PIECE):
                 digest.update(piece)

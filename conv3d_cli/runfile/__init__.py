@@ -1,0 +1,9 @@
+"""Run files: one strict file, in YAML or in a report, that says everything that a command line can say."""
+
+from conv3d_cli.runfile.keys import BATCH, Key, Keys
+from conv3d_cli.runfile.read import Run, read_run
+from conv3d_cli.runfile.schema import run_schema
+from conv3d_cli.runfile.section import run_section
+from conv3d_cli.runfile.starter import starter
+
+__all__ = ["BATCH", "Key", "Keys", "Run", "read_run", "run_schema", "run_section", "starter"]
