@@ -50,6 +50,9 @@ def work(words, command, talk):
         source.with_suffix(".met").touch()
         while len(list(source.parent.glob("*.met"))) < int(number) and time.monotonic() < begun + 30:
             time.sleep(0.01)
+        if source.stem.endswith("bug"):
+            raise ZeroDivisionError("a bug")
+        time.sleep(0.3)  # the other one fails meanwhile
     talk.tick(1.0)
     with replacing(words["target"], words["overwrite"]) as file:
         if what in ("half", "stay"):

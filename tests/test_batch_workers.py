@@ -145,6 +145,13 @@ def test_with_fail_fast_nothing_begins_after_a_failure(carried_out):
     assert heard.begun == ["ok-1.npy", "bug-1.npy"]
 
 
+def test_with_fail_fast_what_has_begun_is_finished_and_no_more(carried_out):
+    outcomes, _ = carried_out("meet-2-a", "meet-2-bug", "ok-1", size=2, rules=Rules(1 << 40, fail_fast=True))
+    assert outcomes["meet-2-bug"].error is not None
+    assert outcomes["meet-2-a"].error is None
+    assert "ok-1" not in outcomes
+
+
 def test_jobs_wait_for_memory(carried_out, tmp_path):
     carried_out("big-6", "big-5", "big-4", size=3, rules=Rules(10))
     spans = sorted((*times(tmp_path, f"big-{n}")[1:], n) for n in (6, 5, 4))
@@ -266,11 +273,14 @@ def test_a_worker_ends_when_its_batch_is_killed(tmp_path):
         "import sys, os, signal\n"
         "from conv3d_cli.batch import Crew, locked\n"
         f"with locked({str(tmp_path)!r}) as lock, Crew('batchworkers', lock, 1, 1) as crew:\n"
+        "    while not crew.workers[0].ready:\n"
+        "        list(crew.messages(None))\n"
         "    print(crew.workers[0].process.pid, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    # What a worker says on standard error would keep a pipe open for as long as it lives.
+    ran = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert ran.returncode == -signal.SIGKILL
     number = int(ran.stdout)
     until = time.monotonic() + 10
     while time.monotonic() < until and Path(f"/proc/{number}/stat").exists():
