@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-PAUSE = 0.03
+PAUSE = 0.1
 """Seconds in which the threads that another library leaves spinning go to sleep."""
 
 LONG = 3.0
