@@ -18,6 +18,7 @@ from conv3d_cli.engine import isa
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 SHELL = [line for kind, text in FENCES if kind == "sh" for line in text.splitlines()]
+BLOCKS = [text for kind, text in FENCES if kind == "sh" and text.startswith("conv3d")]
 SHOWN = [text for kind, text in FENCES if kind == "" and text.startswith("$ ")]
 [TYPO] = [text for kind, text in FENCES if kind == "yaml" and "kernal_size" in text]
 
@@ -60,10 +61,11 @@ def test_the_first_command_prints_what_is_shown(copy):
         assert steady(done.stdout) == steady(shown)
 
 
-@pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("conv3d")])
-def test_a_command_runs(copy, line):
-    done = shell(line)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("commands", BLOCKS, ids=lambda text: text.splitlines()[0])
+def test_commands_run_one_after_the_other(copy, commands):
+    for line in commands.splitlines():
+        done = shell(line)
+        assert done.returncode == 0, (line, done.stderr)
 
 
 @pytest.mark.skipif(isa.native() is None, reason="the README shows the compiled engine")
@@ -98,8 +100,10 @@ def test_every_file_that_is_named_is_there():
 
 def test_every_option_and_variable_that_is_named_is_there():
     from conv3d_cli.cli.apply import apply
+    from conv3d_cli.cli.batch import batch
+    from conv3d_cli.cli.run import run
 
-    options = {name for parameter in apply.params for name in parameter.opts}
+    options = {name for command in (apply, batch, run) for parameter in command.params for name in parameter.opts}
     named = set(re.findall(r"`(--[a-z-]+)", README)) - {"--help", "--schema", "--shape", "--debug"}
     assert named
     assert named <= options

@@ -168,4 +168,4 @@ def render_batch(document: Document) -> None:
 
 
 def _plan(item: Document) -> Document:
-    return {"would": "run" if item["state"] == "planned" else "skip", "result": item["why"]}
+    return {"would": "run" if item["state"] == "planned" else "skip", "why": item["why"]}

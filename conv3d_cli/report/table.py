@@ -52,7 +52,7 @@ TIMES = {
     "conv3d-run": Column("time", lambda layer: words.duration(layer["seconds"]), right=True),
     "conv3d-plan": Column("predicted", lambda layer: words.duration(layer["predicted_seconds"]), right=True),
 }
-LONGEST = ("arguments", "formula", "result")
+LONGEST = ("arguments", "formula", "result", "why")
 TEXTS = ("", "filter", "layer", "name", "shape", "dtype", "class", "A", "B", *LONGEST)
 
 
