@@ -57,7 +57,7 @@ def test_a_failure_costs_only_its_own_way():
 
 def test_slow_ways_are_called_less_often():
     calls = {"fast": lambda: time.sleep(0.001), "slow": lambda: time.sleep(0.02), "slowest": lambda: time.sleep(0.4)}
-    times, _ = take_turns(calls, judged, 6, 0.1, NO_PAUSE)
+    times, _ = take_turns(calls, judged, 6, 0.05, NO_PAUSE)
     assert [len(times[name].seconds) for name in calls] == [6, 2, 1]
 
 

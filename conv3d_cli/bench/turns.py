@@ -11,7 +11,7 @@ from typing import Any
 PAUSE = 0.1
 """Seconds in which the threads that another library leaves spinning go to sleep."""
 
-LONG = 3.0
+LONG = 6.0
 """Budgets that a first call may take to be followed by others."""
 
 HOPELESS = 5.0
