@@ -30,6 +30,13 @@ def test_tiles_of_float64_may_lose_digits_where_the_output_is_zero():
     assert not tally.failures, "\n".join(tally.failures)
 
 
+@pytest.mark.parametrize("seed", [504229, 511416, 517440])
+def test_memory_that_just_holds_a_plan_holds_it_once_the_kernel_is_known(seed):
+    """A kernel of few taps has a layout of its own, which may take more memory than that of all taps."""
+    tally = fuzz.run(seed, 1)
+    assert not tally.failures, "\n".join(tally.failures)
+
+
 @pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
 @pytest.mark.parametrize(("place", "least", "most"), [((0, 0, 0), 1, 4.1), ((1, 1, 1), 0, 1), (..., 0, 1.1)])
 def test_a_tap_at_the_ends_of_its_axes_loses_more_than_others(place, least, most):

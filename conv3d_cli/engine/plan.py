@@ -103,7 +103,11 @@ def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
 def seen(plan: Plan, kernel: Array) -> Plan:
     """Return the plan that the values of the kernel allow, whatever those of the input will be."""
     if any(_may_gain(plan, c) for c in plan.candidates):
-        return _seen(plan, _turned(kernel, plan.asked.order))
+        try:
+            return _seen(plan, _turned(kernel, plan.asked.order))
+        except OverLimit:  # memory that just holds the plan may not hold what the values open
+            if plan.candidate.unproven is not None:
+                raise
     return plan
 
 
