@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cmath>
-#include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "boundary.hpp"
+#include "checks.hpp"
 
 namespace conv3d {
 
@@ -45,10 +45,6 @@ class BoundaryTables {
     }
 
   private:
-    static void require(bool holds, const char* what) {
-        if (!holds) throw std::invalid_argument(what);
-    }
-
     double fill_ = 0;
     std::vector<Axis> axes_;
 };

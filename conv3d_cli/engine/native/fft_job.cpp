@@ -1,19 +1,14 @@
 #include "fft_job.hpp"
 
 #include <algorithm>
-#include <stdexcept>
+
+#include "checks.hpp"
 
 namespace conv3d {
 
 namespace {
 
 constexpr Index in_line = line / sizeof(float);
-
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
-
-void require(bool holds, const char* what) {
-    if (!holds) throw std::invalid_argument(what);
-}
 
 }  // namespace
 

@@ -1,9 +1,9 @@
 #include "fft_long_job.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 #include <thread>
 
+#include "checks.hpp"
 #include "units.hpp"
 
 #if defined(__x86_64__)
@@ -31,12 +31,6 @@ extern const FftLongUnit fft_long_unit;
 namespace {
 
 constexpr int spins = 2000;  // as long as it takes to wake a thread
-
-void require(bool holds, const char* what) {
-    if (!holds) throw std::invalid_argument(what);
-}
-
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
 void pause() {
 #if defined(__x86_64__)

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <stdexcept>
 #include <utility>
 
+#include "checks.hpp"
 #include "fft_long_job.hpp"
 
 namespace conv3d {
@@ -15,12 +15,6 @@ namespace {
 constexpr Index longest = 512;  // of a tile: sizes multiplied with it stay far from overflow
 constexpr Index together = 16;   // columns of an item: neighbours share what is fetched for them
 const double pi = std::acos(-1.0);
-
-void require(bool holds, const char* what) {
-    if (!holds) throw std::invalid_argument(what);
-}
-
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
 // exp(i angle)
 void append(std::vector<float>& to, double angle, double scale = 1) {

@@ -1,8 +1,8 @@
 #include "fft_spectra.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 
+#include "checks.hpp"
 #include "units.hpp"
 
 namespace conv3d {
@@ -27,9 +27,6 @@ namespace {
 
 // What keeps memory safe is checked here.
 void check(const FftUnit& unit, const Index (&tile)[3], Index groups, const Array& kernel) {
-    const auto require = [](bool holds, const char* what) {
-        if (!holds) throw std::invalid_argument(what);
-    };
     require(kernel.shape.size() == 5, "the kernel needs 5 axes");
     require(groups > 0 && kernel.shape[3] > 0 && kernel.shape[4] > 0 && kernel.shape[4] % groups == 0,
             "channels, filters and groups do not fit together");

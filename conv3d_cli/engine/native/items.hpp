@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
-#include <stdexcept>
 
+#include "checks.hpp"
 #include "task.hpp"
 
 namespace conv3d {
@@ -20,10 +20,6 @@ inline std::unique_ptr<void, Free> aligned_scratch(Index bytes) {
     void* memory = nullptr;
     if (posix_memalign(&memory, 64, static_cast<std::size_t>(bytes > 0 ? bytes : 64)) != 0) throw std::bad_alloc();
     return std::unique_ptr<void, Free>(memory);
-}
-
-inline void require_that(bool holds, const char* what) {
-    if (!holds) throw std::invalid_argument(what);
 }
 
 class Items {

@@ -2,19 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <stdexcept>
 
+#include "checks.hpp"
 #include "memory.hpp"
 
 namespace conv3d {
 
 namespace {
-
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
-
-void require(bool holds, const char* what) {
-    if (!holds) throw std::invalid_argument(what);
-}
 
 // The layout comes from Python, and a wrong one would write anywhere: what keeps memory safe is checked here.
 Layout checked(const Unit& unit, bool is_double, Layout l, const Array& x, const Array& kernel, const Array& bias,

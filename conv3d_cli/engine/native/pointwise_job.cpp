@@ -96,12 +96,12 @@ class Pointwise {
   private:
     void describe_arrays(Index groups, Index block, bool planar) {
         const Array x = describe(x_), out = describe(out_), weights = describe(weights_);
-        require_that(x.shape.size() == 5 && out.shape.size() == 5, "x and out need 5 axes");
-        require_that(groups > 0 && block > 0 && block % lanes_ == 0,
+        require(x.shape.size() == 5 && out.shape.size() == 5, "x and out need 5 axes");
+        require(groups > 0 && block > 0 && block % lanes_ == 0,
                      "groups and block must be positive, blocks of vectors");
-        require_that(x.shape[1] % groups == 0 && out.shape[1] % groups == 0, "groups must divide channels and filters");
-        require_that(out.shape[1] > 0, "out must have filters");
-        for (std::size_t i : {0, 2, 3, 4}) require_that(x.shape[i] == out.shape[i], "x and out must have one size");
+        require(x.shape[1] % groups == 0 && out.shape[1] % groups == 0, "groups must divide channels and filters");
+        require(out.shape[1] > 0, "out must have filters");
+        for (std::size_t i : {0, 2, 3, 4}) require(x.shape[i] == out.shape[i], "x and out must have one size");
         task_.x = x.data;
         task_.out = out.data;
         std::copy(x.strides.begin(), x.strides.end(), task_.x_strides);
@@ -112,13 +112,13 @@ class Pointwise {
         task_.filters = out.shape[1] / groups;
         task_.block = block;
         task_.planar = planar;
-        require_that(planar || out.strides[1] == 1, "filters must be neighbours where they are the vectors");
+        require(planar || out.strides[1] == 1, "filters must be neighbours where they are the vectors");
         const Index width = planar ? task_.filters : (task_.filters + lanes_ - 1) / lanes_ * lanes_;
-        require_that(holds(weights, groups * task_.channels * width), "weights do not fit");
+        require(holds(weights, groups * task_.channels * width), "weights do not fit");
         task_.weights = weights.data;
         if (bias_) {
             const Array bias = describe(*bias_);
-            require_that(holds(bias, groups * width), "bias does not fit");
+            require(holds(bias, groups * width), "bias does not fit");
             task_.bias = bias.data;
         }
     }

@@ -59,11 +59,11 @@ class Separable {
         : x_(std::move(x)), weights_(std::move(weights)), channels_(std::move(channels)), boundary_(boundary),
           bias_(std::move(bias)), out_(std::move(out)) {
         const Unit& unit = find_unit(isa);
-        require_that(weights_.size() == 3 && x_.ndim() == 5 && out_.ndim() == 5,
+        require(weights_.size() == 3 && x_.ndim() == 5 && out_.ndim() == 5,
                      "weights need 3 arrays, x and out 5 axes");
         double_ = is_double(x_, weights_[0], bias_, out_);
         run_ = double_ ? separable_of(unit).run_double : separable_of(unit).run_float;
-        require_that(groups > 0 && x_.shape(1) % static_cast<std::size_t>(groups) == 0 &&
+        require(groups > 0 && x_.shape(1) % static_cast<std::size_t>(groups) == 0 &&
                          out_.shape(1) % static_cast<std::size_t>(groups) == 0 && out_.shape(0) == x_.shape(0),
                      "channels, filters and groups do not fit together");
         task_.filters = static_cast<Index>(out_.shape(1));
@@ -95,24 +95,24 @@ class Separable {
     void take_weights() {
         for (std::size_t i = 0; i < 3; ++i) {
             const Array w = describe(weights_[i]);
-            require_that(weights_[i].dtype() == x_.dtype(), "x, kernel, bias and out must have one dtype");
-            require_that(w.shape.size() == 3 && w.shape[0] == task_.filters && w.shape[1] > 0 && w.shape[2] > 0 &&
+            require(weights_[i].dtype() == x_.dtype(), "x, kernel, bias and out must have one dtype");
+            require(w.shape.size() == 3 && w.shape[0] == task_.filters && w.shape[1] > 0 && w.shape[2] > 0 &&
                              (i == 0 || w.shape[1] == task_.terms),
                          "weights need the shape (filters, terms, taps)");
             task_.terms = w.shape[1];
             task_.taps[i] = w.shape[2];
-            require_that(w.strides[2] == 1 && w.strides[1] == w.shape[2] && w.strides[0] == w.shape[1] * w.shape[2],
+            require(w.strides[2] == 1 && w.strides[1] == w.shape[2] && w.strides[0] == w.shape[1] * w.shape[2],
                          "weights must be contiguous");
             task_.weights[i] = w.data;
         }
-        require_that(static_cast<Index>(channels_.size()) == task_.filters * task_.terms,
+        require(static_cast<Index>(channels_.size()) == task_.filters * task_.terms,
                      "one channel a term is needed");
         for (Index c : channels_)
-            require_that(c >= 0 && c < task_.channels_of_group, "a channel lies outside of its group");
+            require(c >= 0 && c < task_.channels_of_group, "a channel lies outside of its group");
         task_.channel = channels_.data();
         if (!bias_) return;
         const Array bias = describe(*bias_);
-        require_that(bias.shape.size() == 1 && bias.shape[0] == task_.filters &&
+        require(bias.shape.size() == 1 && bias.shape[0] == task_.filters &&
                          (task_.filters < 2 || bias.strides[0] == 1),
                      "bias needs one value a filter");
         task_.bias = bias.data;
@@ -133,9 +133,9 @@ class Separable {
             task_.dilation[i] = dilation[i];
             task_.before[i] = before[i];
             task_.box[i] = box[i];
-            require_that(strides[i] > 0 && dilation[i] > 0 && before[i] >= 0 && tile[i] > 0 && task_.outputs[i] > 0,
+            require(strides[i] > 0 && dilation[i] > 0 && before[i] >= 0 && tile[i] > 0 && task_.outputs[i] > 0,
                          "strides, dilation and tiles must be positive");
-            require_that(!box[i] || (task_.taps[i] >= separable_step && (i == 2 || strides[i] == dilation[i])),
+            require(!box[i] || (task_.taps[i] >= separable_step && (i == 2 || strides[i] == dilation[i])),
                          "a box must be long, and its stride its dilation");
             // Which sums an output is put together from must not depend on where tiles begin.
             const Index unit = box[i] && i < 2 ? separable_step : 1;

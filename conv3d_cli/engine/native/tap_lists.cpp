@@ -4,14 +4,14 @@
 #include <type_traits>
 #include <utility>
 
+#include "checks.hpp"
+
 namespace conv3d {
 
 namespace {
 
 // Terms of a pass at most: what a sum of so many random terms loses in float32 is less than 1e-6 of the largest sum.
 constexpr Index most_terms = 288;
-
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
 }  // namespace
 

@@ -1,8 +1,8 @@
 #include "winograd_filters.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 
+#include "checks.hpp"
 #include "units.hpp"
 
 namespace conv3d {
@@ -21,14 +21,6 @@ namespace v2 {
 extern const WinogradUnit winograd;
 }
 #endif
-
-namespace {
-
-void require(bool holds, const char* what) {
-    if (!holds) throw std::invalid_argument(what);
-}
-
-}  // namespace
 
 const WinogradUnit& find_winograd(const std::string& isa) {
     const std::string name = find_unit(isa).name;

@@ -2,19 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <stdexcept>
 
+#include "checks.hpp"
 #include "memory.hpp"
 
 namespace conv3d {
 
 namespace {
-
-void require(bool holds, const char* what) {
-    if (!holds) throw std::invalid_argument(what);
-}
-
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
 std::vector<char> as_bytes(const std::vector<double>& values, bool is_double) {
     std::vector<char> bytes(values.size() * (is_double ? 8 : 4));
