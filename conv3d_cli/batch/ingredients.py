@@ -81,7 +81,7 @@ class _SpecFile:
 
 
 def _kernels(filters: Iterable[Filter]) -> list[str]:
-    return [filter.config["file"] for filter in filters if "file" in filter.config]  # noqa: A001
+    return [one.file for one in filters if one.file is not None]
 
 
 def _name(word: str) -> str:

@@ -61,6 +61,11 @@ class Filter:
         return ROWS[self.name]
 
     @property
+    def file(self) -> str | None:
+        """The file that the kernel comes from, or None for a kernel that is computed."""
+        return self.config.get("file")
+
+    @property
     def magnitude(self) -> bool:
         """Whether the length of the vector of the kernels' results is what is asked for, and not they themselves."""
         return self.config.get("axis") == "magnitude"

@@ -134,8 +134,8 @@ def plan_run(header: Header, network: Network, options: Options) -> RunPlan:
 def kernel_files(layers: Iterable[Layer], folder: str) -> list[str]:
     """Return the files that the kernels of custom filters come from; their names are relative to ``folder``."""
     makers = [layer.initializers.get("kernel") for layer in layers]
-    names = [maker.config["file"] for maker in makers if isinstance(maker, Filtered) and "file" in maker.config]
-    return [str(PurePath(folder, name)) for name in names]
+    files = [maker.filter.file for maker in makers if isinstance(maker, Filtered)]
+    return [str(PurePath(folder, name)) for name in files if name is not None]
 
 
 def computing_dtype(network: Network) -> Real:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import LayerError, UsageError, nearest
 from conv3d_cli.filters import Filter
-from conv3d_cli.spec.inline import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,9 +76,9 @@ def placed(name: str, folder: str) -> str:
 
 def placed_filter(item: Filter, folder: str) -> Filter:
     """Return a filter whose file is relative to a folder."""
-    if item.name not in FILES:
+    if item.file is None:
         return item
-    return Filter.of({"class_name": item.name, "config": {**item.plain(), "file": placed(item.config["file"], folder)}})
+    return Filter.of({"class_name": item.name, "config": {**item.plain(), "file": placed(item.file, folder)}})
 
 
 def _placed_filter(item: Any, folder: str) -> Any:
