@@ -157,7 +157,7 @@ def _run(
 ) -> dict[str, Any]:
     """Read, convolve, write; return the report."""
     from conv3d_cli.cli.masks import read_inside
-    from conv3d_cli.cli.prepare import json_text, with_output
+    from conv3d_cli.cli.prepare import is_json, json_text, with_output
     from conv3d_cli.cli.talk import log
     from conv3d_cli.outfile import replacing
     from conv3d_cli.pipeline import run
@@ -190,7 +190,7 @@ def _run(
     written = _save(plan, outcome, volume, words)
     seconds["write"] = perf_counter() - start
     document = run_document(plan, outcome, with_output(context, **written), seconds)
-    if words["report_path"] is not None or words["as_json"]:
+    if is_json(words):
         document["input"]["sha256"] = sha256_of(volume)
         if mask is not None:
             document["mask"]["sha256"] = sha256_of(mask)

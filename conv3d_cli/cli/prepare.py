@@ -166,9 +166,17 @@ def _weights(spec: Spec, words: Words, plan: RunPlan, weigh: bool) -> tuple[Word
     return {"path": path, "sha256": weights.sha256, "seed": None, "notes": notes}, []
 
 
+def is_json(words: Words) -> bool:
+    """Return whether the document is printed or written as JSON, and not only shown as a table."""
+    return bool(words["as_json"]) or words.get("report_path") is not None
+
+
 def _repeated(words: Words) -> Words | None:
-    """Return the run file that does the same again, or None where there is no volume to do it to."""
-    if words["source"] is None:
+    """Return the run file that does the same again, or None where there is no volume to do it to.
+
+    A table does not show it, and does not wait for what it takes to make one.
+    """
+    if words["source"] is None or not is_json(words):
         return None
     from conv3d_cli.cli.runkeys import run_keys
     from conv3d_cli.runfile import run_section
