@@ -15,7 +15,7 @@ ROWS = (
     {"batch"},
     {"runfile"},
     {"bench", "report"},
-    {"pipeline"},
+    {"pipeline", "provenance"},
     {"spec", "weights", "volumes"},
     {"models"},
     {"layers"},
@@ -39,6 +39,7 @@ PATHS = CLICK | {
     "layers",
     "userfiles",
     "outfile",
+    "provenance",
     "limits",
 }
 

@@ -36,7 +36,7 @@ def some(key):
     if key.choices:
         return key.choices[-1]
     if key.kind is FLAG:
-        return key.name != "keep_going"
+        return key.name not in ("keep_going", "provenance")
     if "integer" in str(key.kind.schema):
         return 3
     if "number" in str(key.kind.schema):

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 from conv3d_cli import __version__
 from conv3d_cli.filters import Filter
 from conv3d_cli.pipeline import kernel_files
+from conv3d_cli.provenance import WITHOUT_EFFECT
 from conv3d_cli.spec import spec_in
 from conv3d_cli.volumes import files_of, sha256_of_files
 
 if TYPE_CHECKING:
     from conv3d_cli.spec import Spec
-
-WITHOUT_EFFECT = frozenset({"threads", "max_memory", "as_json", "quiet", "verbose", "log_file"})
-"""Words that change how a volume is convolved and what is told of it, and not what comes out."""
 
 
 class Kitchen:

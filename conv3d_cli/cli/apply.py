@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from conv3d_cli.pipeline import Outcome, RunPlan
+    from conv3d_cli.provenance import History
     from conv3d_cli.report import Context
     from conv3d_cli.volumes import Source
 
@@ -37,6 +38,7 @@ OUTPUT_DTYPES = (
     show_default=True,
     help="Type of the voxels written, or that of IN; integers are rounded and clipped, and the clipped are counted.",
 )
+@options.PROVENANCE
 @options.REPORT
 @options.OVERWRITE
 @options.DRY_RUN
@@ -156,13 +158,13 @@ def _run(
     plan: RunPlan, context: Context, volume: Source, mask: Source | None, words: dict[str, Any], watch: Watch
 ) -> dict[str, Any]:
     """Read, convolve, write; return the report."""
+    from conv3d_cli.cli.making import Making
     from conv3d_cli.cli.masks import read_inside
     from conv3d_cli.cli.prepare import is_json, json_text, with_output
     from conv3d_cli.cli.talk import log
     from conv3d_cli.outfile import replacing
     from conv3d_cli.pipeline import run
-    from conv3d_cli.report import run_document
-    from conv3d_cli.volumes import sha256_of
+    from conv3d_cli.report import run_document, with_history
 
     seconds: dict[str, float] = {}
 
@@ -173,6 +175,7 @@ def _run(
         return array
 
     watch.planned(plan)
+    making = Making(words, apply.params, plan, context) if words["provenance"] or is_json(words) else None
     labels, reading = None, 0.0
     if mask is not None:
         start = perf_counter()
@@ -187,25 +190,30 @@ def _run(
         log.warning(warning)
     run_document(plan, outcome, context, seconds)  # what cannot be told is known before OUT is there
     start = perf_counter()
-    written = _save(plan, outcome, volume, words)
+    history = None if making is None else making.history({"input": volume, "mask": mask, "labels": mask})
+    written = _save(plan, outcome, volume, words, history)
     seconds["write"] = perf_counter() - start
     document = run_document(plan, outcome, with_output(context, **written), seconds)
-    if is_json(words):
-        document["input"]["sha256"] = sha256_of(volume)
-        if mask is not None:
-            document["mask"]["sha256"] = sha256_of(mask)
+    if history is not None:
+        document = with_history(document, history)
     if words["report_path"] is not None:
         with replacing(words["report_path"], overwrite=words["overwrite"]) as file:
             file.write(json_text(document).encode())
     return document
 
 
-def _save(plan: RunPlan, outcome: Outcome, volume: Source, words: dict[str, Any]) -> dict[str, Any]:
+def _save(
+    plan: RunPlan, outcome: Outcome, volume: Source, words: dict[str, Any], history: History | None
+) -> dict[str, Any]:
     """Write the output volume and return what the report says of it."""
     from conv3d_cli.cli.talk import log
     from conv3d_cli.volumes import Volume, save_volume
 
-    result = Volume(outcome.array, plan.target.axes, plan.output_geometry, volume.format, volume.meta)
+    text = history.text() if history is not None and words["provenance"] else None
+    if words["provenance"] and text is None:
+        log.warning("%s: does not hold how it was made, which is too long for it", quoted(words["target"]))
+    place = plan.target.axes, plan.output_geometry, volume.format, volume.meta
+    result = Volume(outcome.array, *place, provenance=text)
     saved = save_volume(result, words["target"], words["dtype"], overwrite=words["overwrite"])
     if saved.clipped:
         log.warning("%s: %d voxels clipped to the range of %s", quoted(words["target"]), saved.clipped, words["dtype"])

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from conv3d_cli.batch import Option
-from conv3d_cli.batch.ingredients import WITHOUT_EFFECT
 from conv3d_cli.errors import UsageError
+from conv3d_cli.provenance import WITHOUT_EFFECT
 
 
 def manifest_columns(params: Iterable[click.Option], paths: Sequence[str]) -> dict[str, Option]:

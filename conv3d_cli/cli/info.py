@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from importlib import import_module
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import click
@@ -57,6 +56,7 @@ def info(path: str | None, schema: str | None, as_json: bool) -> None:
     if as_json:
         print_json({**facts, "layers": [layer_document(layer) for layer in layers]} if layers else facts)
         return
+    facts.pop("provenance", None)  # of which "made by" and the like are what a person reads
     for name, value in facts.items():
         for i, line in enumerate(_lines(name, value)):
             click.echo(printable(f"{name if i == 0 else '':<18}{line}"))
@@ -144,6 +144,7 @@ def _weights(path: str) -> dict[str, Any]:
 
 
 def _volume(path: str) -> dict[str, Any]:
+    from conv3d_cli.cli.made_by import made_by
     from conv3d_cli.volumes import open_volume
     from conv3d_cli.volumes.axes import resolve_axes
 
@@ -163,35 +164,19 @@ def _volume(path: str) -> dict[str, Any]:
             "spacing": None if geometry is None else list(geometry.spacing),
             "unit": None if geometry is None else geometry.unit,
             "affine": None if geometry is None else geometry.affine.tolist(),
+            **made_by(path, volume),
             "notes": list(volume.notes),
-            **_made_by(path),
         }
-
-
-def _made_by(path: str) -> dict[str, Any]:
-    """Return the command that made a volume, by the report that a batch left beside it.
-
-    Nothing is returned where there is none, or where the volume was written to since: its report is the younger file.
-    """
-    from conv3d_cli.report.batch import SIDECAR
-    from conv3d_cli.volumes import files_of, path_of
-
-    names = files_of(path)
-    try:
-        report = Path(path_of(path) + SIDECAR)
-        if any(Path(name).stat().st_mtime_ns > report.stat().st_mtime_ns for name in names):
-            return {}
-        document = json.loads(report.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    known = isinstance(document, dict) and document.get("report") == "conv3d-run"
-    return {"made by": document["command"]} if known and isinstance(document.get("command"), str) else {}
 
 
 def _lines(name: str, value: Any) -> list[str]:
     """Return a value as the lines that a person reads: bytes with their unit, lengths in space with their axes."""
     from conv3d_cli.report.words import size
 
+    if name == "made from":
+        from conv3d_cli.cli.made_by import file_line
+
+        return [file_line(file) for file in value]
     if value is not None and name in ("bytes", "memory"):
         return [size(value)]
     if value is not None and name == "spacing":

@@ -147,6 +147,12 @@ SEED = click.option(
 )
 REPORT = click.option("--report", "report_path", metavar="R", type=FILE, help="Write the shape report to a JSON file.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")
+PROVENANCE = click.option(
+    "--provenance/--no-provenance",
+    default=True,
+    show_default=True,
+    help="Whether OUT holds how it was made, for `conv3d info`: the command, names and SHA-256 of what was read.",
+)
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")

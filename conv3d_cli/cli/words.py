@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import UsageError
@@ -35,16 +35,28 @@ def command_line() -> str:
 
 def apply_command(item: Item, params: Iterable[click.Option], overwrite: bool) -> tuple[str, ...]:
     """Return the words of ``conv3d apply`` that do what a batch does for an item; ``params`` are its options."""
-    words = ["apply"]
+    told = ["--report", item.sidecar, *(["--overwrite"] if overwrite else [])]
+    return ("apply", *option_words(item.words, params), *told, "--", item.source, item.output)
+
+
+def option_words(values: Mapping[str, Any], params: Iterable[click.Option]) -> list[str]:
+    """Return the words of a command line that give options these values, without those that are the default.
+
+    >>> import click
+    >>> option_words({"threads": 2, "seed": 0}, [click.Option(["--threads"]), click.Option(["--seed"], default=0)])
+    ['--threads', '2']
+    """
+    words: list[str] = []
     for param in params:
-        value = item.words[str(param.name)]
-        if value in (None, False, 0, []) or value == param.default:
+        value = values[str(param.name)]
+        if value == param.default or (not value and not param.secondary_opts):
             continue
-        long = max(param.opts, key=len)
-        several = value if param.multiple else [value]
-        words += [long] if param.is_flag else [word for one in several for word in (long, _word(one))]
-    words += ["--report", item.sidecar, *(["--overwrite"] if overwrite else [])]
-    return (*words, "--", item.source, item.output)
+        if param.is_flag:
+            words.append(max(param.opts if value else param.secondary_opts, key=len))
+        else:
+            long = max(param.opts, key=len)
+            words += [word for one in (value if param.multiple else [value]) for word in (long, _word(one))]
+    return words
 
 
 def _word(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,12 @@ class Filter:
     def file(self) -> str | None:
         """The file that the kernel comes from, or None for a kernel that is computed."""
         return self.config.get("file")
+
+    def with_file(self, change: Callable[[str], str]) -> Filter:
+        """Return the filter with the name of its file changed; one that is computed stays as it is."""
+        if self.file is None:
+            return self
+        return Filter.of({"class_name": self.name, "config": {**self.plain(), "file": change(self.file)}})
 
     @property
     def magnitude(self) -> bool:

@@ -2,7 +2,7 @@
 
 from conv3d_cli.report.batch import BatchFacts, batch_document, batch_schema, render_batch
 from conv3d_cli.report.comparison import Checked, comparison_document, comparison_schema, render_comparison
-from conv3d_cli.report.document import REPORT_VERSION, Context, plan_document, run_document
+from conv3d_cli.report.document import REPORT_VERSION, Context, plan_document, run_document, with_history
 from conv3d_cli.report.schema import report_schema
 from conv3d_cli.report.table import render
 
@@ -21,4 +21,5 @@ __all__ = [
     "render_comparison",
     "report_schema",
     "run_document",
+    "with_history",
 ]

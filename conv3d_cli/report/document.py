@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from conv3d_cli.layers import Layer
     from conv3d_cli.pipeline import Outcome, RunPlan, Step, StepOutcome
     from conv3d_cli.pipeline.arrange import Arrangement
+    from conv3d_cli.provenance import History
     from conv3d_cli.volumes import Geometry
     from conv3d_cli.volumes.values import Values
 
@@ -91,6 +92,16 @@ def run_document(plan: RunPlan, outcome: Outcome, context: Context, seconds: dic
         "platform": platform.platform(),
         "warnings": [*document["warnings"], *outcome.warnings],
     }
+
+
+def with_history(document: Document, history: History) -> Document:
+    """Return the document of a run with the steps that led to its output, and the hashes of what was read."""
+    files = history.steps[-1].files
+    told = {**document, "input": {**document["input"], "sha256": files["input"].sha256}}
+    mask = files.get("mask", files.get("labels"))
+    if mask is not None:
+        told["mask"] = {**document["mask"], "sha256": mask.sha256}
+    return {**told, "provenance": history.document()}
 
 
 def _made(context: Context) -> bool:

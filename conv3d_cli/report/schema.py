@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from conv3d_cli import provenance
 from conv3d_cli.engine.boundary import MODES, PATTERN
 from conv3d_cli.engine.methods import METHODS
 from conv3d_cli.layers import LAYERS
@@ -253,6 +254,10 @@ def report_schema() -> Schema:
                 ),
                 "warnings": list_of(STRING),
             },
-            {"versions": {"type": "object", "additionalProperties": STRING}, "platform": STRING},
+            {
+                "versions": {"type": "object", "additionalProperties": STRING},
+                "platform": STRING,
+                "provenance": {**provenance.schema(), "description": "how the output was made, as it holds it itself"},
+            },
         ),
     }

@@ -76,9 +76,7 @@ def placed(name: str, folder: str) -> str:
 
 def placed_filter(item: Filter, folder: str) -> Filter:
     """Return a filter whose file is relative to a folder."""
-    if item.file is None:
-        return item
-    return Filter.of({"class_name": item.name, "config": {**item.plain(), "file": placed(item.file, folder)}})
+    return item.with_file(lambda name: placed(name, folder))
 
 
 def _placed_filter(item: Any, folder: str) -> Any:

@@ -140,7 +140,7 @@ def open_volume(ref: str) -> Source:
             raise UsageError("'standard input': is a terminal: expected a .npy or .nii stream from a pipe or a file")
         return _sniff(Hashing(sys.stdin.buffer), "standard input")
     found = format_of(ref)
-    if found is not None:
+    if found is not None and not Path(ref).is_fifo():
         return found.open(ref)
     if not Path(ref).is_file():
         return _closing(Hashing(open_raw(ref)), lambda file: _sniff(file, ref))

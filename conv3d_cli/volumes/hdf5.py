@@ -21,6 +21,7 @@ from conv3d_cli.volumes.axes import spatial
 from conv3d_cli.volumes.geometry import Geometry
 from conv3d_cli.volumes.hdf5_attributes import SIZE, UNIT, read_attributes
 from conv3d_cli.volumes.hdf5_checks import check_dataset, find, listing
+from conv3d_cli.volumes.making import in_attributes
 from conv3d_cli.volumes.source import Source, convert
 from conv3d_cli.volumes.stream import one_line, open_raw, reading
 
@@ -64,6 +65,7 @@ class Hdf5Source(Source):
                 super().__init__(ref, "hdf5", dataset.shape, dataset.dtype, meta=meta)
                 self._sizes, self._unit = self._element_size(), self._element_unit()
                 self.geometry = self._geometry("zyx")
+                self.provenance = in_attributes(dataset)
         except BaseException:
             self._file.close()
             raise

@@ -11,12 +11,15 @@ import numpy as np
 
 from conv3d_cli.errors import quoted
 from conv3d_cli.heaps import Guarded
+from conv3d_cli.volumes.making import ATTRIBUTE
 from conv3d_cli.volumes.signals import deferred
 
 if TYPE_CHECKING:
     import h5py
 
 SIZE, UNIT = "element_size_um", "element_size_unit"
+#: What is written anew for every output, and so neither carried nor left out.
+RENEWED = {SIZE, UNIT, ATTRIBUTE}
 #: Read are attributes of at most this many bytes, and the first so many.
 LARGEST, MOST = 4096, 256
 #: HDF5's own bookkeeping: what makes a dataset a scale, and which datasets are its scales.
@@ -53,9 +56,9 @@ class Attributes:
         >>> found.carried(4)[1]
         ('axis_names', 'maxValue')
         """
-        rest = {name: value for name, value in sorted(self.values.items()) if name not in (SIZE, UNIT)}
+        rest = {name: value for name, value in sorted(self.values.items()) if name not in RENEWED}
         kept = {name: value for name, value in rest.items() if _holds(name, rank == self.rank)}
-        dropped = {*self.unread, *rest} - {*kept, SIZE, UNIT}
+        dropped = {*self.unread, *rest} - {*kept, *RENEWED}
         return kept, tuple(sorted(dropped))
 
 

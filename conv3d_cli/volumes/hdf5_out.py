@@ -14,6 +14,7 @@ from conv3d_cli.volumes.axes import spatial
 from conv3d_cli.volumes.gzipped import ZLIB, engine
 from conv3d_cli.volumes.hdf5 import split_ref
 from conv3d_cli.volumes.hdf5_attributes import SIZE, UNIT, Attributes, write_attributes
+from conv3d_cli.volumes.making import ATTRIBUTE
 from conv3d_cli.volumes.signals import deferred
 from conv3d_cli.volumes.stream import one_line
 
@@ -156,6 +157,8 @@ def _create(out: Any, name: str, volume: Volume, narrow: Narrow) -> Any:
     found = volume.meta.get("attributes") if volume.format == "hdf5" else None
     if isinstance(found, Attributes):
         write_attributes(dataset, found.carried(volume.array.ndim)[0])
+    if volume.provenance is not None:
+        dataset.attrs[ATTRIBUTE] = np.bytes_(volume.provenance)
     return dataset
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import VolumeError, quoted
 from conv3d_cli.volumes.gzipped import GzipStream
+from conv3d_cli.volumes.making import in_extensions
 from conv3d_cli.volumes.nifti_header import DATA_FROM, SIZES, Header, parse, version_of
 from conv3d_cli.volumes.source import Source, fill
 from conv3d_cli.volumes.stream import ByteStream, PlainStream, open_raw, reading
@@ -56,9 +57,10 @@ def from_stream(ref: str, stream: ByteStream) -> NiftiSource:
     """Return the image in a stream that holds header and voxels."""
     with reading(ref):
         source = NiftiSource(ref, _header(ref, stream, pair=False), stream)
-        if stream.read(4)[0]:
-            source.notes.append("the header's extensions are not carried to an output")
+        extended = stream.read(4)[0]
         _announce(source, stream)
+        if extended:
+            _read_extensions(source, stream, source._header.offset)
     return source
 
 
@@ -68,15 +70,17 @@ def from_pair(ref: str, open_stream: Callable[[str], ByteStream]) -> NiftiSource
     head = open_stream(names[0])
     try:
         header = _header(names[0], head, pair=True)
+        data = open_stream(names[1])
+        try:
+            source = NiftiSource(ref, header, data)
+            _announce(source, data)
+            if _is_extended(head):
+                _read_extensions(source, head, None)
+        except BaseException:
+            data.close()
+            raise
     finally:
         head.close()
-    data = open_stream(names[1])
-    try:
-        source = NiftiSource(ref, header, data)
-        _announce(source, data)
-    except BaseException:
-        data.close()
-        raise
     return source
 
 
@@ -106,6 +110,20 @@ def _header(name: str, stream: ByteStream, pair: bool) -> Header:
     version, _ = version_of(name, start)
     stream.expected = SIZES[version] if pair else DATA_FROM[version]
     return parse(name, start + stream.read(SIZES[version] - 4), pair)
+
+
+def _is_extended(head: ByteStream) -> bool:
+    """Return whether extensions follow in the header's file of a pair, which may end here."""
+    try:
+        return head.read(4)[0] != 0
+    except VolumeError:
+        return False
+
+
+def _read_extensions(source: NiftiSource, stream: ByteStream, end: int | None) -> None:
+    source.provenance, others = in_extensions(stream, end, source._header.order)
+    if others:
+        source.notes.append("the header's extensions are not carried to an output")
 
 
 def _announce(source: NiftiSource, stream: ByteStream) -> None:

@@ -56,9 +56,13 @@ LARGEST_OFFSET = float(1 << 53)
 
 @dataclass(frozen=True)
 class Header:
-    """What a NIfTI header says, checked: ``offset`` is where the voxels start, ``scale`` is None for unscaled ones."""
+    """What a NIfTI header says, checked.
+
+    ``order`` is "<" or ">", ``offset`` where the voxels start, ``scale`` None for unscaled ones.
+    """
 
     version: int
+    order: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     offset: int
@@ -116,7 +120,7 @@ def parse(name: str, block: bytes, pair: bool) -> Header:
     scale = _scale(float(header["scl_slope"]), float(header["scl_inter"]), notes, bad)
     with reading(name, HeaderDataError):
         geometry, meta = _geometry(header, shape, notes)
-    return Header(version, shape, dtype, offset, scale, geometry, {**meta, "version": version}, notes)
+    return Header(version, order, shape, dtype, offset, scale, geometry, {**meta, "version": version}, notes)
 
 
 Bad = Callable[[str, object, str], VolumeError]

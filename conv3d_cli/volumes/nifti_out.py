@@ -8,6 +8,7 @@ import numpy as np
 
 from conv3d_cli.errors import UsageError
 from conv3d_cli.volumes.geometry import Geometry
+from conv3d_cli.volumes.making import extension
 from conv3d_cli.volumes.nifti_header import DATA_FROM, PAIR, SINGLE, UNITS
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ UNIT_CODES = {unit: code for code, unit in UNITS.items()}
 
 
 def header_bytes(volume: Volume, dtype: np.dtype[Any], pair: bool) -> bytes:
-    """Return header and extension flag of a NIfTI file that holds a volume with the axes xyz in front."""
+    """Return header, extension flag and extension of a NIfTI file that holds a volume with the axes xyz in front."""
     from nibabel import Nifti1Header, Nifti2Header
 
     shape, meta = volume.array.shape, volume.meta if volume.format == "nifti" else {}
@@ -33,15 +34,16 @@ def header_bytes(volume: Volume, dtype: np.dtype[Any], pair: bool) -> bytes:
     header.set_data_dtype(dtype)
     header.set_data_shape(shape)
     header["magic"] = (PAIR if pair else SINGLE)[version]
-    header["vox_offset"] = 0 if pair else DATA_FROM[version]
+    made = b"" if volume.provenance is None else extension(volume.provenance)
+    header["vox_offset"] = 0 if pair else DATA_FROM[version] + len(made)
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["descrip"] = meta.get("descrip", b"")
     _set_geometry(header, volume.geometry, meta)
     if "t" in volume.axes and meta:
         header["pixdim"][1 + volume.axes.index("t")] = meta["time_step"]
         header["toffset"] = meta["toffset"]
-    extension_flag = b"" if pair else bytes(4)
-    return bytes(header.binaryblock) + extension_flag
+    flag = b"" if pair and not made else bytes([bool(made), 0, 0, 0])
+    return bytes(header.binaryblock) + flag + made
 
 
 def _set_geometry(header: Any, geometry: Geometry | None, meta: dict[str, Any]) -> None:

@@ -55,6 +55,7 @@ class Source:
         self.notes = list(notes)
         self.scale: tuple[float, float] | None = None
         self.hashing: Hashing | None = None
+        self.provenance: str | None = None
         self._consumed = False
 
     @property

@@ -19,7 +19,8 @@ class Volume:
     """Voxels with the meaning of their axes: one letter each of x y z (space), c (channels), t (time), b (batch).
 
     ``geometry`` maps voxels to the world, if that is known; ``format``, ``meta`` and
-    ``notes`` are those of its file.
+    ``notes`` are those of its file. ``provenance`` is a text on how it was made, for a file that can hold one; it is
+    not read from a file, since what Python makes of the voxels meanwhile nobody knows.
     """
 
     array: NDArray[Any]
@@ -28,6 +29,7 @@ class Volume:
     format: str = "npy"
     meta: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    provenance: str | None = None
 
     def __post_init__(self) -> None:
         self.axes = resolve_axes("", self.array.ndim, self.axes)
