@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from conv3d_cli.cli.making import Making
     from conv3d_cli.pipeline import Outcome, RunPlan
-    from conv3d_cli.provenance import History
+    from conv3d_cli.provenance import Hashes, History
     from conv3d_cli.report import Context
     from conv3d_cli.volumes import Source
 
@@ -76,19 +77,33 @@ def applied(words: dict[str, Any], watch: Watch | None = None) -> dict[str, Any]
 
     ``watch`` hears of the plan before a voxel is read, and of the progress.
     """
+    _refuse_outputs(words)
+    hashes = _hashes(words)  # which are found while what follows is imported, and volumes are read
+    from conv3d_cli.cli.making import Making
     from conv3d_cli.cli.masks import opened_mask
     from conv3d_cli.cli.prepare import prepare
     from conv3d_cli.report import plan_document
     from conv3d_cli.volumes import open_volume
 
-    _refuse_outputs(words)
     with open_volume(words["source"]) as volume, opened_mask(words) as mask:
         words["dtype"] = _dtype(volume, words)
         plan, context = prepare(volume, words, {"path": words["target"], "dtype": words["dtype"]}, mask, weigh=True)
         _refuse_losing_weights(words, plan, context)
         if words["dry_run"]:
             return plan_document(plan, context)
-        return _run(plan, context, volume, mask, words, watch or Watch())
+        making = None if hashes is None else Making(words, apply.params, plan, context, hashes)
+        return _run(plan, context, volume, mask, words, watch or Watch(), making)
+
+
+def _hashes(words: dict[str, Any]) -> Hashes | None:
+    """Return the hashes of what will be read, or None where nobody is told of them."""
+    from conv3d_cli.cli.talk import volumes_in
+    from conv3d_cli.provenance import Hashes
+    from conv3d_cli.volumes import files_of
+
+    if words["dry_run"] or not (words["provenance"] or words["as_json"] or words["report_path"] is not None):
+        return None
+    return Hashes({role: files_of(name) for role, name in volumes_in(words).items()})
 
 
 class Watch:
@@ -155,12 +170,17 @@ def _dtype(volume: Source, words: dict[str, Any]) -> str:
 
 
 def _run(
-    plan: RunPlan, context: Context, volume: Source, mask: Source | None, words: dict[str, Any], watch: Watch
+    plan: RunPlan,
+    context: Context,
+    volume: Source,
+    mask: Source | None,
+    words: dict[str, Any],
+    watch: Watch,
+    making: Making | None,
 ) -> dict[str, Any]:
     """Read, convolve, write; return the report."""
-    from conv3d_cli.cli.making import Making
     from conv3d_cli.cli.masks import read_inside
-    from conv3d_cli.cli.prepare import is_json, json_text, with_output
+    from conv3d_cli.cli.prepare import json_text, with_output
     from conv3d_cli.cli.talk import log
     from conv3d_cli.outfile import replacing
     from conv3d_cli.pipeline import run
@@ -175,7 +195,6 @@ def _run(
         return array
 
     watch.planned(plan)
-    making = Making(words, apply.params, plan, context) if words["provenance"] or is_json(words) else None
     labels, reading = None, 0.0
     if mask is not None:
         start = perf_counter()

@@ -10,14 +10,14 @@ import click
 
 from conv3d_cli import __version__
 from conv3d_cli.cli.filetype import FILE
-from conv3d_cli.cli.talk import log
+from conv3d_cli.cli.talk import log, volumes_in
 from conv3d_cli.cli.words import option_words
 from conv3d_cli.engine import isa
 from conv3d_cli.errors import quoted
 from conv3d_cli.pipeline import kernel_files
 from conv3d_cli.provenance import WITHOUT_EFFECT, File, Hashes, History, Step, decode, name_only
 from conv3d_cli.spec.inline import with_files
-from conv3d_cli.volumes import files_of
+from conv3d_cli.volumes import files_of, sha256_of_files
 from conv3d_cli.volumes.stream import one_line
 
 if TYPE_CHECKING:
@@ -25,38 +25,32 @@ if TYPE_CHECKING:
     from conv3d_cli.report import Context
     from conv3d_cli.volumes import Source
 
-VOLUMES = {"input": "source", "mask": "mask_path", "labels": "labels_path", "like": "like_path"}
-"""What further volumes are to a run, and the words that name them."""
 OF_THE_OUTPUT = frozenset({"output", "report_path", "overwrite", "dry_run", "provenance"})
 PLACE_OF_THE_OUTPUT = "OUT"
 
 
 class Making:
-    """How an output is made; the hashes of its inputs are found from here on, beside the work."""
+    """How an output is made; ``hashes`` are those of the volumes that the words name, which others find meanwhile."""
 
     def __init__(
-        self, words: dict[str, Any], params: Iterable[click.Parameter], plan: RunPlan, context: Context
+        self, words: dict[str, Any], params: Iterable[click.Parameter], plan: RunPlan, context: Context, hashes: Hashes
     ) -> None:
-        self.words, self.params = words, params
-        self.read = {role: words[word] for role, word in VOLUMES.items() if words[word] is not None}
+        self.words, self.params, self.hashes = words, params, hashes
         kernels = kernel_files([step.layer for step in plan.steps], plan.options.folder)
-        self.read |= {f"kernel {i}" if i > 1 else "kernel": name for i, name in enumerate(dict.fromkeys(kernels), 1)}
+        self.kernels = {f"kernel {i}" if i > 1 else "kernel": name for i, name in enumerate(dict.fromkeys(kernels), 1)}
         hashed = {"spec": context.spec, "weights": context.weights}
         self.hashed = {role: facts for role, facts in hashed.items() if facts is not None and facts["path"] is not None}
-        self._hashes = Hashes({role: files_of(name) for role, name in self.read.items()})
 
     def history(self, opened: Mapping[str, Source | None]) -> History:
         """Return the steps that led to the output, those that led to the input in front if the input tells of them.
 
         ``opened`` are the volumes that were read, by what they are.
         """
-        hashes = self.hashes(opened)
-        return self._before(opened["input"]).then(self._step(hashes))
-
-    def hashes(self, opened: Mapping[str, Source | None]) -> dict[str, str | None]:
-        """Return the SHA-256 of what was read, by what it is: of a pipe that of what came out of it."""
-        pipes = {role: source.hashing for role, source in opened.items() if source is not None and source.hashing}
-        return self._hashes.found() | {role: pipe.digest.hexdigest() for role, pipe in pipes.items()}
+        found = self.hashes.found()
+        for role, source in opened.items():
+            if source is not None and source.hashing is not None:  # a pipe, of which nothing is left to read
+                found[role] = source.hashing.digest.hexdigest()
+        return self._before(opened["input"]).then(self._step(found))
 
     def _before(self, source: Source | None) -> History:
         if source is None or source.provenance is None:
@@ -68,11 +62,12 @@ class Making:
             return History()
 
     def _step(self, hashes: Mapping[str, str | None]) -> Step:
-        files = {role: File(name_only(name), hashes[role]) for role, name in self.read.items()}
-        known = {role: File(name_only(facts["path"]), facts["sha256"]) for role, facts in self.hashed.items()}
+        files = {role: File(name_only(name), hashes[role]) for role, name in volumes_in(self.words).items()}
+        files |= {role: File(name_only(facts["path"]), facts["sha256"]) for role, facts in self.hashed.items()}
+        files |= {role: File(name_only(name), sha256_of_files(*files_of(name))) for role, name in self.kernels.items()}
         layers = self.words.get("layers")
         plain = None if layers is None else with_files(layers.plain, name_only)
-        return Step(self._command(), __version__, isa.active(), {**files, **known}, plain)
+        return Step(self._command(), __version__, isa.active(), files, plain)
 
     def _command(self) -> str:
         """Return the command without folders, and without what has no effect on the output."""

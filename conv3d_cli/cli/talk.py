@@ -16,10 +16,17 @@ PERCENT_LINE_SECONDS = 30.0
 STREAM = "-"
 GRIDS = ("mask_path", "labels_path", "like_path")
 """Words that name further volumes on the grid of the input."""
+VOLUMES = {"input": "source", "mask": "mask_path", "labels": "labels_path", "like": "like_path"}
+"""What volumes are to a run, and the words that name them."""
 READ = ("source", "spec_path", "weights_path", *GRIDS)
 """Words that name what a run reads."""
 
 log = logging.getLogger("conv3d")
+
+
+def volumes_in(words: dict[str, Any]) -> dict[str, str]:
+    """Return the volumes that the words of a run name, by what they are to it."""
+    return {role: words[word] for role, word in VOLUMES.items() if words[word] is not None}
 
 
 class _Line(logging.Formatter):

@@ -13,7 +13,7 @@ from conv3d_cli.volumes import hdf5, hdf5_out, nifti, npy, writers
 from conv3d_cli.volumes.gzipped import MAGIC as GZIP
 from conv3d_cli.volumes.gzipped import GzipStream
 from conv3d_cli.volumes.narrow import FLOATS, INTEGERS, Narrow
-from conv3d_cli.volumes.stream import PIECE, Hashing, PlainStream, open_raw, reading
+from conv3d_cli.volumes.stream import Hashing, PlainStream, open_raw, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +82,8 @@ FORMATS = (
     Format("npy", (".npy",), _open_npy, writers.write_npy, ALL_TYPES, _own_order),
     Format("hdf5", hdf5.SUFFIXES, hdf5.Hdf5Source, hdf5_out.write_hdf5, ALL_TYPES, _hdf5_order),
 )
+#: Bytes that are hashed at once: little beside a volume, for this happens while one is convolved.
+HASHED = 1 << 18
 #: What a stream to the standard output is, by the volume's format.
 STREAMS = {"nifti": FORMATS[0], "npy": FORMATS[3], "hdf5": FORMATS[3]}
 STREAM = "-"
@@ -155,10 +157,11 @@ def sha256_of(source: Source) -> str:
 def sha256_of_files(*names: str) -> str:
     """Return the SHA-256 of the bytes of files, one after the other. VolumeError if one cannot be read."""
     digest = hashlib.sha256()
+    piece = memoryview(bytearray(HASHED))
     for name in names:
-        with reading(name), Path(name).open("rb") as file:
-            while piece := file.read(PIECE):
-                digest.update(piece)
+        with reading(name), open_raw(name) as file:
+            while count := file.readinto(piece):  # type: ignore[attr-defined]
+                digest.update(piece[:count])
     return digest.hexdigest()
 
 
