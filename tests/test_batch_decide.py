@@ -13,6 +13,7 @@ from batches import NOBODY, locally, nifti
 from conv3d_cli.batch import decide, ingredients, records
 from conv3d_cli.batch.records import Damaged, Record, read_record, record_path, write_record
 from conv3d_cli.cli import batching, prepare
+from conv3d_cli.engine import isa
 from conv3d_cli.outfile import names
 
 LONG_AGO = 1_700_000_000_123_456_789
@@ -56,8 +57,9 @@ def test_what_is_done_is_not_done_again(batch):
         ((*FILTER, "--dtype", "int16"), "changed: option --dtype"),
         ((*FILTER, "--flip"), "changed: option --flip"),
         ((*FILTER, "--boundary", "reflect", "--nan", "missing"), "changed: option --boundary, option --nan"),
-        ((*FILTER, "--filter", "sobel"), "changed: option --filters"),
-        (("--filter", "gaussian:sigma=1.5vox"), "changed: option --filters"),
+        ((*FILTER, "--filter", "sobel"), "changed: option --filter"),
+        (("--filter", "gaussian:sigma=1.5vox"), "changed: option --filter"),
+        ((*FILTER, "--no-provenance"), "changed: option --provenance"),
         ((*FILTER, "--seed", "2", "--method", "fft"), "changed: option --method, option --seed"),
     ],
 )
@@ -76,6 +78,20 @@ def test_another_version_makes_it_anew(batch, monkeypatch):
     batch()
     monkeypatch.setattr(ingredients, "__version__", "99")
     assert batch()["a.nii"] == ("done", "changed: version")
+
+
+def test_what_the_environment_asks_for_counts(batch, folder, spec, monkeypatch):
+    batch()
+    monkeypatch.setenv("CONV3D_ISA", isa.available()[-1])
+    assert batch()["a.nii"] == ("done", "changed: CONV3D_ISA")
+    assert batch()["a.nii"] == DONE
+    monkeypatch.delenv("CONV3D_ISA")
+    options = ("--spec", spec(), "--axes", "xyz")
+    batch(options=options)
+    monkeypatch.setenv("KERAS_HOME", str(folder))
+    assert batch(options=options)["a.nii"] == DONE
+    (folder / "keras.json").write_text('{"image_data_format": "channels_first"}')
+    assert batch(options=options)["a.nii"] == ("done", "changed: data format")
 
 
 def test_an_input_counts_by_what_it_holds(batch, folder):

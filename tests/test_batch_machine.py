@@ -28,11 +28,11 @@ SEEDS = st.integers(0, 2)
 
 
 @cache
-def right(seed: int, text: str) -> bytes:
-    """The output of apply itself."""
+def right(name: str, seed: int, text: str) -> bytes:
+    """The output of apply itself, which holds the name of its input."""
     folder = Path(tempfile.mkdtemp())
     try:
-        source = nifti(folder / "in.nii", seed)
+        source = nifti(folder / f"{name}.nii", seed)
         words = ["apply", str(source), str(folder / "out.nii"), "--filter", text, "-q", "--threads", "1"]
         assert run(words) == 0
         return (folder / "out.nii").read_bytes()
@@ -136,7 +136,7 @@ class Batches(RuleBasedStateMachine):
         states = {Path(item["source"]).stem: item["state"] for item in document["items"]}
         for name, made in wanted.items():
             assert states[name] == ("skipped" if self.made.get(name) == made else "done"), name
-            assert (self.out / f"{name}.nii").read_bytes() == right(*made)
+            assert (self.out / f"{name}.nii").read_bytes() == right(name, *made)
         assert {name for name, state in states.items() if state == "failed"} == failed
         assert not leftovers(self.folder)
         self.made.update(wanted)
@@ -149,12 +149,12 @@ class Batches(RuleBasedStateMachine):
         for name in self.outputs():
             if name not in self.damaged:
                 content = (self.out / f"{name}.nii").read_bytes()
-                assert content in {right(seed, text) for seed in range(3) for text in FILTERS}
+                assert content in {right(name, seed, text) for seed in range(3) for text in FILTERS}
 
     @invariant()
     def what_a_record_calls_done_is(self):
         for name in self.made:
-            assert (self.out / f"{name}.nii").read_bytes() == right(*self.made[name])
+            assert (self.out / f"{name}.nii").read_bytes() == right(name, *self.made[name])
 
     def after_a_kill(self) -> None:
         """Take from the records what is done: that must be right, and must not be done again."""
@@ -167,8 +167,8 @@ class Batches(RuleBasedStateMachine):
                 continue
             output = self.out / f"{name}.nii"
             if record["state"] == "done" and name not in self.damaged and output.exists():
-                text = json.loads(record["made_from"]["option --filters"])[0]
-                seeds = [seed for seed in range(3) if right(seed, text) == output.read_bytes()]
+                text = json.loads(record["made_from"]["option --filter"])[0]
+                seeds = [seed for seed in range(3) if right(name, seed, text) == output.read_bytes()]
                 assert seeds, name
                 self.made[name] = (seeds[0], text)
 

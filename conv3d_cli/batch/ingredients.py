@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli import __version__
+from conv3d_cli.engine import isa
 from conv3d_cli.filters import Filter
 from conv3d_cli.pipeline import kernel_files
 from conv3d_cli.provenance import WITHOUT_EFFECT
@@ -22,9 +24,11 @@ class Kitchen:
     """Ingredients of items by name, as texts that can be compared; each file is read once for the whole batch.
 
     ``reads`` are those words that name files beside the input and the spec; their contents count, and not their names.
+    ``options`` are what the command line has for each word.
     """
 
-    def __init__(self, reads: Iterable[str]) -> None:
+    def __init__(self, reads: Iterable[str], options: Mapping[str, str]) -> None:
+        self.options = options
         self.reads = [word for word in reads if word not in ("source", "spec_path", "weights_path")]
         self._hashes: dict[tuple[str, ...], str] = {}
         self._specs: dict[Any, _SpecFile] = {}
@@ -37,11 +41,14 @@ class Kitchen:
         """
         named = {"spec_path", "layers", "weights_path", *self.reads}
         options = {key: value for key, value in words.items() if key not in WITHOUT_EFFECT | named and value}
-        made_from = {"version": __version__, **{f"option {_name(key)}": _text(value) for key, value in options.items()}}
+        made_from = {"version": __version__}
+        made_from |= {f"option {self.options[key]}": _text(value) for key, value in options.items()}
+        if kernels_of := os.environ.get(isa.VARIABLE):  # asked for; which ones a machine has is not asked
+            made_from[isa.VARIABLE] = kernels_of
         weights, kernels = words["weights_path"], _kernels(words["filters"])
         spec = self._spec(words)
         if spec is not None:
-            made_from["spec"] = spec.sha256
+            made_from |= {"spec": spec.sha256, "data format": spec.data_format}
             weights, kernels = weights or spec.weights, kernels + spec.kernels
         if weights is not None:
             made_from["weights"] = self._sha256(weights)
@@ -49,7 +56,7 @@ class Kitchen:
             made_from[f"kernel {PurePath(kernel).name}"] = self._sha256(*files_of(kernel))
         for word in self.reads:
             if words[word] is not None:
-                made_from[_name(word)] = self._sha256(*files_of(words[word]))
+                made_from[self.options[word]] = self._sha256(*files_of(words[word]))
         return made_from
 
     def _spec(self, words: Mapping[str, Any]) -> _SpecFile | None:
@@ -75,15 +82,12 @@ class _SpecFile:
 
     def __init__(self, spec: Spec) -> None:
         self.sha256, self.weights = spec.sha256, spec.weights
+        self.data_format = spec.network.data_format  # where a layer says none, that of keras.json
         self.kernels = kernel_files(spec.network, str(PurePath(spec.path).parent))
 
 
 def _kernels(filters: Iterable[Filter]) -> list[str]:
     return [one.file for one in filters if one.file is not None]
-
-
-def _name(word: str) -> str:
-    return "--" + word.removesuffix("_path").replace("_", "-")
 
 
 def _text(value: Any) -> str:

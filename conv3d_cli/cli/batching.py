@@ -63,7 +63,8 @@ class Batch:
         self.params = params
         self.folder: str = words["folder"]
         self.own = {str(param.name): words[str(param.name)] for param in params} | {"layers": words.get("layers")}
-        self.kitchen = Kitchen(reads)
+        options = {str(param.name): max(param.opts, key=len) for param in params}
+        self.kitchen = Kitchen(reads, options)
         if words.get("run_path") is not None:
             self.kitchen.files.add(words["run_path"])
         part = "-{}-of-{}".format(*words["shard"]) if words["shard"] else ""
