@@ -12,6 +12,7 @@ from schemas import validator
 from support import ROOT
 
 from conv3d_cli.engine import METHODS, isa, pace
+from conv3d_cli.runfile import holds_run
 
 
 def test_this_machine_and_build(conv3d):
@@ -167,3 +168,45 @@ def test_the_machine_as_it_may_be_used(conv3d, monkeypatch, tmp_path):
     assert "costs             measured 2026-01-31" in conv3d("info").out.splitlines()
     assert told["engine"] == isa.active() or isa.native() is None
     assert set(told["versions"]) >= {"conv3d", "python", "numpy"}
+
+
+def test_a_run_file_is_told_for_one(conv3d, tmp_path, monkeypatch):
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        "inputs: [a.npy, b.npy]\nseed: 3\nfilters: [gaussian:fwhm=6mm, sobel]\nbatch: {out_dir: out, shard: 1/2}\n"
+    )
+    told = conv3d("info", path, "--json").document
+    assert told == {
+        "run file": str(path),
+        "runs": "batch",
+        "says": {
+            "inputs": [str(tmp_path / "a.npy"), str(tmp_path / "b.npy")],
+            "seed": 3,
+            "filters": ["gaussian:fwhm=6mm", "sobel"],
+            "batch.out_dir": str(tmp_path / "out"),
+            "batch.shard": "1/2",
+        },
+    }
+    lines = conv3d("info", path).out.splitlines()
+    assert lines[:2] == [f"run file          {path}", "runs              batch"]
+    assert "                  filters: gaussian:fwhm=6mm, sobel" in lines
+    told = conv3d("info", ROOT / "configs" / "runs" / "slopes.yaml", "--json").document
+    assert (told["runs"], [layer["name"] for layer in told["layers"]]) == ("apply", ["smooth", "slopes", "magnitude"])
+    path.write_text("input: a.npy\noutput: b.npy\nfilters: box\nsede: 3\n")
+    told = conv3d("info", path)
+    assert (told.code, told.out) == (3, "")
+    assert "run.yaml:4:1: unknown key sede" in told.err.replace("'", "").replace("`", "")
+
+
+def test_a_report_is_told_for_what_repeats_it(conv3d, volume, tmp_path):
+    conv3d("apply", volume(), tmp_path / "o.npy", "--filter", "box:size=3vox", "--report", tmp_path / "r.json")
+    told = conv3d("info", tmp_path / "r.json", "--json").document
+    assert (told["runs"], told["says"]["input"]) == ("apply", str(volume()))
+
+
+@pytest.mark.parametrize("text", ["filters: 1\nkernel_size: 3\n", "", "3", "[]", "a: &b 3\n", "\0", "{"])
+def test_what_is_no_run_file(tmp_path, text):
+    for name in ("a.yaml", "a.json"):
+        (tmp_path / name).write_text(text)
+        assert not holds_run(str(tmp_path / name))
+    assert not holds_run(str(tmp_path / "none.yaml"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import shlex
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -222,6 +224,18 @@ def test_many_volumes_and_their_reports(conv3d, volume, here, monkeypatch):
     assert bits(here / "two.npy") == made["in2_x.npy"]
     write(here / "runs" / "many.yaml", text.replace("kernel_size: 3,", "kernel_size: 5,"))
     assert conv3d("run", here / "runs" / "many.yaml", "--dry-run", "--json").document["counts"]["planned"] == 3
+
+
+def test_a_list_from_a_pipe_can_be_run_again(conv3d, volume, here, monkeypatch):
+    for number in range(3):
+        volume(6, 7, 8 + number, name=f"in{number}.npy")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"in0.npy\nin2.npy\n")))
+    words = ("--out-dir", "out", "--filter", "box:size=3vox", "--shard", "1/2", "--json")
+    summary = conv3d("batch", "-", *words).document
+    assert summary["run"]["inputs"] == [str(here / "in0.npy"), str(here / "in2.npy")]
+    (here / "out" / "in0.npy").unlink()
+    again = conv3d("run", here / "out" / "summary-1-of-2.json", "--json").document
+    assert [(Path(item["source"]).name, item["why"]) for item in again["items"]] == [("in0.npy", "output is missing")]
 
 
 def test_a_start_runs_as_it_is_and_is_never_replaced_unasked(conv3d, here):

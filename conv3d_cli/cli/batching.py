@@ -38,7 +38,7 @@ from conv3d_cli.cli.display import displayed
 from conv3d_cli.cli.masks import masking_of
 from conv3d_cli.cli.prepare import check_layers, json_text, print_json
 from conv3d_cli.cli.runkeys import run_keys
-from conv3d_cli.cli.talk import log, talking
+from conv3d_cli.cli.talk import STREAM, log, talking
 from conv3d_cli.cli.words import apply_command, command_line
 from conv3d_cli.errors import PARTLY, Conv3dError, InputError, OutputError, UsageError, listed, quoted
 from conv3d_cli.limits import Limits
@@ -71,6 +71,7 @@ class Batch:
         self.summary = str(Path(self.folder, f"summary{part}.json"))
         self.start = perf_counter()
         self.tidy: set[Path] = set()
+        self.listed: list[str] = []
         self.paths = [word for word in reads if word != "source"]
 
     def run(self) -> int:
@@ -78,6 +79,7 @@ class Batch:
         if not self.folder:
             raise UsageError("--out-dir: got '', expected the name of a folder")
         found = self._found()
+        self.listed = [one.source for one in found]
         made_from = self._made_from(found)
         template = Template(self.words["name"])
         self.kitchen.files.update(filter(None, [self.words["manifest"]]))
@@ -209,7 +211,10 @@ class Batch:
 
     def _document(self, rows: list[dict[str, Any]], size: int, limits: Limits, code: int) -> dict[str, Any]:
         seconds = perf_counter() - self.start
-        repeated = run_section(self.words, run_keys(), "batch")
+        sources = self.words["sources"]
+        if STREAM in sources:  # which nobody can read again: what it listed stands in its place
+            sources = self.listed
+        repeated = run_section({**self.words, "sources": sources}, run_keys(), "batch")
         facts = BatchFacts(
             command_line(),
             repeated,

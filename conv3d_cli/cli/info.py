@@ -1,4 +1,4 @@
-"""``conv3d info``: a volume, a weights file, a spec, or this machine and build."""
+"""``conv3d info``: a volume, a weights file, a spec, a run file, or this machine and build."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import click
 from conv3d_cli.cli import options
 from conv3d_cli.errors import UsageError, quoted
 
-SPECS, WEIGHTS = (".yaml", ".yml", ".json", ".keras"), (".npz", ".safetensors")
+RUN_FILES = (".yaml", ".yml", ".json")
+SPECS, WEIGHTS = (*RUN_FILES, ".keras"), (".npz", ".safetensors")
 SCHEMAS = {
     "spec": "conv3d_cli.spec:json_schema",
     "run": "conv3d_cli.cli.runkeys:schema",
@@ -33,7 +34,9 @@ SCHEMAS = {
 )
 @options.JSON
 def info(path: str | None, schema: str | None, as_json: bool) -> None:
-    """Show what FILE holds: a volume, a spec, a Keras model or weights. Without FILE: this machine and build.
+    """Show what FILE holds: a volume, a spec, a run file, a Keras model or weights. Without FILE: this machine.
+
+    Of a volume that conv3d made it tells how, and whether the files that it was made from are what they were.
 
     \b
     Example:
@@ -75,6 +78,11 @@ def _facts(path: str | None) -> dict[str, Any]:
     if path is None:
         return _machine()
     suffix = PurePath(path).suffix.lower()
+    if suffix in RUN_FILES:
+        from conv3d_cli.runfile import holds_run
+
+        if holds_run(path):
+            return _run_file(path)
     if suffix in SPECS:
         return _spec(path)
     if suffix in WEIGHTS:
@@ -84,6 +92,28 @@ def _facts(path: str | None) -> dict[str, Any]:
 
         return {"model": _spec, "weights": _weights, "volume": _volume}[hdf5_holds(path)](path)
     return _volume(path)
+
+
+def _run_file(path: str) -> dict[str, Any]:
+    """Return what a run file says, or a report of how it can be repeated; raises SpecError for one that is wrong."""
+    from conv3d_cli.cli.run import read
+
+    run = read(path)
+    keys = {key.dotted: key for key in run.keys.owned(run.command).values()}
+    says = {name: _said(run.words[keys[name].word]) for name in run.places if name in keys}
+    layers = run.words["layers"]
+    facts = {
+        "run file": path,
+        "runs": run.command,
+        "says": {key: value for key, value in says.items() if value is not None},
+    }
+    return facts if layers is None else {**facts, "layers": list(layers.load().network)}
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, list):
+        return [getattr(item, "text", item) for item in value]
+    return "/".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def _machine() -> dict[str, Any]:
@@ -182,7 +212,8 @@ def _lines(name: str, value: Any) -> list[str]:
     if value is not None and name == "spacing":
         return [", ".join(f"{axis} {length:.6g}" for axis, length in zip("xyz", value, strict=True))]
     if isinstance(value, dict):
-        return [f"{key}: {item}" for key, item in value.items()] or ["none"]
+        plain = {key: ", ".join(map(str, item)) if isinstance(item, list) else item for key, item in value.items()}
+        return [f"{key}: {item}" for key, item in plain.items()] or ["none"]
     if isinstance(value, list) and value and isinstance(value[0], (str, list, dict)):
         return [" ".join(map(str, item)) if isinstance(item, list) else str(item) for item in value]
     if isinstance(value, list):

@@ -13,6 +13,8 @@ from conv3d_cli.cli.filetype import FILE
 from conv3d_cli.errors import UsageError, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from conv3d_cli.runfile import Run
 
 SAMPLE = "sample_data/mni152_t1_2mm.nii.gz"
@@ -52,12 +54,13 @@ def run(path: str | None, changes: tuple[str, ...], init: bool, **words: Any) ->
         return _begin(path, changes, words)
     if path is None:
         raise UsageError("run: got no file, expected a run file; --init makes one to begin with")
-    asked = _read(path, changes, {word: value for word, value in words.items() if value not in (None, False, 0)})
+    asked = read(path, changes, {word: value for word, value in words.items() if value not in (None, False, 0)})
     with asked.told():
         return _perform(asked)
 
 
-def _read(path: str, changes: tuple[str, ...], given: dict[str, Any]) -> Run:
+def read(path: str, changes: tuple[str, ...] = (), given: Mapping[str, Any] | None = None) -> Run:
+    """Return what a run file asks for, with ``changes`` of --set and the words that the command line has given."""
     from conv3d_cli.cli.apply import check_streams
     from conv3d_cli.cli.batch import check_inputs
     from conv3d_cli.cli.masks import masking_of
@@ -66,7 +69,7 @@ def _read(path: str, changes: tuple[str, ...], given: dict[str, Any]) -> Run:
     from conv3d_cli.runfile import read_run
 
     rules = {"apply": (check_streams, check_layers, masking_of), "batch": (check_inputs, check_layers, masking_of)}
-    return read_run(path, changes, given, run_keys(), rules)
+    return read_run(path, changes, dict(given or {}), run_keys(), rules)
 
 
 def _perform(asked: Run) -> int:

@@ -5,5 +5,6 @@ from conv3d_cli.runfile.read import Run, read_run
 from conv3d_cli.runfile.schema import run_schema
 from conv3d_cli.runfile.section import run_section
 from conv3d_cli.runfile.starter import starter
+from conv3d_cli.runfile.tree import holds_run
 
-__all__ = ["BATCH", "Key", "Keys", "Run", "read_run", "run_schema", "run_section", "starter"]
+__all__ = ["BATCH", "Key", "Keys", "Run", "holds_run", "read_run", "run_schema", "run_section", "starter"]

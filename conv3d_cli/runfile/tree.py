@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+from conv3d_cli.errors import SpecError
 from conv3d_cli.runfile.jsontree import JsonText
 from conv3d_cli.spec.problems import Place, Problems, shown
 from conv3d_cli.spec.reader import MOST_BYTES, Node, decode, parse, read_bytes
@@ -15,6 +16,20 @@ SECTION = "run"
 
 WHAT = "run file"
 EXPECTED = "`input:`, `output:` and one of `layers:`, `spec:` and `filters:`"
+
+
+RUNS = ("input", "inputs", "output", "batch")
+"""Keys of which a run file has some, and neither a spec nor a layer any."""
+
+
+def holds_run(path: str) -> bool:
+    """Return whether a file in YAML or JSON is a run file, or a report, whatever else may be wrong with it."""
+    problems = Problems(path)
+    try:
+        root = read_tree(path, problems)
+    except SpecError:
+        return False
+    return any(key in root.value for key in RUNS)
 
 
 def read_tree(path: str, problems: Problems) -> Node:
