@@ -13,7 +13,10 @@ from conv3d_cli.errors import MethodError, ShapeError, UsageError
 from conv3d_cli.filters import Filter
 from conv3d_cli.layers import Conv3D, Magnitude, Network, make_layer
 from conv3d_cli.pipeline import Labels, Masking, Options, filter_network, plan_run, regions, run
+from conv3d_cli.pipeline import masked as masked_layer
 from conv3d_cli.pipeline.regions import Cut, Region, regions_of
+from conv3d_cli.pipeline.rules import rules_of
+from conv3d_cli.pipeline.weighing import MOST_KEPT
 
 SIZE = (9, 7, 8)
 BOUNDARIES = ["zero", "constant:2.5", "reflect", "mirror", "nearest", "wrap"]
@@ -178,6 +181,35 @@ def test_missing_voxels_of_each_channel(kind, groups):
     assert outcome.counts.missing == (absent.any(0) & labels).sum()
     assert outcome.counts.filled == outcome.counts.missing
     assert outcome.warnings == () if kind == "zero-sum" else len(outcome.warnings) == 1
+
+
+def test_as_many_weights_as_are_kept_and_more():
+    """Filters of one sum over the channels and of other magnitudes: what the one left is read beside what is new."""
+    whole = rng(4).integers(-8, 16, (3, 3, 3, 1, 6)) / 8
+    apart = rng(5).integers(-8, 8, (3, 3, 3, 1, 6)) / 8
+    whole[..., 4], whole[..., 5] = whole[..., 0], whole[..., 2]
+    kernel = np.concatenate([apart, whole - apart], axis=3)
+    x, labels = rng().standard_normal((*SIZE, 2)), rng(2).random(SIZE) < 0.5
+    planes = {key for rule in rules_of(kernel, 1) for key in (rule.shared.key, rule.shared_magnitude.tap.key)}
+    assert len(planes) == 10 > MOST_KEPT
+    check(kernel, x, labels)
+
+
+@pytest.mark.parametrize("outside", [0, 3])
+def test_what_a_division_enlarges_is_computed_in_float64(outside, monkeypatch):
+    """Of the weights that the first voxel inside sees, 1 in 670 is left: as much larger are the errors of a sum."""
+    kernel = np.array([3, 1, -1, 0.3, 0.703], np.float32).reshape(5, 1, 1, 1, 1)
+    x = (1000 + 0.01 * rng().standard_normal((24, 3, 4, 1))).astype(np.float32)
+    labels = np.ones(x.shape[:3], np.bool_)
+    labels[:outside] = False
+    want, gone = masked_oracle(np.moveaxis(x, -1, 0), labels.astype(int), kernel, pads_of(kernel))
+    assert not gone.any()
+    errors = []
+    for most in (masked_layer.ENLARGED, np.inf):
+        monkeypatch.setattr(masked_layer, "ENLARGED", most)
+        got = np.moveaxis(masked([conv(kernel)], x, Labels(labels), Masking("mask")).array, -1, 0)
+        errors.append(np.abs(got - want).max() / 1000)
+    assert errors[0] < 2e-7 < 1e-6 < errors[1]
 
 
 def test_missing_voxels_without_a_mask_are_filled_and_the_next_filter_sees_them():

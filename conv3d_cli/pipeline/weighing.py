@@ -101,10 +101,15 @@ class Weights:
         """
         channels = slice(0, 1) if self.shared else channels
         key = (tap.key, channels.start)
-        if key not in self._kept:
-            if len(self._kept) == MOST_KEPT:
-                self._kept.clear()
-            out = self._bench.room(f"weights {len(self._kept)}", self._piece.size)
+        if key in self._kept:
+            out = self._kept.pop(key)
+        else:
+            full = len(self._kept) == MOST_KEPT
+            out = self._oldest() if full else self._bench.room(f"weights {len(self._kept)}", self._piece.size)
             self._bench.correlate(self._piece, self._mask[channels], tap, out, self._bench.beyond)
-            self._kept[key] = out
-        return self._kept[key]
+        self._kept[key] = out  # behind all others: what was asked for last is the last to go
+        return out
+
+    def _oldest(self) -> Array:
+        """Let go of what was not asked for longest, and return its array."""
+        return self._kept.pop(next(iter(self._kept)))
