@@ -20,6 +20,7 @@ ROWS = (
     {"models"},
     {"layers"},
     {"filters"},
+    {"masking"},
     {"engine"},
     {"userfiles"},
     {"outfile"},

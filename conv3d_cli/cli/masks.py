@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.cli.talk import log
 from conv3d_cli.errors import UsageError, VolumeError, quoted
-from conv3d_cli.pipeline import Labels, Masking
+from conv3d_cli.masking import Masking
+from conv3d_cli.pipeline import Labels
 from conv3d_cli.volumes import on_grid, open_volume, read_labels, read_mask, resolve_axes
 
 if TYPE_CHECKING:

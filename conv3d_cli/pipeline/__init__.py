@@ -2,18 +2,14 @@
 
 from conv3d_cli.pipeline.filtering import filter_network, grid_of, kernels_in
 from conv3d_cli.pipeline.inside import Counts, Labels
-from conv3d_cli.pipeline.masking import LEAST_COVERAGE, OUTSIDE, Masking
 from conv3d_cli.pipeline.plan import RunPlan, kernel_files, plan_run
 from conv3d_cli.pipeline.planner import Options
 from conv3d_cli.pipeline.run import Outcome, StepOutcome, run
 from conv3d_cli.pipeline.step import Step
 
 __all__ = [
-    "LEAST_COVERAGE",
-    "OUTSIDE",
     "Counts",
     "Labels",
-    "Masking",
     "Options",
     "Outcome",
     "RunPlan",

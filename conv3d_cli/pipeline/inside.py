@@ -13,10 +13,8 @@ from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.problem import Real, sort
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.magnitude import Length
-from conv3d_cli.pipeline.bits import add, in_blocks, only
-from conv3d_cli.pipeline.masked import Inside, MaskedLayer
-from conv3d_cli.pipeline.masking import Masking, steady, turned
-from conv3d_cli.pipeline.regions import regions_of
+from conv3d_cli.masking import Inside, MaskedLayer, Masking, add, in_blocks, only, regions_of, steady
+from conv3d_cli.pipeline.maskable import turned
 
 if TYPE_CHECKING:
     from conv3d_cli.pipeline.arrange import Arrangement

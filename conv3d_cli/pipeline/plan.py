@@ -11,9 +11,10 @@ import numpy as np
 from conv3d_cli.engine.problem import ITEMSIZE, Real
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.layers.passing import Passing
+from conv3d_cli.masking import BYTES
 from conv3d_cli.pipeline.arrange import Arrangement
 from conv3d_cli.pipeline.filtering import grid_of, kernels_in
-from conv3d_cli.pipeline.masking import BYTES, check_keep
+from conv3d_cli.pipeline.maskable import check_keep
 from conv3d_cli.pipeline.planner import Options, Planner, check_memory, layer_shape
 from conv3d_cli.pipeline.step import Step
 from conv3d_cli.shapes import ReceptiveField, voxels

@@ -9,7 +9,8 @@ from conv3d_cli import engine
 from conv3d_cli.errors import OverLimit, ShapeError
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.limits import Limits, size_words
-from conv3d_cli.pipeline.masking import Masking, Needs, check_activation, check_grid, needs, steady, turned
+from conv3d_cli.masking import Masking, Needs, needs, steady
+from conv3d_cli.pipeline.maskable import check_activation, check_grid, turned
 from conv3d_cli.pipeline.step import Step
 from conv3d_cli.shapes import Pads, ReceptiveField, Triple, centre_shift, voxels
 

@@ -11,8 +11,8 @@ from conv3d_cli.shapes import NO_PADS, Pads, ReceptiveField, voxels
 if TYPE_CHECKING:
     from conv3d_cli import engine
     from conv3d_cli.layers import Layer
+    from conv3d_cli.masking import Needs
     from conv3d_cli.pipeline.arrange import Arrangement
-    from conv3d_cli.pipeline.masking import Needs
     from conv3d_cli.volumes import Geometry
 
 

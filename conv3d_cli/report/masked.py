@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from conv3d_cli.report import words
 
 if TYPE_CHECKING:
-    from conv3d_cli.pipeline import Counts, Masking
+    from conv3d_cli.masking import Masking
+    from conv3d_cli.pipeline import Counts
     from conv3d_cli.pipeline.inside import LayerCounts
 
 Document = dict[str, Any]

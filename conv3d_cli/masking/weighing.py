@@ -11,9 +11,9 @@ from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.boundary import Boundary
 from conv3d_cli.engine.problem import Real
-from conv3d_cli.pipeline.bits import in_blocks
-from conv3d_cli.pipeline.regions import Piece
-from conv3d_cli.pipeline.rules import Tap
+from conv3d_cli.masking.bits import in_blocks
+from conv3d_cli.masking.regions import Piece
+from conv3d_cli.masking.rules import Tap
 from conv3d_cli.shapes import voxels
 
 MOST_KEPT = 8

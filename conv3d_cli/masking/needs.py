@@ -1,32 +1,19 @@
-"""How a run is masked: which layers can be, how they are planned, and what they need."""
+"""How a run is masked, how a layer of it is planned, and what that takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from conv3d_cli import engine
-from conv3d_cli.engine.problem import ITEMSIZE, Problem
-from conv3d_cli.errors import MethodError, ShapeError, UsageError
-from conv3d_cli.pipeline.bits import BLOCK_VOXELS
-from conv3d_cli.pipeline.masked import MaskedLayer
-from conv3d_cli.pipeline.regions import Cut, whole_of
-from conv3d_cli.pipeline.rules import Rule
-from conv3d_cli.pipeline.weighing import MOST_KEPT
-from conv3d_cli.shapes import Pads, effective, voxels
-
-if TYPE_CHECKING:
-    from conv3d_cli.engine.blocks import Array
-    from conv3d_cli.layers import Layer
-    from conv3d_cli.pipeline.arrange import Arrangement
-
-OUTSIDE = ("zero", "keep", "nan")
-"""What voxels outside get: 0, the voxel of the input, or NaN."""
-
-LEAST_COVERAGE = 1e-6
-"""What lies below is the rounding error of a sum."""
+from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.problem import ITEMSIZE
+from conv3d_cli.errors import MethodError
+from conv3d_cli.masking.bits import BLOCK_VOXELS
+from conv3d_cli.masking.layer import MaskedLayer
+from conv3d_cli.masking.regions import Cut, whole_of
+from conv3d_cli.masking.rules import Rule
+from conv3d_cli.masking.weighing import MOST_KEPT
+from conv3d_cli.shapes import voxels
 
 BYTES = {"mask": 1, "labels": 4, "missing": 0}
 """Bytes of each voxel that what is inside takes, at most."""
@@ -36,9 +23,10 @@ BYTES = {"mask": 1, "labels": 4, "missing": 0}
 class Masking:
     """How a run is masked.
 
-    ``by`` is what says which voxels are inside: "mask", "labels", or "missing" where only NaN are outside. ``outside``
-    is one of OUTSIDE. A voxel of less than ``min_coverage`` has no value, and is outside. With ``missing`` a NaN of the
-    input is outside of what the filters read, and is filled from its neighbours in what they write.
+    ``by`` is what says which voxels are inside: "mask", "labels", or "missing" where only NaN are outside. What voxels
+    ``outside`` get is "zero", "keep" for those of the input, or "nan". A voxel of less than ``min_coverage`` has no
+    value, and is outside. With ``missing`` a NaN of the input is outside of what the filters read, and is filled from
+    its neighbours in what they write.
 
     The default of ``min_coverage`` is below the weight of a Gaussian's own middle, 1.1e-3 where its full width at half
     of its maximum is 9 voxels: a voxel inside keeps a value, however alone it is.
@@ -56,44 +44,6 @@ class Needs:
 
     bytes: int
     effort: float
-
-
-def check_grid(layer: Layer, plan: engine.Plan | None, pads: Pads) -> None:
-    """Raise ShapeError for a layer whose output does not lie on the grid of its input."""
-    got = None
-    if plan is None:
-        if any(any(pair) for pair in pads):
-            got = f"padding {pads}"
-    elif plan.asked.strides != (1, 1, 1):
-        got = f"strides {plan.asked.strides}"
-    elif not _centred(plan.asked):
-        got = f"padding {plan.asked.padding}"
-    if got is not None:
-        raise ShapeError(
-            f"layer {layer.name!r}: changes the grid, which a mask does not follow: got {got}, "
-            "expected strides 1 and padding same"
-        )
-
-
-def check_activation(layer: Layer, shape: tuple[int, ...], channels_first: bool) -> None:
-    """Raise ShapeError for a layer whose activation mixes voxels: it would mix those outside with those inside."""
-    if layer.activation is None:
-        return
-    channel = len(shape) - (4 if channels_first else 1)
-    if set(layer.activation.mixed(len(shape))) - {channel}:
-        raise ShapeError(
-            f"layer {layer.name!r}: {layer.activation.name} mixes voxels inside and outside of a mask: "
-            "got an axis that is not the channels', expected an activation of each voxel by itself"
-        )
-
-
-def check_keep(masking: Masking, source: Arrangement, target: Arrangement) -> None:
-    """Raise UsageError where voxels outside cannot be those of the input."""
-    if masking.outside == "keep" and (source.axes, source.shape) != (target.axes, target.shape):
-        raise UsageError(
-            f"--outside: 'keep' needs an output channel for each of the input: got {target.channels} for "
-            f"{source.channels}, expected as many; or zero or nan"
-        )
 
 
 def steady(plan: engine.Plan, kernel: Array | None) -> engine.Plan:
@@ -139,11 +89,6 @@ def needs(plan: engine.Plan, kernel: Array | None, masking: Masking) -> Needs:
     return Needs(itemsize * values + flags + absent + blocks + taps + scratch, effort)
 
 
-def turned(kernel: Array, place: Arrangement) -> Array:
-    """Return a kernel in Keras's layout with its axes of space in memory order."""
-    return np.ascontiguousarray(kernel.transpose(*place.memory_order, 3, 4))
-
-
 def _planes(rules: list[Rule]) -> int:
     """Return how many correlations of a mask the filters take, equal ones once."""
     found: set[int] = set()
@@ -163,9 +108,3 @@ def _piece_scratch(plan: engine.Plan, cut: Cut, kernel: Array | None) -> int:
         return engine.choose(problem, plan.limits, plan.method, plan.accuracy, kernel=kernel).scratch_bytes
     except MethodError:
         return 0
-
-
-def _centred(problem: Problem) -> bool:
-    """Whether each output lies in the middle of what it reads, as far as there is one, and there are as many."""
-    spans = zip(problem.kernel, problem.dilation, problem.padding, strict=True)
-    return all(before + after == effective(k, d) - 1 and 0 <= after - before <= 1 for k, d, (before, after) in spans)

@@ -14,10 +14,10 @@ import numpy as np
 
 from conv3d_cli.engine import Plan
 from conv3d_cli.engine.blocks import Array
-from conv3d_cli.pipeline.bits import add, in_blocks, only
-from conv3d_cli.pipeline.regions import Cut, Piece, Region
-from conv3d_cli.pipeline.rules import CANCELLED, ROUNDING, Magnitude, Mean, Rule, Tap, rules_of
-from conv3d_cli.pipeline.weighing import Bench, Weights
+from conv3d_cli.masking.bits import add, in_blocks, only
+from conv3d_cli.masking.regions import Cut, Piece, Region
+from conv3d_cli.masking.rules import CANCELLED, ROUNDING, Magnitude, Mean, Rule, Tap, rules_of
+from conv3d_cli.masking.weighing import Bench, Weights
 
 WHOLE = -1
 """Key of the layer's kernel itself."""
