@@ -8,14 +8,21 @@ from pathlib import Path
 import datasets
 import pytest
 
-from conv3d_cli.bids import Dataset, Derivative, Selection, select
+from conv3d_cli.bids import Dataset, Derivative, Selection, masks_of, select
 from conv3d_cli.bids.inherit import Inheritance
 from conv3d_cli.bids.names import ORDER, Name
 from conv3d_cli.bids.sidecar import description, keeps_units, sidecar
 from conv3d_cli.errors import InputError, OutputError, UsageError
 from conv3d_cli.filters import Filter
 
-WORDS = {"spec_path": None, "weights_path": None, "mask_path": None, "labels_path": None, "like_path": None}
+WORDS = {
+    "spec_path": None,
+    "weights_path": None,
+    "mask_path": None,
+    "labels_path": None,
+    "like_path": None,
+    "outside": None,
+}
 MADE_FROM = {"version": "1", "option --filter": '["box:size=3vox"]', "--mask": "a1"}
 
 
@@ -316,3 +323,62 @@ def test_what_others_say_of_our_dataset_stays(root, tmp_path):
     assert again == document
     assert (out / "README.md").read_text() == "mine"
     assert (out / ".bidsignore").read_text().splitlines()[:2] == ["mine.txt", "*.nii.json"]
+
+
+@pytest.fixture
+def masked(tmp_path):
+    """A dataset of derivatives as preprocessing leaves it: images on two grids, and masks."""
+    root = tmp_path / "prep"
+    datasets.described(root, DatasetType="derivative")
+    func = root / "sub-01" / "func"
+    for name in ("task-a_run-1", "task-a_run-2", "task-a_run-1_space-MNI"):
+        datasets.volume(func / f"sub-01_{name}_desc-preproc_bold.nii.gz")
+    for name in ("task-a", "task-a_run-2", "task-a_run-1_space-MNI"):
+        datasets.volume(func / f"sub-01_{name}_desc-brain_mask.nii.gz")
+    return root
+
+
+def test_each_image_has_the_mask_that_fits_it_best(masked):
+    data = Dataset(str(masked))
+    images = select(data, Selection())
+    found = {
+        image.place.name: mask.place.name for image, mask in zip(images, masks_of(data, images, "brain"), strict=True)
+    }
+    expected = {"run-1_": "", "run-2_": "run-2_", "run-1_space-MNI_": "run-1_space-MNI_"}
+    assert found == {
+        f"sub-01_task-a_{image}desc-preproc_bold.nii.gz": f"sub-01_task-a_{mask}desc-brain_mask.nii.gz"
+        for image, mask in expected.items()
+    }
+
+
+def test_an_image_without_a_mask_or_with_two_is_told(masked):
+    func = masked / "sub-01" / "func"
+    (func / "sub-01_task-a_desc-brain_mask.nii.gz").unlink()
+    data = Dataset(str(masked))
+    images = select(data, Selection())
+    with pytest.raises(
+        UsageError, match=r"run-1_desc-preproc_bold.nii.gz' has no mask of desc-brain beside it"
+    ) as caught:
+        masks_of(data, images, "brain")
+    assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(UsageError, match=r"has masks of brain; did you mean 'brain'"):
+        masks_of(data, images, "brian")
+    for entity in ("task-a", "run-1"):
+        datasets.volume(func / f"sub-01_{entity}_desc-brain_mask.nii.gz")
+    told = r"has several masks: got 'sub-01_run-1_desc-brain_mask.nii.gz' and 'sub-01_task-a_desc-brain_mask.nii.gz'"
+    with pytest.raises(UsageError, match=told):
+        masks_of(data, images, "brain")
+
+
+@pytest.mark.parametrize(
+    ("mask", "outside", "expected"),
+    [
+        ("a/sub-01_desc-brain_mask.nii", None, True),
+        ("a/sub-01_desc-brain_mask.nii", "keep", False),
+        ("m.nii", None, False),
+    ],
+)
+def test_what_lies_outside_a_brain_that_was_made_zero(root, mask, outside, expected):
+    words = {**WORDS, "filters": [Filter.parse("sobel")], "mask_path": mask, "outside": outside}
+    made = sidecar(image_of(root, "sub-01_ses-pre_T1w.nii.gz"), {}, "raw", words, MADE_FROM)
+    assert made["SkullStripped"] == expected

@@ -210,6 +210,33 @@ def test_a_batch_that_is_killed_and_run_again_makes_the_same_dataset(ran, root, 
     assert datasets.tree(out) == again
 
 
+def test_each_image_stays_inside_its_own_mask(conv3d, ran, root, out, tmp_path):
+    for session in ("pre", "post"):
+        name = T1W.replace("pre", session)
+        mask = datasets.volume(root / name.format("desc-brain_", "").replace("T1w", "mask.nii"))
+        image = nibabel.load(mask)
+        inside = np.zeros(image.shape, np.uint8)
+        inside[2:5, 2:5, : 4 if session == "pre" else 6] = 1
+        nibabel.save(nibabel.Nifti1Image(inside, image.affine), mask)
+    words = ("--participant-label", "01", "--suffix", "T1w", "--mask-desc", "brain", "--outside", "nan")
+    assert ran(*words).code == 0
+    for session, depth in (("pre", 4), ("post", 6)):
+        name = T1W.replace("pre", session)
+        array = nibabel.load(out / name.format("desc-conv3d_", ".nii.gz")).get_fdata()
+        assert np.isfinite(array).sum() == 9 * depth
+        told = read(out / name.format("desc-conv3d_", ".json"))
+        assert told["Sources"][1] == "bids:raw:" + name.format("desc-brain_", "").replace("T1w", "mask.nii")
+        assert told["Conv3d"]["SHA256"].keys() == {"--mask"}
+    shutil.move(out / "summary.json", tmp_path / "summary.json")
+    with locally():
+        told = conv3d("run", tmp_path / "summary.json", "--json")
+    assert (told.code, told.document["counts"]["skipped"]) == (0, 2)
+    told = ran("--mask-desc", "brain")
+    assert (told.code, told.err.count("has no mask of desc-brain beside it")) == (2, 6)
+    told = ran("--mask-desc", "brain", "--mask", root / "m.nii")
+    assert (told.code, "--mask-desc: got it beside --mask or --labels" in told.err) == (2, True)
+
+
 RUN = """\
 inputs: ds
 filters: [box]

@@ -167,13 +167,20 @@ class Derivative:
         metadata = self._inherited.metadata(image)
         document = {
             "Description": description(words),
-            "Sources": [f"bids:{self.link}:{image.place}"],
+            "Sources": [f"bids:{self.link}:{place}" for place in (image.place, *self._mask_in(words))],
             **sidecar(image, metadata, self.link, words, made_from),
         }
         for extension, path in self._inherited.tables(image).items():
             # Tables take no ``desc``: they are those of every image here that is made from this one.
             keep(self._beside(image, None, extension), path.read_bytes())
         keep(self.sidecar_of(image), json_bytes(document))
+
+    def _mask_in(self, words: Mapping[str, Any]) -> list[PurePosixPath]:
+        """Return where in the source the mask lies, if it does."""
+        mask = words["mask_path"] or words["labels_path"]
+        if mask is None or not Path(mask).is_relative_to(self.source.root):
+            return []
+        return [PurePosixPath(Path(mask).relative_to(self.source.root))]
 
     def forget(self, image: Image) -> None:
         """Remove what would tell of a derivative that is not there."""

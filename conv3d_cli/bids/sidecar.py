@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from conv3d_cli.bids.dataset import Image
+from conv3d_cli.bids.names import Name
 
 OURS = "Conv3d"
 """The key that says how conv3d made an image, and that its sidecar is conv3d's to replace."""
@@ -49,7 +50,7 @@ def sidecar(
     kept = {key: _seen_from_outside(value, link) for key, value in metadata.items() if key not in NOT_PASSED_ON}
     if not keeps_units(words):
         kept.pop(UNITS, None)
-    stripped = _stripped(image, metadata, link == RAW)
+    stripped = _blanked(words) or _stripped(image, metadata, link == RAW)
     if stripped is not None:
         kept["SkullStripped"] = stripped
     return {**kept, OURS: _how(words, made_from)}
@@ -64,6 +65,14 @@ def _seen_from_outside(value: Any, link: str) -> Any:
     if isinstance(value, dict):
         return {key: _seen_from_outside(item, link) for key, item in value.items()}
     return value
+
+
+def _blanked(words: Mapping[str, Any]) -> bool:
+    """Return whether this run has set everything outside a mask of the brain to zero."""
+    if words["mask_path"] is None or words["outside"] not in (None, "zero"):
+        return False
+    name = Name.parse(PurePath(words["mask_path"]).name)
+    return name is not None and name.suffix == "mask" and name.get("desc") == "brain"
 
 
 def _stripped(image: Image, metadata: Mapping[str, Any], raw: bool) -> bool | None:

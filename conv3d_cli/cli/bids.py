@@ -16,6 +16,7 @@ from conv3d_cli.errors import UsageError, listed, quoted
 
 if TYPE_CHECKING:
     from conv3d_cli.batch import Found, Item, Listener, Outcome
+    from conv3d_cli.bids import Image
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,12 +61,17 @@ _OPTIONS = (
         help="With --bids: only images with this in their names, such as task-rest or desc-preproc.",
     ),
     click.option(
+        "--mask-desc",
+        metavar="LABEL",
+        help="With --bids: stay inside the mask beside each image that has this behind desc-, such as brain.",
+    ),
+    click.option(
         "--desc",
         metavar="LABEL",
         help="With --bids: what the names of outputs have behind desc-, such as smooth.  [default: conv3d]",
     ),
 )
-OF_BIDS = {"participants", "sessions", "datatypes", "suffixes", "entities", "desc"}
+OF_BIDS = {"participants", "sessions", "datatypes", "suffixes", "entities", "mask_desc", "desc"}
 
 
 def bids_options(function: F) -> F:
@@ -110,15 +116,25 @@ def check_bids(words: Mapping[str, Any]) -> None:
     others = {"--name": words["name"] != DEFAULT, "--pattern": words["pattern"], "--manifest": words["manifest"]}
     if wrong := [option for option, given in others.items() if given]:
         raise UsageError(listed([f"{option}: got it beside --bids, which finds and names by BIDS" for option in wrong]))
+    if words["mask_desc"] is not None and (words["mask_path"] or words["labels_path"]):
+        raise UsageError("--mask-desc: got it beside --mask or --labels, expected one of them")
     if len(words["sources"]) != 1:
         raise UsageError(f"IN: got {len(words['sources'])} with --bids, expected one dataset")
+
+
+def check_masking(words: Mapping[str, Any]) -> None:
+    """Raise UsageError for words about masks that contradict, unless each volume has a mask of its own."""
+    from conv3d_cli.cli.masks import masking_of
+
+    if words["manifest"] is None and words["mask_desc"] is None:
+        masking_of(dict(words))
 
 
 class DatasetBatch:
     """A batch from a dataset to one of derivatives, from the words of the command."""
 
     def __init__(self, words: Mapping[str, Any]) -> None:
-        from conv3d_cli.bids import Dataset, Derivative, Selection, select
+        from conv3d_cli.bids import Dataset, Derivative, Selection, masks_of, select
 
         self.folder: str = words["folder"]
         dataset = Dataset(words["sources"][0])
@@ -127,6 +143,10 @@ class DatasetBatch:
         images = select(dataset, wanted)
         self.derivative.check(images, words["if_exists"])
         self.images = {self.derivative.output(image): image for image in images}
+        self.masks: dict[str, Image | None] = dict.fromkeys(self.images)
+        if words["mask_desc"] is not None:
+            masks = masks_of(dataset, images, words["mask_desc"].removeprefix("desc-"))
+            self.masks = dict(zip(self.images, masks, strict=True))
         self.misnamed = dataset.misnamed
 
     def warn(self) -> None:
@@ -140,7 +160,10 @@ class DatasetBatch:
         """Return the inputs, with their outputs."""
         from conv3d_cli.batch import Found
 
-        return [Found(image.path, output=output) for output, image in self.images.items()]
+        return [
+            Found(image.path, output=output, words={"mask_path": mask.path} if mask else {})
+            for (output, image), mask in zip(self.images.items(), self.masks.values(), strict=True)
+        ]
 
     def begin(self) -> None:
         """Write the description of the dataset, which is the same for every part of the batch."""

@@ -57,6 +57,7 @@ EXAMPLES = {
     "report": "report.json", "log_file": "run.log", "out_dir": "out", "pattern": "'**/*_T1w.nii.gz'",
     "manifest": "scans.csv", "jobs": "2", "shard": "1/8", "participant_labels": "['01', '02']",
     "session_labels": "[pre]", "datatypes": "[anat]", "suffixes": "[T1w]", "entities": "[task-rest]", "desc": "smooth",
+    "mask_desc": "brain",
 }  # fmt: skip
 """Values to show for keys whose default is to say nothing."""
 
