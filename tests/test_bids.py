@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import datasets
 import pytest
 
 from conv3d_cli.bids import Dataset, Derivative, Selection, masks_of, select
+from conv3d_cli.bids.files import json_bytes
 from conv3d_cli.bids.inherit import Inheritance
 from conv3d_cli.bids.names import ORDER, Name
 from conv3d_cli.bids.sidecar import description, keeps_units, sidecar
@@ -382,3 +384,16 @@ def test_what_lies_outside_a_brain_that_was_made_zero(root, mask, outside, expec
     words = {**WORDS, "filters": [Filter.parse("sobel")], "mask_path": mask, "outside": outside}
     made = sidecar(image_of(root, "sub-01_ses-pre_T1w.nii.gz"), {}, "raw", words, MADE_FROM)
     assert made["SkullStripped"] == expected
+
+
+def test_a_name_that_is_no_text_is_json_nevertheless():
+    assert json.loads(json_bytes({"a": os.fsdecode(b"\xffx")})) == {"a": "\udcffx"}
+
+
+def test_links_and_makers_that_are_none_do_no_harm(root, tmp_path):
+    out = tmp_path / "out"
+    datasets.described(out, GeneratedBy=["x", {"Name": "conv3d"}], DatasetLinks=["y"])
+    Derivative(str(out), Dataset(str(root)), None).describe("conv3d")
+    document = json.loads((out / "dataset_description.json").read_text())
+    assert document["GeneratedBy"][0] == "x"
+    assert document["DatasetLinks"] == {"raw": root.as_uri()}

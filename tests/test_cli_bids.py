@@ -118,7 +118,7 @@ def test_several_labels_behind_one_option(ran, out):
         (("--suffix", "T1w", "--entity", "run-1"), "--entity: is for a dataset: got it without --bids"),
         (("--bids", "--name", "{stem}.nii"), "--name: got it beside --bids, which finds and names by BIDS"),
         (("--bids", "--pattern", "*"), "--pattern: got it beside --bids"),
-        (("--bids", "more"), "IN: got 2 with --bids, expected one dataset"),
+        (("--bids", "more"), "'more' with --bids, expected one dataset"),
     ],
 )
 def test_options_are_refused_where_they_mean_nothing(conv3d, root, tmp_path, words, told):
@@ -136,6 +136,20 @@ def test_what_is_left_out_is_told(ran, root):
     strange = datasets.volume(root / "sub-01" / "ses-pre" / "anat" / "T1w.nii")
     told = ran("--dry-run", "--suffix", "T1w")
     assert f"Warning: '{strange}': left out: the name is none of BIDS" in told.err
+
+
+def test_a_dataset_that_is_taken_for_a_label_is_told(conv3d, root, out):
+    told = conv3d("batch", "--bids", "--out-dir", out, *FILTER, "--participant-label", "01", root)
+    assert told.code == 2
+    assert "IN: got none with --bids, expected one dataset, in front of --participant-label" in told.err
+
+
+def test_an_image_of_channels_is_warned_of(conv3d, root, out):
+    words = ("--suffix", "T1w", "--filter", "gradient:axis=all")
+    with locally():
+        told = conv3d("batch", root, "--bids", "--out-dir", out, *words)
+    assert told.code == 0
+    assert told.err.count("has channels, which no image of BIDS has: its validator may refuse it") == 1
 
 
 def test_a_dry_run_writes_nothing(ran, out):

@@ -67,10 +67,10 @@ class Derivative:
         if not path.exists():
             return {}
         found = read_object(path)
-        by, links = found.get("GeneratedBy"), found.get("DatasetLinks")
-        if not (isinstance(by, list) and any(isinstance(one, dict) and one.get("Name") == US for one in by)):
+        by, links = found.get("GeneratedBy"), _mapping(found.get("DatasetLinks"))
+        if not (isinstance(by, list) and any(_is_us(one) for one in by)):
             raise OutputError(f"{quoted(path)}: is there already, and not by conv3d: expected another --out-dir")
-        other = links.get(self.link) if isinstance(links, dict) else None
+        other = links.get(self.link)
         if other is not None and other != self._place_of_source():
             raise OutputError(
                 f"{quoted(path)}: holds derivatives of {other!r}: got {self._place_of_source()!r}, expected another "
@@ -127,7 +127,7 @@ class Derivative:
     def describe(self, command: str) -> None:
         """Write what the dataset says of itself, keeping what others have said in it."""
         now = {"Name": US, "Version": __version__, "Command": command}
-        others = [one for one in self._before.get("GeneratedBy", ()) if one.get("Name") != US]
+        others = [one for one in self._before.get("GeneratedBy", ()) if not _is_us(one)]
         title = f"{self.source.title}: convolved"
         document = {
             "Name": title,
@@ -136,7 +136,7 @@ class Derivative:
             **self._before,
             "GeneratedBy": [*others, now],
             "SourceDatasets": self._before.get("SourceDatasets", [self._source()]),
-            "DatasetLinks": {**self._before.get("DatasetLinks", {}), **self._links()},
+            "DatasetLinks": {**_mapping(self._before.get("DatasetLinks")), **self._links()},
         }
         keep(Path(self.folder, DESCRIPTION), json_bytes(document))
         if not any(Path(self.folder).glob("README*")):
@@ -146,9 +146,8 @@ class Derivative:
 
     def _links(self) -> dict[str, str]:
         """Return the names of other datasets in what is passed on, those that the source knows too."""
-        place, theirs = self._place_of_source(), self.source.description.get("DatasetLinks")
-        known = theirs.items() if isinstance(theirs, dict) else ()
-        return {**{name: link if ":" in link else f"{place}/{link}" for name, link in known}, self.link: place}
+        place, theirs = self._place_of_source(), _mapping(self.source.description.get("DatasetLinks"))
+        return {name: link if ":" in link else f"{place}/{link}" for name, link in theirs.items()} | {self.link: place}
 
     def _source(self) -> dict[str, str]:
         doi = self.source.description.get("DatasetDOI")
@@ -188,6 +187,15 @@ class Derivative:
         if _ours(path):
             with suppress(OSError):
                 path.unlink()
+
+
+def _is_us(generator: Any) -> bool:
+    return isinstance(generator, dict) and generator.get("Name") == US
+
+
+def _mapping(links: Any) -> dict[str, str]:
+    """Return the links of a description, without what is none."""
+    return {name: link for name, link in links.items() if isinstance(link, str)} if isinstance(links, dict) else {}
 
 
 def _ours(path: Path) -> bool:

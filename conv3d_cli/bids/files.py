@@ -28,7 +28,8 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def json_bytes(document: dict[str, Any]) -> bytes:
     """Return an object as a file of the dataset has it."""
-    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"  # a byte of a name that is no UTF-8 becomes JSON's escape
 
 
 def keep(path: Path, content: bytes) -> None:

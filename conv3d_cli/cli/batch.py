@@ -121,10 +121,10 @@ def perform_batch(words: dict[str, Any]) -> int:
 
 def check_inputs(words: dict[str, Any]) -> None:
     """Raise UsageError unless the words name one source of inputs."""
+    check_bids(words)
     if (words["manifest"] is None) == (not words["sources"]):
         got = "both" if words["sources"] else "neither"
         raise UsageError(f"batch: needs either IN or --manifest: got {got}, expected one of them")
-    check_bids(words)
 
 
 batch.params += OF_APPLY

@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -118,8 +119,9 @@ def check_bids(words: Mapping[str, Any]) -> None:
         raise UsageError(listed([f"{option}: got it beside --bids, which finds and names by BIDS" for option in wrong]))
     if words["mask_desc"] is not None and (words["mask_path"] or words["labels_path"]):
         raise UsageError("--mask-desc: got it beside --mask or --labels, expected one of them")
-    if len(words["sources"]) != 1:
-        raise UsageError(f"IN: got {len(words['sources'])} with --bids, expected one dataset")
+    if len(words["sources"]) != 1 or not words["sources"][0]:
+        got = ", ".join(map(quoted, words["sources"])) or "none"
+        raise UsageError(f"IN: got {got} with --bids, expected one dataset, in front of --participant-label")
 
 
 def check_masking(words: Mapping[str, Any]) -> None:
@@ -204,9 +206,22 @@ class _Told:
         self.started, self.planned, self.ticked = listener.started, listener.planned, listener.ticked
         self.noted, self.retried = listener.noted, listener.retried
         self._finished, self._batch = listener.finished, batch
+        self._warned = False
 
     def finished(self, worker: int, outcome: Outcome) -> None:
         """Write what lies beside the output, and pass on what became of it."""
         if outcome.error is None:
             self._batch.told(outcome.job.item, outcome.job.made_from)
+            self._warn(outcome.job.item)
         self._finished(worker, outcome)
+
+    def _warn(self, item: Item) -> None:
+        """Say once that BIDS has no name for an image of channels."""
+        from conv3d_cli.bids.files import read_object
+
+        axes = read_object(Path(item.sidecar))["output"]["axes"]
+        if "c" in axes and not self._warned:
+            self._warned = True
+            log.warning(
+                "%s: has channels, which no image of BIDS has: its validator may refuse it", quoted(item.output)
+            )
