@@ -363,6 +363,11 @@ def test_an_image_without_a_mask_or_with_two_is_told(masked):
     ) as caught:
         masks_of(data, images, "brain")
     assert len(str(caught.value).splitlines()) == 1
+    (func / "sub-01_task-a_run-1_space-MNI_desc-brain_mask.nii.gz").unlink()
+    datasets.volume(func / "sub-01_task-a_run-1_desc-brain_mask.nii.gz")  # of another grid
+    with pytest.raises(UsageError, match=r"run-1_space-MNI_desc-preproc_bold.nii.gz' has no mask"):
+        masks_of(data, images, "brain")
+    (func / "sub-01_task-a_run-1_desc-brain_mask.nii.gz").unlink()
     with pytest.raises(UsageError, match=r"has masks of brain; did you mean 'brain'"):
         masks_of(data, images, "brian")
     for entity in ("task-a", "run-1"):

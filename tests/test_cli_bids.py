@@ -195,6 +195,9 @@ def test_a_sidecar_that_is_not_ours_is_not_replaced(ran, out):
     assert read(beside) == {"Mine": 1}
     assert ran("--if-exists", "overwrite").code == 0
     assert "Conv3d" in read(beside)
+    datasets.text(beside, {"Mine": 2})
+    assert ran().code == 4
+    assert read(beside) == {"Mine": 2}
 
 
 def test_parts_make_the_same_dataset_as_one(ran, root, out, tmp_path):
