@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent / "conv3d_cli"
 ROWS = (
     {"__main__"},
     {"cli"},
+    {"bids"},
     {"batch"},
     {"runfile"},
     {"bench", "report"},
@@ -30,6 +31,7 @@ HEIGHT = {name: -height for height, row in enumerate(ROWS) for name in row}
 CLICK = {"cli"}
 PATHS = CLICK | {
     "batch",
+    "bids",
     "pipeline",
     "runfile",
     "volumes",

@@ -59,7 +59,9 @@ def test_every_option_has_its_key_and_every_key_its_option(name):
             assert key.option == ""
         else:
             assert key.option in param.opts
-            assert key.option.strip("-") == key.name.removesuffix("s" * param.multiple).replace("_", "-")
+            name = key.option.strip("-")
+            several = {"suffix": "suffixes", "entity": "entities"}.get(name, name + "s")
+            assert key.name.replace("_", "-") == (several if param.multiple else name)
         assert key.meaning
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from conv3d_cli.cli.apply import apply
+from conv3d_cli.cli.bids import WithLabels, bids_options, check_bids
 from conv3d_cli.cli.filetype import FILE
 from conv3d_cli.cli.talk import READ
 from conv3d_cli.errors import UsageError
@@ -31,7 +32,7 @@ def _shard(context: click.Context, option: click.Parameter, text: str | None) ->
     return int(match[1]), int(match[2])
 
 
-@click.command()
+@click.command(cls=WithLabels)
 @click.argument("sources", metavar="[IN]...", nargs=-1, type=FILE)
 @click.option(
     "--out-dir",
@@ -58,6 +59,7 @@ def _shard(context: click.Context, option: click.Parameter, text: str | None) ->
     type=FILE,
     help="A .csv, .tsv or .json table of inputs: columns input, output, and any of the options of one volume.",
 )
+@bids_options
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -104,6 +106,7 @@ def batch(**words: Any) -> int:
       conv3d batch bids --pattern 'sub-*/anat/*_T1w.nii.gz' --out-dir out --name '{sub}_edges.nii.gz' --spec edges.yaml
       conv3d batch --manifest scans.csv --out-dir out --jobs 4 --max-memory 16G
       find . -name '*.npy' | conv3d batch - --out-dir out --filter laplacian --dry-run
+      conv3d batch ds --bids --out-dir ds/derivatives/conv3d --participant-label 01 02 --spec edges.yaml --desc edges
     """
     return perform_batch(words)
 
@@ -118,6 +121,7 @@ def perform_batch(words: dict[str, Any]) -> int:
 
 def check_inputs(words: dict[str, Any]) -> None:
     """Raise UsageError unless the words name one source of inputs."""
+    check_bids(words)
     if (words["manifest"] is None) == (not words["sources"]):
         got = "both" if words["sources"] else "neither"
         raise UsageError(f"batch: needs either IN or --manifest: got {got}, expected one of them")

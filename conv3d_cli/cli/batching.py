@@ -33,6 +33,7 @@ from conv3d_cli.batch import (
     read_manifest,
     record_path,
 )
+from conv3d_cli.cli.bids import DatasetBatch
 from conv3d_cli.cli.columns import manifest_columns
 from conv3d_cli.cli.display import displayed
 from conv3d_cli.cli.masks import masking_of
@@ -76,6 +77,7 @@ class Batch:
         """Carry it out, or show what would be done, and return the exit code."""
         if not self.folder:
             raise UsageError("--out-dir: got '', expected the name of a folder")
+        self.dataset = DatasetBatch(self.words) if self.words["bids"] else None
         found = self._found()
         made_from = self._made_from(found)
         template = Template(self.words["name"])
@@ -84,12 +86,16 @@ class Batch:
         self._check_files(items)
         items, made_from = self._part(items), self._part(made_from)
         with talking(self._loudness()):
+            if self.dataset is not None:
+                self.dataset.warn()
             if self.words["dry_run"]:
                 return self._show(self._planned(items, self._decided(items, made_from)))
             with locked(self.folder, self.words["shard"]) as locks:
                 return self._show(self._done(items, made_from, locks))
 
     def _found(self) -> list[Found]:
+        if self.dataset is not None:
+            return self.dataset.found()
         if self.words["manifest"] is not None:
             return read_manifest(self.words["manifest"], manifest_columns(self.params, self.paths))
         made = {str(Path(self.folder, name).resolve()) for name in known_outputs(self.folder)}
@@ -157,6 +163,8 @@ class Batch:
         """Do what has to be done, and leave the summary of it."""
         decisions = self._decided(items, made_from)
         keep_refreshed(self.folder, items, decisions)
+        if self.dataset is not None:
+            self.dataset.begin()
         for item in items:
             self._tidy(Path(item.output).parent, record_path(self.folder, item.name).parent)
         jobs = self._jobs(items, made_from, decisions)
@@ -166,7 +174,9 @@ class Batch:
         outcomes: list[Outcome] = []
         if jobs:
             with displayed(len(jobs), size, self.words) as listener, Crew(WORKER, locks, size, threads) as crew:
-                outcomes = carry_out(jobs, crew, rules, listener)
+                outcomes = carry_out(jobs, crew, rules, self.dataset.heard(listener) if self.dataset else listener)
+        if self.dataset is not None:
+            self.dataset.end(items, made_from)
         became = {outcome.job.item.name: outcome for outcome in outcomes}
         rows = [_row(item, decision, became.get(item.name)) for item, decision in zip(items, decisions, strict=True)]
         document = self._document(rows, size, limits, _exit_code(outcomes))
