@@ -7,12 +7,13 @@ import logging
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from conv3d_cli.errors import Conv3dError, UsageError
+from conv3d_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -64,12 +65,16 @@ def slurm_cluster(size: int, threads: int, options: Sequence[str]) -> Iterator[C
     with _quietly():
         cluster = slurm_jobs(threads, options)
         with cluster, distributed.Client(cluster, set_as_default=False) as client:
-            try:
-                cluster.scale(jobs=size)
-                cluster.sync(cluster._correct_state)
-            except RuntimeError as error:
-                raise Conv3dError(f"--executor: sbatch has refused the jobs: {' '.join(str(error).split())}") from None
+            _try_out(cluster.job_script())
+            cluster.scale(jobs=size)
             yield client
+
+
+def _try_out(script: str) -> None:
+    """Raise UsageError if SLURM would not take a script: Dask would go on waiting for such a job."""
+    ran = subprocess.run(["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise UsageError(f"--executor: sbatch refuses the jobs: {' '.join(ran.stderr.split())}")
 
 
 def slurm_jobs(threads: int, options: Sequence[str]) -> Any:
@@ -87,7 +92,7 @@ def slurm_jobs(threads: int, options: Sequence[str]) -> Any:
         job_name="conv3d",
         python=shlex.quote(sys.executable),
         worker_extra_args=["--memory-limit", "0"],
-        scheduler_options={"dashboard_address": None},
+        scheduler_options={"dashboard": False, "dashboard_address": ":0"},
     )
 
 

@@ -19,8 +19,8 @@ from conv3d_cli.batch.crew import written_by
 from conv3d_cli.batch.lock import guests, lock_file, vacated
 from conv3d_cli.batch.outpost import Setting, Welcome
 from conv3d_cli.batch.perform import Job
-from conv3d_cli.batch.team import SIGNALLED, End
-from conv3d_cli.errors import Conv3dError
+from conv3d_cli.batch.team import SIGNALLED, End, TeamLost
+from conv3d_cli.errors import UsageError
 from conv3d_cli.outfile import remove_leftovers
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ LOOK_SECONDS = 0.5
 GOODBYE_SECONDS = 8.0
 """How long those that still work when a batch ends have to clean up."""
 
+GAVE_UP = "gave up"
 VERSION = "__import__('conv3d_cli').__version__"
 
 
@@ -62,7 +63,7 @@ class DaskCrew:
     when all are lost; None waits for ever. ``waits`` is told when there are none. ``threads`` of each default to what
     the worker was given by the cluster.
 
-    Raises Conv3dError if the cluster cannot be used, or is lost.
+    Raises UsageError if the cluster cannot be used, TeamLost if it is lost later.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class DaskCrew:
         worker.key = f"conv3d-{self.setting.name}-{job.number}-{job.attempt}-{uuid4().hex[:8]}"
         worker.future = self.client.submit(
             outpost.do,
-            pickle.dumps((self.setting, job)),
+            pickle.dumps((self.setting, job, self.threads)),
             worker.key,
             worker.welcome.process,
             key=worker.key,
@@ -133,7 +134,9 @@ class DaskCrew:
 
     def _over(self, task: Future) -> None:
         """Hear that a task is over; that is news where nothing was said of the end of its job."""
-        self._heard.put((task.key, outpost.ENDED, "gave up", SIGNALLED))
+        error = task.exception() if task.status == "error" else None
+        words = "gave up its job" if error is None else f"gave up its job: {type(error).__name__}: {error}"
+        self._heard.put((task.key, GAVE_UP, words))
 
     def later(self, function: Callable[..., None], *arguments: str, workers: list[str]) -> None:
         """Have workers call a function, and do not wait for it: the schedule is not to hang on one that is dead."""
@@ -145,8 +148,10 @@ class DaskCrew:
         if worker is None:
             return
         if kind == outpost.ENDED:
-            words, code = rest
-            yield worker, End(words, code, may_pass=code == SIGNALLED)
+            yield worker, End(*rest)
+        elif kind == GAVE_UP:
+            self.workers.remove(worker)  # if it is there it is asked again who it is
+            yield worker, self._forgotten(worker, End(rest[0], SIGNALLED, may_pass=True))
         else:
             yield worker, (kind, *rest)
 
@@ -165,29 +170,32 @@ class DaskCrew:
     def _there(self) -> list[str]:
         try:
             return list(self.client.nthreads())
-        except Exception as error:
-            words = f"--executor: the Dask scheduler is gone: {type(error).__name__}: {error}"
-            raise Conv3dError(words) from error
+        except Exception as error:  # of sockets, of Dask, of asyncio
+            words = " ".join(str(error).split())
+            raise TeamLost(f"the Dask scheduler is gone: {type(error).__name__}: {words}") from error
 
     def _await_some(self) -> None:
         while not self.workers:
-            self._take(self._there(), late=False)
-            self._bear_being_alone()
+            try:
+                self._take(self._there(), late=False)
+                self._bear_being_alone()
+            except TeamLost as error:
+                raise UsageError(f"--executor: {error}") from None
             with suppress(Empty):
                 self._heard.get(timeout=0.0 if self.workers else LOOK_SECONDS / 5)
 
     def _bear_being_alone(self) -> None:
-        """Tell that there are no workers, once; Conv3dError if that has lasted too long."""
+        """Tell that there are no workers, once; TeamLost if that has lasted too long."""
         if self.workers:
             self._alone = -1e9
         elif self._alone < 0:
             self._alone = monotonic()
             self._tell("waits for workers of the cluster: there are none")
         elif self.patience is not None and monotonic() - self._alone > self.patience:
-            raise Conv3dError(f"--executor: the cluster has no workers: got none in {self.patience:.0f} s")
+            raise TeamLost(f"the cluster has no workers: got none in {self.patience:.0f} s")
 
     def _take(self, there: Iterable[str], late: bool) -> None:
-        """Take those who are new; of one that cannot work a ``late`` one is left out, else Conv3dError says why."""
+        """Take those who are new; of one that cannot work a ``late`` one is left out, else UsageError says why."""
         known = {worker.address for worker in self.workers}
         new = [address for address in there if address not in known | self._refused]
         room = len(new) if self._limit is None else self._limit - len(known)
@@ -201,7 +209,7 @@ class DaskCrew:
                 continue
             words = f"--executor: the worker at {address} {welcome}"
             if not late:
-                raise Conv3dError(words)
+                raise UsageError(words)
             self._refused.add(address)
             self._tell(f"{words}; it gets no work")
 

@@ -179,7 +179,7 @@ def do(parcel: bytes, key: str, process: str) -> None:
     if process != PROCESS:
         return
     worker = get_worker()
-    setting, job = pickle.loads(parcel)
+    setting, job, threads = pickle.loads(parcel)
 
     def say(*words: Any) -> None:
         worker.log_event(setting.name, json.dumps([key, *words]))
@@ -188,27 +188,31 @@ def do(parcel: bytes, key: str, process: str) -> None:
         known = worker.state.tasks.get(key)
         return known is not None and known.state == "executing"
 
-    _work(_POSTS.setdefault(setting.name, Post(setting)), job, key, say, wanted)
-
-
-def _work(post: Post, job: Job, key: str, say: Callable[..., None], wanted: Callable[[], bool]) -> None:
-    with post.crew(job.item.words["threads"]) as crew:
+    post = _POSTS.setdefault(setting.name, Post(setting))
+    with post.crew(threads) as crew:
         while not crew.idle():
             for _ in crew.messages(LOOK_SECONDS):
                 pass
-        worker = crew.workers[0]
-        worker.job, post.working_on = job, key
-        worker.send(job)
+        post.working_on = key
         try:
-            while worker.job is not None:
-                for _, message in crew.messages(LOOK_SECONDS):
-                    if isinstance(message, End):
-                        say(ENDED, message.words, message.code)
-                        return
-                    say(*message)
-                    if message[0] in (messages.DONE, messages.FAILED):
-                        return
-                if not wanted():  # whoever asked for it is gone
-                    worker.process.terminate()
+            _work(crew, job, say, wanted)
         finally:
-            worker.job = post.working_on = None
+            post.working_on = None
+
+
+def _work(crew: Crew, job: Job, say: Callable[..., None], wanted: Callable[[], bool]) -> None:
+    """Have the only worker of a crew do a job, as long as it is wanted, and say what there is to tell of it."""
+    worker = crew.workers[0]
+    worker.job = job
+    worker.send(job)
+    while worker.job is not None:
+        for _, message in crew.messages(LOOK_SECONDS):
+            over = isinstance(message, End) or message[0] in (messages.DONE, messages.FAILED)
+            if over:
+                worker.job = None
+            if isinstance(message, End):
+                say(ENDED, message.words, message.code)
+            else:
+                say(*message)
+        if not wanted():  # whoever asked for it is gone
+            worker.process.terminate()

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from conv3d_cli.batch import messages
 from conv3d_cli.batch.perform import Job
 from conv3d_cli.batch.records import FAILED, Record, files_there, was_started, write_record
-from conv3d_cli.batch.team import End, Team, Worker
+from conv3d_cli.batch.team import SIGNALLED, End, Team, TeamLost, Worker
 from conv3d_cli.errors import OutputError, quoted
 
 PAUSE = 0.5
@@ -76,12 +76,24 @@ class _Run:
     done: list[Outcome] = field(default_factory=list)
 
     def outcomes(self) -> list[Outcome]:
+        try:
+            self._work()
+        except TeamLost as error:
+            self._give_up(str(error))
+        return self.done
+
+    def _work(self) -> None:
         while self._unfinished():
             self._feed()
             for worker, message in self.team.messages(self._patience()):
                 self._hear(worker, message)
             self._admit()
-        return self.done
+
+    def _give_up(self, error: str) -> None:
+        """Fail all that is not done, as nobody will do it."""
+        begun = [(worker.number, worker.job) for worker in self.team.workers if worker.job is not None]
+        for number, job in (*begun, *((0, job) for job in self.queue), *((0, job) for _, job in self.later)):
+            self._settle(number, Outcome(job, {}, f"{quoted(job.item.source)}: {error}", SIGNALLED))
 
     def _unfinished(self) -> bool:
         busy = any(worker.job is not None for worker in self.team.workers)
@@ -125,27 +137,27 @@ class _Run:
         elif kind == messages.NOTE:
             self.listener.noted(job, *rest)
         elif kind == messages.DONE:
-            self._settle(worker, Outcome(job, *rest))
+            self._free(worker)
+            self._settle(worker.number, Outcome(job, *rest))
         else:
             self._failed(worker, job, *rest)
 
     def _failed(self, worker: Worker, job: Job, code: int, error: str, transient: bool) -> None:
+        self._free(worker)
         if transient and job.attempt <= self.rules.retries:
             due = monotonic() + PAUSE * 2 ** (job.attempt - 1)
             self.later.append((due, _again(job)))
-            self._free(worker)
             self.listener.retried(job, error)
         else:
-            self._settle(worker, Outcome(job, {}, error, code))
+            self._settle(worker.number, Outcome(job, {}, error, code))
 
     def _free(self, worker: Worker) -> None:
         worker.job = None
         if worker in self.waiting:
             self.waiting.remove(worker)
 
-    def _settle(self, worker: Worker, outcome: Outcome) -> None:
+    def _settle(self, worker: int, outcome: Outcome) -> None:
         """Note what became of a worker's job; a failure is recorded here, as a worker may not have lived to do it."""
-        self._free(worker)
         if outcome.error is not None:
             job = outcome.job
             left = bool(files_there(job.item)) and (job.overwrite or was_started(job.folder, job.item.name))
@@ -153,7 +165,7 @@ class _Run:
             with suppress(OutputError):  # the failure is told of anyway, and without a record the item runs again
                 write_record(job.folder, job.item.name, record)
         self.done.append(outcome)
-        self.listener.finished(worker.number, outcome)
+        self.listener.finished(worker, outcome)
 
     def _admit(self) -> None:
         """Let those work that have planned, in their order, as long as all of a host fit into its memory together.

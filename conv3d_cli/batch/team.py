@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from conv3d_cli.batch.perform import Job
+from conv3d_cli.errors import Conv3dError
 
 SIGNALLED = 128
 """What is added to a signal's number for an exit code, and the code where no signal is known."""
@@ -19,6 +20,10 @@ class End:
     words: str
     code: int
     may_pass: bool = False
+
+
+class TeamLost(Conv3dError):  # noqa: N818 - what has become of it
+    """Nobody is left to do the work, nor will be."""
 
 
 class Worker(Protocol):
@@ -55,4 +60,4 @@ class Team(Protocol):
         """Return the workers that have nothing to do."""
 
     def messages(self, seconds: float | None) -> Iterator[tuple[Worker, tuple[Any, ...] | End]]:
-        """Yield what workers say within so many seconds, and the end of one that has ended."""
+        """Yield what workers say within so many seconds, and the end of one that has ended. May raise TeamLost."""

@@ -173,7 +173,7 @@ class Batch:
                     outcomes = carry_out(jobs, team, rules, listener)
             size = team.size
             limits = replace(limits, threads=team.threads)
-            if team.memory is not None:
+            if team.memory is not None and not is_local(self.words["executor"]):
                 limits = replace(limits, memory=team.memory, memory_source="the cluster's machines")
         became = {outcome.job.item.name: outcome for outcome in outcomes}
         rows = [_row(item, decision, became.get(item.name)) for item, decision in zip(items, decisions, strict=True)]

@@ -94,7 +94,8 @@ class Bars(Lines):
     def finished(self, worker: int, outcome: Outcome) -> None:
         """Move the bar of the batch."""
         super().finished(worker, outcome)
-        self.progress.update(self.rows[worker], visible=False)
+        if worker in self.rows:
+            self.progress.update(self.rows[worker], visible=False)
         self.progress.update(self.all, completed=self.over, description=f"{self.over} of {self.total}")
 
 

@@ -109,7 +109,7 @@ def slurm_directives(options: list[str]) -> list[str]:
 def assembled(words: dict[str, Any], locks: tuple[int, ...], size: int, threads: int) -> AbstractContextManager[Team]:
     """Return those who are to do a batch, as its words say; they are there as long as the context.
 
-    Raises UsageError where they cannot be had, Conv3dError where they cannot work.
+    Raises UsageError where they cannot be had, or cannot work.
     """
     if words["executor"] == LOCAL:
         from conv3d_cli.batch import Crew
