@@ -22,6 +22,7 @@ COMMANDS = {"apply": apply, "batch": batch}
 LAYERS = {"layers": [{"filters": 2, "kernel_size": 3}]}
 NO_RULES = {"apply": (), "batch": ()}
 TEXTS = {"boundary": "constant:0.5", "max_memory": "3G", "axes": "zyx", "shard": "2/5", "filters": "gaussian:fwhm=6mm"}
+TEXTS |= {"executor": "dask://node:8786", "slurm_options": "time=2:00:00"}
 
 
 @pytest.fixture

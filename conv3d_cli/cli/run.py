@@ -61,12 +61,16 @@ def _read(path: str, changes: tuple[str, ...], given: dict[str, Any]) -> Run:
     from conv3d_cli.cli.apply import check_streams
     from conv3d_cli.cli.batch import check_inputs
     from conv3d_cli.cli.bids import check_masking
+    from conv3d_cli.cli.executors import check_executor
     from conv3d_cli.cli.masks import masking_of
     from conv3d_cli.cli.prepare import check_layers
     from conv3d_cli.cli.runkeys import run_keys
     from conv3d_cli.runfile import read_run
 
-    rules = {"apply": (check_streams, check_layers, masking_of), "batch": (check_inputs, check_layers, check_masking)}
+    rules = {
+        "apply": (check_streams, check_layers, masking_of),
+        "batch": (check_inputs, check_executor, check_layers, check_masking),
+    }
     return read_run(path, changes, given, run_keys(), rules)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import UsageError
@@ -35,16 +35,25 @@ def command_line() -> str:
 
 def apply_command(item: Item, params: Iterable[click.Option], overwrite: bool) -> tuple[str, ...]:
     """Return the words of ``conv3d apply`` that do what a batch does for an item; ``params`` are its options."""
-    words = ["apply"]
+    replacing = ["--overwrite"] if overwrite else []
+    words = ["apply", *option_words(item.words, params), "--report", item.sidecar, *replacing]
+    return (*words, "--", item.source, item.output)
+
+
+def option_words(words: Mapping[str, Any], params: Iterable[click.Option]) -> Iterator[str]:
+    """Yield what a command line says to give options these values, where they are not the defaults."""
     for param in params:
-        value = item.words[str(param.name)]
-        if value in (None, False, 0, []) or value == param.default:
+        value = words[str(param.name)]
+        if value is None or value == param.default or (not value and (param.multiple or param.count)):
             continue
         long = max(param.opts, key=len)
-        several = value if param.multiple else [value]
-        words += [long] if param.is_flag else [word for one in several for word in (long, _word(one))]
-    words += ["--report", item.sidecar, *(["--overwrite"] if overwrite else [])]
-    return (*words, "--", item.source, item.output)
+        if param.is_flag:
+            yield from [long] if value else param.secondary_opts
+        elif param.count:
+            yield from [long] * value
+        else:
+            for one in value if param.multiple else [value]:
+                yield from (long, _word(one))
 
 
 def _word(value: Any) -> str:
