@@ -12,10 +12,10 @@ from unittest import mock
 import nibabel
 import numpy as np
 
+from conv3d_cli import batch
 from conv3d_cli.batch import messages
 from conv3d_cli.batch.perform import perform
 from conv3d_cli.batch.serve import told
-from conv3d_cli.cli import batching
 from conv3d_cli.cli.main import verdict
 from conv3d_cli.cli.working import work
 from conv3d_cli.outfile import pending
@@ -29,6 +29,7 @@ class LocalWorker:
 
     def __init__(self, number: int) -> None:
         self.number, self.ready = number, True
+        self.host, self.memory = "", None
         self.job = None
         self.peak_bytes = 0
         self.said: deque = deque()
@@ -56,7 +57,10 @@ class LocalWorker:
 class LocalCrew:
     """A crew of one that needs no process; what it is tells nothing of speed."""
 
+    memory = None
+
     def __init__(self, entry: str, locks, size: int, threads: int) -> None:
+        self.size, self.threads = size, threads
         self.workers = [LocalWorker(0)]
 
     def __enter__(self):
@@ -77,7 +81,7 @@ class LocalCrew:
 @contextmanager
 def locally():
     """Let batches do their work in this process."""
-    with mock.patch.object(batching, "Crew", LocalCrew):
+    with mock.patch.object(batch, "Crew", LocalCrew):
         yield
 
 

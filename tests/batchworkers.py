@@ -27,6 +27,16 @@ def again_and_again(path: Path, times: int) -> None:
             raise VolumeError("the drive: cannot be read: Stale file handle") from error
 
 
+def lose_the_worker(path: Path, times: int) -> None:
+    """End so many times the worker of Dask that this process works beside."""
+    tries = Path(f"{path}.tries")
+    count = int(tries.read_text()) if tries.exists() else 0
+    tries.write_text(str(count + 1))
+    if count < times:
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+
+
 def work(words, command, talk):
     """Do what the name says: ``<what>-<number>.npy``; ``big-7`` needs 7 bytes, ``meet-2-a`` waits for another one."""
     source = Path(words["source"])
@@ -36,6 +46,8 @@ def work(words, command, talk):
     talk.note(30, f"warns of {source.stem}")
     if what == "die":
         os.kill(os.getpid(), int(number))
+    if what == "lose":
+        lose_the_worker(source, int(number))
     if what == "exit":
         os._exit(int(number))
     if what == "bug":

@@ -204,7 +204,7 @@ def test_a_batch_that_is_stopped_leaves_nothing(lock, tmp_path):
 def test_a_worker_that_does_not_go_is_ended(lock, tmp_path, monkeypatch):
     monkeypatch.setattr(crew, "PATIENCE", 0.3)
     deaf = Crew("batchworkers", lock, 1, 1)
-    monkeypatch.setattr(deaf, "_start", lambda number: crew.Worker(number, "batchdeaf", lock, 1))
+    monkeypatch.setattr(deaf, "_start", lambda number: crew.Worker(number, "batchdeaf", lock, 1, None))
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "batchdeaf.py").write_text("from batchworkers import deaf as main\n")
     stopped(tmp_path, deaf)

@@ -248,7 +248,7 @@ def test_the_gravest_error_gives_the_exit_code(codes, code):
 def test_volumes_at_once_fill_the_machine_and_no_more(monkeypatch, tmp_path, jobs, threads, count, want):
     monkeypatch.setattr(Limits, "detect", lambda *given: Limits(8, 1))
     words = {str(param.name): None for param in OF_APPLY}
-    words |= {"folder": str(tmp_path), "shard": None, "jobs": jobs, "threads": threads}
+    words |= {"folder": str(tmp_path), "shard": None, "jobs": jobs, "threads": threads, "executor": "local"}
     assert Batch(words, OF_APPLY, [])._crew(count) == want
 
 

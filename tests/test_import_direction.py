@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent / "conv3d_cli"
 ROWS = (
     {"__main__"},
     {"cli"},
+    {"bids"},
     {"batch"},
     {"runfile"},
     {"bench", "report"},
@@ -31,6 +32,7 @@ HEIGHT = {name: -height for height, row in enumerate(ROWS) for name in row}
 CLICK = {"cli"}
 PATHS = CLICK | {
     "batch",
+    "bids",
     "pipeline",
     "runfile",
     "volumes",

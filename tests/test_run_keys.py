@@ -22,6 +22,7 @@ COMMANDS = {"apply": apply, "batch": batch}
 LAYERS = {"layers": [{"filters": 2, "kernel_size": 3}]}
 NO_RULES = {"apply": (), "batch": ()}
 TEXTS = {"boundary": "constant:0.5", "max_memory": "3G", "axes": "zyx", "shard": "2/5", "filters": "gaussian:fwhm=6mm"}
+TEXTS |= {"executor": "dask://node:8786", "slurm_options": "time=2:00:00"}
 
 
 @pytest.fixture
@@ -59,7 +60,9 @@ def test_every_option_has_its_key_and_every_key_its_option(name):
             assert key.option == ""
         else:
             assert key.option in param.opts
-            assert key.option.strip("-") == key.name.removesuffix("s" * param.multiple).replace("_", "-")
+            name = key.option.strip("-")
+            several = {"suffix": "suffixes", "entity": "entities"}.get(name, name + "s")
+            assert key.name.replace("_", "-") == (several if param.multiple else name)
         assert key.meaning
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from conv3d_cli.batch.messages import READY
 from conv3d_cli.batch.perform import Job
 from conv3d_cli.batch.records import record_path
+from conv3d_cli.batch.team import SIGNALLED, End
 from conv3d_cli.errors import Conv3dError
 from conv3d_cli.outfile import remove_leftovers
 
@@ -26,10 +27,18 @@ POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What tells libraries how many threads of their own to start; by themselves they take the whole machine."""
 
 
+def written_by(job: Job) -> tuple[str, ...]:
+    """Return the files that a job writes."""
+    return (*job.item.files, job.item.sidecar, str(record_path(job.folder, job.item.name)))
+
+
 class Worker:
     """A process, the socket to it, and the job that it has."""
 
-    def __init__(self, number: int, entry: str, locks: tuple[int, ...], threads: int) -> None:
+    host = ""
+    memory: int | None = None
+
+    def __init__(self, number: int, entry: str, locks: tuple[int, ...], threads: int, folder: str | None) -> None:
         self.number = number
         self.job: Job | None = None
         self.ready = False
@@ -43,6 +52,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), *locks),
+                cwd=folder,
                 env={**{name: str(threads) for name in POOLS}, **os.environ},
             )
         self.connection = Connection(ours.detach())
@@ -52,7 +62,7 @@ class Worker:
         with suppress(OSError):
             self.connection.send(message)
 
-    def ended(self) -> str:
+    def ended(self) -> End:
         """Return how the process ended, once it has closed its socket."""
         try:
             code = self.process.wait(PATIENCE)
@@ -60,21 +70,24 @@ class Worker:
             self.process.kill()
             code = self.process.wait()
         if code >= 0:
-            return f"exited with code {code}"
+            return End(f"exited with code {code}", SIGNALLED)
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        return f"was ended by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
+        why = ", perhaps for want of memory" if name == "SIGKILL" else ""
+        return End(f"was ended by {name}{why}", SIGNALLED - code)
 
 
 class Crew:
-    """Workers by number; as a context manager it ends them all."""
+    """Workers by number; as a context manager it ends them all. They work in ``folder``, if not where this one does."""
 
-    def __init__(self, entry: str, locks: tuple[int, ...], size: int, threads: int) -> None:
-        self._entry, self._locks, self._size, self._threads = entry, locks, size, threads
+    memory: int | None = None
+
+    def __init__(self, entry: str, locks: tuple[int, ...], size: int, threads: int, folder: str | None = None) -> None:
+        self._entry, self._locks, self.size, self.threads, self._folder = entry, locks, size, threads, folder
         self.workers: list[Worker] = []
 
     def __enter__(self) -> Crew:
         try:
-            for number in range(self._size):
+            for number in range(self.size):
                 self.workers.append(self._start(number))
         except BaseException:
             self._stop()
@@ -89,14 +102,14 @@ class Crew:
         self._stop()
 
     def _start(self, number: int) -> Worker:
-        return Worker(number, self._entry, self._locks, self._threads)
+        return Worker(number, self._entry, self._locks, self.threads, self._folder)
 
     def idle(self) -> list[Worker]:
         """Return the workers that have nothing to do."""
         return [worker for worker in self.workers if worker.ready and worker.job is None]
 
-    def messages(self, seconds: float | None) -> Iterator[tuple[Worker, tuple[Any, ...] | None]]:
-        """Yield what workers say within so many seconds, None for one that has ended.
+    def messages(self, seconds: float | None) -> Iterator[tuple[Worker, tuple[Any, ...] | End]]:
+        """Yield what workers say within so many seconds, and the end of one that has ended, which is replaced.
 
         Raises Conv3dError if one ends before it has begun: another one would do so too.
         """
@@ -105,23 +118,22 @@ class Crew:
             assert isinstance(connection, Connection)
             worker = by_connection[connection]
             try:
-                message = connection.recv()
+                message: tuple[Any, ...] | End = connection.recv()
             except (EOFError, OSError):
-                message = None
+                message = worker.ended()
+                if not worker.ready:
+                    raise Conv3dError(f"a worker cannot start: it {message.words}") from None
+                self._replace(worker)
             if message == (READY,):
                 worker.ready = True
-            elif message is None and not worker.ready:
-                raise Conv3dError(f"a worker cannot start: it {worker.ended()}")
             else:
                 yield worker, message
 
-    def replace(self, worker: Worker) -> str:
-        """Put a new worker in the place of one that has ended, clear up after that, and return how it ended."""
-        words = worker.ended()
+    def _replace(self, worker: Worker) -> None:
+        """Put a new worker in the place of one that has ended, and clear up after that."""
         self._clear(worker)
         worker.connection.close()
         self.workers[worker.number] = self._start(worker.number)
-        return words
 
     def _stop(self) -> None:
         """End every worker, by force if it does not go, and remove what it had begun."""
@@ -146,5 +158,4 @@ class Crew:
 
     def _clear(self, worker: Worker) -> None:
         if worker.job is not None:
-            job = worker.job
-            remove_leftovers(*job.item.files, job.item.sidecar, record_path(job.folder, job.item.name))
+            remove_leftovers(*written_by(worker.job))

@@ -59,7 +59,8 @@ def _meant(word: str, pattern: str | None, own: Callable[[str], bool]) -> Iterat
         names = _volumes(_below(word, pattern), own)
         if not names:
             what = f"that match {pattern!r}" if pattern else f"with a suffix of {', '.join(SUFFIXES)}"
-            raise UsageError(f"{quoted(word)}: no volumes: expected some {what} in this folder")
+            dataset = "; --bids takes it for a dataset" if Path(word, "dataset_description.json").exists() else ""
+            raise UsageError(f"{quoted(word)}: no volumes: expected some {what} in this folder{dataset}")
         yield from (Found(name, word) for name in names)
     elif glob.has_magic(word) and not os.path.lexists(path_of(word)):
         names = _volumes(glob.glob(word, recursive=True), own)  # noqa: PTH207 - keeps what was typed

@@ -1,4 +1,4 @@
-"""A lock that keeps two batches out of one folder."""
+"""A lock that keeps two batches out of one folder, and with it those who work for a batch on other machines."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 from conv3d_cli.batch.naming import STATE_FOLDER
 from conv3d_cli.errors import OutputError, quoted
 
+GUESTS = "guests"
 PATIENCE = 10.0
 """Seconds to wait for the processes of a batch that was killed: they hold its lock until they notice, and end."""
 
@@ -22,8 +23,8 @@ PATIENCE = 10.0
 def locked(folder: str, shard: tuple[int, int] | None = None) -> Iterator[tuple[int, ...]]:
     """Hold the lock of a folder, which is made if it is not there, and give the descriptors that hold it.
 
-    Whoever inherits them holds the lock too. A ``shard``, the I-th of N parts, shares the folder with the other parts
-    of N. OutputError if another batch has it, which it names.
+    Whoever inherits them holds the lock too; who works elsewhere holds that of ``guests`` instead. A ``shard``, the
+    I-th of N parts, shares the folder with the other parts of N. OutputError if another batch has it, which it names.
     """
     path = Path(folder, STATE_FOLDER)
     with ExitStack() as stack:
@@ -35,6 +36,7 @@ def locked(folder: str, shard: tuple[int, int] | None = None) -> Iterator[tuple[
             _sign(descriptors[-1])
             if shard is not None:
                 _refuse_other_parts(path, shard[1], folder)
+            _outlast_guests(path, shard, folder)
         except OutputError:
             raise
         except OSError as error:
@@ -53,6 +55,50 @@ def _refuse_other_parts(path: Path, parts: int, folder: str) -> None:
         if not other.name.endswith(f"-of-{parts}"):
             with ExitStack() as stack:
                 _take(_opened(other, stack), fcntl.LOCK_EX, folder)
+
+
+def lock_file(folder: str, shard: tuple[int, int] | None = None) -> str:
+    """Return the file that only this batch, or this part of one, has locked; it says who that is."""
+    return str(Path(folder, STATE_FOLDER, _names(shard)[-1]))
+
+
+def guests(folder: str, shard: tuple[int, int] | None = None) -> str:
+    """Return the file that everybody locks, together with others, who works for a batch from another machine."""
+    return str(Path(folder, STATE_FOLDER, _names(shard)[-1].replace("lock", GUESTS, 1)))
+
+
+@contextmanager
+def visiting(path: str) -> Iterator[int]:
+    """Hold the lock of guests, and give its descriptor. Raises OSError."""
+    with ExitStack() as stack:
+        descriptor = _opened(Path(path), stack)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield descriptor
+
+
+def vacated(path: str, seconds: float) -> bool:
+    """Wait until no guest is left, or so many seconds, and return whether all have gone. Raises OSError."""
+    until = time.monotonic() + seconds
+    with ExitStack() as stack:
+        descriptor = _opened(Path(path), stack)
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+
+
+def _outlast_guests(path: Path, shard: tuple[int, int] | None, folder: str) -> None:
+    """Wait for those who still work for a batch that has ended; OutputError if they do not stop."""
+    own = guests(folder, shard)
+    for other in map(str, path.glob(f"{GUESTS}*")):
+        beside = shard is not None and other.endswith(f"-of-{shard[1]}") and other != own
+        if not beside and not vacated(other, PATIENCE):
+            raise OutputError(
+                f"{quoted(folder)}: is in use by another batch: it has ended, and its workers elsewhere still work"
+            )
 
 
 def _opened(path: Path, stack: ExitStack) -> int:

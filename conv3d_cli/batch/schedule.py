@@ -10,19 +10,18 @@ from time import monotonic
 from typing import Any, Protocol
 
 from conv3d_cli.batch import messages
-from conv3d_cli.batch.crew import Crew, Worker
 from conv3d_cli.batch.perform import Job
 from conv3d_cli.batch.records import FAILED, Record, files_there, was_started, write_record
+from conv3d_cli.batch.team import SIGNALLED, End, Team, TeamLost, Worker
 from conv3d_cli.errors import OutputError, quoted
 
-SIGNALLED = 128
 PAUSE = 0.5
 """Seconds before the first retry; each further one waits twice as long."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How a batch is carried out: bytes that all jobs may take together, retries of each, whether a failure ends it."""
+    """How a batch is carried out: bytes that all jobs here may take together, retries, whether a failure ends it."""
 
     memory: int
     retries: int = 2
@@ -61,14 +60,14 @@ class Listener(Protocol):
         """Hear what became of it."""
 
 
-def carry_out(jobs: Iterable[Job], crew: Crew, rules: Rules, listener: Listener) -> list[Outcome]:
+def carry_out(jobs: Iterable[Job], team: Team, rules: Rules, listener: Listener) -> list[Outcome]:
     """Do all jobs, and return what became of each that was begun; with ``fail_fast`` none begins after a failure."""
-    return _Run(crew, rules, listener, deque(jobs)).outcomes()
+    return _Run(team, rules, listener, deque(jobs)).outcomes()
 
 
 @dataclass
 class _Run:
-    crew: Crew
+    team: Team
     rules: Rules
     listener: Listener
     queue: deque[Job]
@@ -77,15 +76,27 @@ class _Run:
     done: list[Outcome] = field(default_factory=list)
 
     def outcomes(self) -> list[Outcome]:
-        while self._unfinished():
-            self._feed()
-            for worker, message in self.crew.messages(self._patience()):
-                self._hear(worker, message)
-            self._admit()
+        try:
+            self._work()
+        except TeamLost as error:
+            self._give_up(str(error))
         return self.done
 
+    def _work(self) -> None:
+        while self._unfinished():
+            self._feed()
+            for worker, message in self.team.messages(self._patience()):
+                self._hear(worker, message)
+            self._admit()
+
+    def _give_up(self, error: str) -> None:
+        """Fail all that is not done, as nobody will do it."""
+        begun = [(worker.number, worker.job) for worker in self.team.workers if worker.job is not None]
+        for number, job in (*begun, *((0, job) for job in self.queue), *((0, job) for _, job in self.later)):
+            self._settle(number, Outcome(job, {}, f"{quoted(job.item.source)}: {error}", SIGNALLED))
+
     def _unfinished(self) -> bool:
-        busy = any(worker.job is not None for worker in self.crew.workers)
+        busy = any(worker.job is not None for worker in self.team.workers)
         return busy or (bool(self.queue or self.later) and not self._over())
 
     def _over(self) -> bool:
@@ -102,19 +113,18 @@ class _Run:
         due = [entry for entry in self.later if entry[0] <= monotonic()]
         self.later = [entry for entry in self.later if entry not in due]
         self.queue.extendleft(job for _, job in due)
-        for worker in self.crew.idle():
+        for worker in self.team.idle():
             if self.queue:
                 worker.job, worker.peak_bytes = self.queue.popleft(), 0
                 worker.send(worker.job)
                 self.listener.started(worker.number, worker.job)
 
-    def _hear(self, worker: Worker, message: tuple[Any, ...] | None) -> None:
+    def _hear(self, worker: Worker, message: tuple[Any, ...] | End) -> None:
         job = worker.job
-        if message is None:
-            words = self.crew.replace(worker)
+        if isinstance(message, End):
             if job is not None:
-                code = SIGNALLED - min(worker.process.returncode, 0)
-                self._settle(worker, Outcome(job, {}, f"{quoted(job.item.source)}: its worker {words}", code))
+                words = f"{quoted(job.item.source)}: its worker {message.words}"
+                self._failed(worker, job, message.code, words, message.may_pass)
             return
         assert job is not None
         kind, *rest = message
@@ -127,24 +137,27 @@ class _Run:
         elif kind == messages.NOTE:
             self.listener.noted(job, *rest)
         elif kind == messages.DONE:
-            self._settle(worker, Outcome(job, *rest))
+            self._free(worker)
+            self._settle(worker.number, Outcome(job, *rest))
         else:
             self._failed(worker, job, *rest)
 
     def _failed(self, worker: Worker, job: Job, code: int, error: str, transient: bool) -> None:
+        self._free(worker)
         if transient and job.attempt <= self.rules.retries:
             due = monotonic() + PAUSE * 2 ** (job.attempt - 1)
-            self.later.append((due, replace(job, attempt=job.attempt + 1)))
-            worker.job = None
+            self.later.append((due, _again(job)))
             self.listener.retried(job, error)
         else:
-            self._settle(worker, Outcome(job, {}, error, code))
+            self._settle(worker.number, Outcome(job, {}, error, code))
 
-    def _settle(self, worker: Worker, outcome: Outcome) -> None:
-        """Note what became of a worker's job; a failure is recorded here, as a worker may not have lived to do it."""
+    def _free(self, worker: Worker) -> None:
         worker.job = None
         if worker in self.waiting:
             self.waiting.remove(worker)
+
+    def _settle(self, worker: int, outcome: Outcome) -> None:
+        """Note what became of a worker's job; a failure is recorded here, as a worker may not have lived to do it."""
         if outcome.error is not None:
             job = outcome.job
             left = bool(files_there(job.item)) and (job.overwrite or was_started(job.folder, job.item.name))
@@ -152,17 +165,26 @@ class _Run:
             with suppress(OutputError):  # the failure is told of anyway, and without a record the item runs again
                 write_record(job.folder, job.item.name, record)
         self.done.append(outcome)
-        self.listener.finished(worker.number, outcome)
+        self.listener.finished(worker, outcome)
 
     def _admit(self) -> None:
-        """Let those work that have planned, in their order, as long as all fit into the memory together.
+        """Let those work that have planned, in their order, as long as all of a host fit into its memory together.
 
         One that fits only alone waits until it is alone: what comes after it does not overtake it for ever.
         """
-        while self.waiting:
-            working = [one for one in self.crew.workers if one.job is not None and one not in self.waiting]
-            taken = sum(one.peak_bytes for one in working)
-            first = self.waiting[0]
-            if any(one.peak_bytes for one in working) and taken + first.peak_bytes > self.rules.memory:
-                return
-            self.waiting.popleft().send(messages.GO)
+        held: set[str] = set()
+        for first in list(self.waiting):
+            working = [one for one in self.team.workers if one.job is not None and one not in self.waiting]
+            needs = [one.peak_bytes for one in working if one.host == first.host and one.peak_bytes]
+            memory = self.rules.memory if first.memory is None else first.memory
+            if first.host in held or (needs and sum(needs) + first.peak_bytes > memory):
+                held.add(first.host)
+                continue
+            self.waiting.remove(first)
+            first.send(messages.GO)
+
+
+def _again(job: Job) -> Job:
+    """Return the next try of a job, which may replace what this one has left."""
+    left = job.overwrite or was_started(job.folder, job.item.name)
+    return replace(job, attempt=job.attempt + 1, overwrite=left)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from conv3d_cli.batch.messages import DONE, FAILED, NOTE, PLANNED, READY, TICK
@@ -17,7 +18,9 @@ from conv3d_cli.errors import quoted
 
 TICK_SECONDS = 0.2
 ALONE = 3
-"""Exit code of a worker whose batch has gone."""
+"""Exit code of a worker whose batch has gone, and that does not end by itself within PATIENCE."""
+
+PATIENCE = 3.0
 
 TRANSIENT = frozenset(
     getattr(errno, name)
@@ -58,7 +61,7 @@ class _Mouth:
 def serve(descriptor: int, apply: Apply, verdict: Verdict) -> None:
     """Do the jobs that come through a socket until None comes; ``verdict`` gives an error its code and its words.
 
-    When the other end is closed, as it is if the batch has been killed, the process ends at once.
+    When the other end is closed, as it is if the batch has been killed, the process ends as SIGTERM ends it.
     """
     connection = Connection(descriptor)
     inbox: SimpleQueue[Any] = SimpleQueue()
@@ -80,6 +83,8 @@ def _listen(connection: Connection, inbox: SimpleQueue[Any]) -> None:
         while True:
             inbox.put(connection.recv())
     except (EOFError, OSError):
+        os.kill(os.getpid(), signal.SIGTERM)
+        sleep(PATIENCE)
         os._exit(ALONE)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from conv3d_cli.cli.apply import apply
+from conv3d_cli.cli.bids import WithLabels, bids_options, check_bids
+from conv3d_cli.cli.executors import EXECUTOR, PRINT_SLURM, SLURM_OPTION, check_executor
 from conv3d_cli.cli.filetype import FILE
 from conv3d_cli.cli.talk import READ
 from conv3d_cli.errors import UsageError
@@ -31,7 +33,7 @@ def _shard(context: click.Context, option: click.Parameter, text: str | None) ->
     return int(match[1]), int(match[2])
 
 
-@click.command()
+@click.command(cls=WithLabels)
 @click.argument("sources", metavar="[IN]...", nargs=-1, type=FILE)
 @click.option(
     "--out-dir",
@@ -58,6 +60,7 @@ def _shard(context: click.Context, option: click.Parameter, text: str | None) ->
     type=FILE,
     help="A .csv, .tsv or .json table of inputs: columns input, output, and any of the options of one volume.",
 )
+@bids_options
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -88,6 +91,9 @@ def _shard(context: click.Context, option: click.Parameter, text: str | None) ->
     callback=_shard,
     help="Do the I-th of N parts only: for N processes at once, as in a job array, that know nothing of each other.",
 )
+@EXECUTOR
+@SLURM_OPTION
+@PRINT_SLURM
 @click.option("--verify", is_flag=True, help="Read what is done already to see if it is whole, whatever its dates say.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and why, and write nothing.")
 def batch(**words: Any) -> int:
@@ -104,6 +110,8 @@ def batch(**words: Any) -> int:
       conv3d batch bids --pattern 'sub-*/anat/*_T1w.nii.gz' --out-dir out --name '{sub}_edges.nii.gz' --spec edges.yaml
       conv3d batch --manifest scans.csv --out-dir out --jobs 4 --max-memory 16G
       find . -name '*.npy' | conv3d batch - --out-dir out --filter laplacian --dry-run
+      conv3d batch ds --bids --out-dir ds/derivatives/conv3d --participant-label 01 02 --spec edges.yaml --desc edges
+      conv3d batch scans --out-dir out --spec edges.yaml --jobs 50 --slurm-option time=2:00:00 --print-slurm | sbatch
     """
     return perform_batch(words)
 
@@ -113,11 +121,13 @@ def perform_batch(words: dict[str, Any]) -> int:
     from conv3d_cli.cli.batching import Batch
 
     check_inputs(words)
+    check_executor(words)
     return Batch(words, OF_APPLY, READ).run()
 
 
 def check_inputs(words: dict[str, Any]) -> None:
     """Raise UsageError unless the words name one source of inputs."""
+    check_bids(words)
     if (words["manifest"] is None) == (not words["sources"]):
         got = "both" if words["sources"] else "neither"
         raise UsageError(f"batch: needs either IN or --manifest: got {got}, expected one of them")

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import click
 
 from conv3d_cli.batch import (
-    Crew,
     Decision,
     Found,
     Item,
@@ -33,11 +32,14 @@ from conv3d_cli.batch import (
     read_manifest,
     record_path,
 )
+from conv3d_cli.cli.bids import DatasetBatch
 from conv3d_cli.cli.columns import manifest_columns
 from conv3d_cli.cli.display import displayed
+from conv3d_cli.cli.executors import assembled, is_local
 from conv3d_cli.cli.masks import masking_of
 from conv3d_cli.cli.prepare import check_layers, json_text, print_json
 from conv3d_cli.cli.runkeys import run_keys
+from conv3d_cli.cli.sbatch import print_script
 from conv3d_cli.cli.talk import STREAM, log, talking
 from conv3d_cli.cli.words import apply_command, command_line
 from conv3d_cli.errors import PARTLY, Conv3dError, InputError, OutputError, UsageError, listed, quoted
@@ -50,7 +52,6 @@ from conv3d_cli.volumes import files_of
 
 T = TypeVar("T")
 
-WORKER = "conv3d_cli.cli.working"
 FIRST_OF_CODES = (1, 4, 5)
 """Exit codes of single volumes that are the batch's too, the gravest first; every other failure makes it 6."""
 
@@ -78,6 +79,7 @@ class Batch:
         """Carry it out, or show what would be done, and return the exit code."""
         if not self.folder:
             raise UsageError("--out-dir: got '', expected the name of a folder")
+        self.dataset = DatasetBatch(self.words) if self.words["bids"] else None
         found = self._found()
         self.listed = [one.source for one in found]
         made_from = self._made_from(found)
@@ -86,13 +88,20 @@ class Batch:
         items = name_all(found, template, self.folder, self.own, self.kitchen.files)
         self._check_files(items)
         items, made_from = self._part(items), self._part(made_from)
+        if self.words["print_slurm"]:
+            print_script(self.words, len(items))
+            return 0
         with talking(self._loudness()):
+            if self.dataset is not None:
+                self.dataset.warn()
             if self.words["dry_run"]:
                 return self._show(self._planned(items, self._decided(items, made_from)))
             with locked(self.folder, self.words["shard"]) as locks:
                 return self._show(self._done(items, made_from, locks))
 
     def _found(self) -> list[Found]:
+        if self.dataset is not None:
+            return self.dataset.found()
         if self.words["manifest"] is not None:
             return read_manifest(self.words["manifest"], manifest_columns(self.params, self.paths))
         made = {str(Path(self.folder, name).resolve()) for name in known_outputs(self.folder)}
@@ -160,16 +169,25 @@ class Batch:
         """Do what has to be done, and leave the summary of it."""
         decisions = self._decided(items, made_from)
         keep_refreshed(self.folder, items, decisions)
+        if self.dataset is not None:
+            self.dataset.begin()
         for item in items:
             self._tidy(Path(item.output).parent, record_path(self.folder, item.name).parent)
-        jobs = self._jobs(items, made_from, decisions)
-        size, threads = self._crew(len(jobs))
-        limits = Limits.detect(threads, self.words["max_memory"])
+        size, threads = self._crew(sum(decision.run for decision in decisions))
+        limits = Limits.detect(threads or None, self.words["max_memory"])
         rules = Rules(limits.memory, self.words["retries"], not self.words["keep_going"])
         outcomes: list[Outcome] = []
-        if jobs:
-            with displayed(len(jobs), size, self.words) as listener, Crew(WORKER, locks, size, threads) as crew:
-                outcomes = carry_out(jobs, crew, rules, listener)
+        if any(decision.run for decision in decisions):
+            with assembled(self.words, locks, size, threads) as team:
+                jobs = self._jobs(items, made_from, decisions, team.threads)
+                with displayed(len(jobs), self.words) as listener:
+                    outcomes = carry_out(jobs, team, rules, self.dataset.heard(listener) if self.dataset else listener)
+            size = team.size
+            limits = replace(limits, threads=team.threads)
+            if team.memory is not None and not is_local(self.words["executor"]):
+                limits = replace(limits, memory=team.memory, memory_source="the cluster's machines")
+        if self.dataset is not None:
+            self.dataset.end(items, made_from)
         became = {outcome.job.item.name: outcome for outcome in outcomes}
         rows = [_row(item, decision, became.get(item.name)) for item, decision in zip(items, decisions, strict=True)]
         document = self._document(rows, size, limits, _exit_code(outcomes))
@@ -186,20 +204,24 @@ class Batch:
     def _planned(self, items: Sequence[Item], decisions: Sequence[Decision]) -> dict[str, Any]:
         size, threads = self._crew(sum(decision.run for decision in decisions))
         rows = [_row(item, decision, None, "planned") for item, decision in zip(items, decisions, strict=True)]
-        return self._document(rows, size, Limits.detect(threads, self.words["max_memory"]), 0)
+        return self._document(rows, size, Limits.detect(threads or None, self.words["max_memory"]), 0)
 
     def _crew(self, jobs: int) -> tuple[int, int]:
-        """Return how many volumes to work on at once, and with how many threads each: together all processors."""
+        """Return how many volumes to work on at once, and with how many threads each: together all processors.
+
+        0 is what a cluster knows, and nobody here.
+        """
         asked_size, asked_threads = self.words["jobs"], self.words["threads"]
+        if not is_local(self.words["executor"]):
+            return min(asked_size or 0, jobs), asked_threads or 0
         processors = Limits.detect().threads
         size = min(asked_size or max(1, processors // (asked_threads or 1)), max(1, jobs))
         return size, asked_threads or max(1, processors // size)
 
     def _jobs(
-        self, items: Sequence[Item], made_from: Sequence[dict[str, str]], decisions: Sequence[Decision]
+        self, items: Sequence[Item], made_from: Sequence[dict[str, str]], decisions: Sequence[Decision], threads: int
     ) -> list[Job]:
         due = [entry for entry in zip(items, made_from, decisions, strict=True) if entry[2].run]
-        _, threads = self._crew(len(due))
         jobs = []
         for number, (item, ingredients, decision) in enumerate(due, 1):
             threaded = replace(item, words={**item.words, "threads": threads})

@@ -70,19 +70,21 @@ class Lines:
 
 
 class Bars(Lines):
-    """A bar for the batch, and one for each worker."""
+    """A bar for the batch, and one for each worker that has had work."""
 
-    def __init__(self, total: int, verbose: int, progress: Progress, workers: int) -> None:
+    def __init__(self, total: int, verbose: int, progress: Progress) -> None:
         super().__init__(total, verbose)
         self.progress = progress
         self.all = progress.add_task(f"0 of {total}", total=total)
-        self.rows: list[TaskID] = [progress.add_task("waits", total=1.0, visible=False) for _ in range(workers)]
+        self.rows: dict[int, TaskID] = {}
 
     def started(self, worker: int, job: Job) -> None:
         """Show the item."""
         super().started(worker, job)
         name = spoken.printable(job.item.name)
         name = name if len(name) <= LONGEST_NAME else "..." + name[3 - LONGEST_NAME :]
+        if worker not in self.rows:
+            self.rows[worker] = self.progress.add_task("", total=1.0)
         self.progress.reset(self.rows[worker], description=name, total=1.0, visible=True)
 
     def ticked(self, worker: int, share: float) -> None:
@@ -92,12 +94,13 @@ class Bars(Lines):
     def finished(self, worker: int, outcome: Outcome) -> None:
         """Move the bar of the batch."""
         super().finished(worker, outcome)
-        self.progress.update(self.rows[worker], visible=False)
+        if worker in self.rows:
+            self.progress.update(self.rows[worker], visible=False)
         self.progress.update(self.all, completed=self.over, description=f"{self.over} of {self.total}")
 
 
 @contextmanager
-def displayed(total: int, workers: int, words: dict[str, Any]) -> Iterator[Lines]:
+def displayed(total: int, words: dict[str, Any]) -> Iterator[Lines]:
     """Give who shows the progress of so many jobs."""
     if words["quiet"] or not sys.stderr.isatty():
         yield Lines(total, words["verbose"])
@@ -108,4 +111,4 @@ def displayed(total: int, workers: int, words: dict[str, Any]) -> Iterator[Lines
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        yield Bars(total, words["verbose"], progress, workers)
+        yield Bars(total, words["verbose"], progress)

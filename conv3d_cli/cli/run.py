@@ -63,12 +63,17 @@ def read(path: str, changes: tuple[str, ...] = (), given: Mapping[str, Any] | No
     """Return what a run file asks for, with ``changes`` of --set and the words that the command line has given."""
     from conv3d_cli.cli.apply import check_streams
     from conv3d_cli.cli.batch import check_inputs
+    from conv3d_cli.cli.bids import check_masking
+    from conv3d_cli.cli.executors import check_executor
     from conv3d_cli.cli.masks import masking_of
     from conv3d_cli.cli.prepare import check_layers
     from conv3d_cli.cli.runkeys import run_keys
     from conv3d_cli.runfile import read_run
 
-    rules = {"apply": (check_streams, check_layers, masking_of), "batch": (check_inputs, check_layers, masking_of)}
+    rules = {
+        "apply": (check_streams, check_layers, masking_of),
+        "batch": (check_inputs, check_executor, check_layers, check_masking),
+    }
     return read_run(path, changes, dict(given or {}), run_keys(), rules)
 
 

@@ -23,6 +23,9 @@ ARGUMENTS = {
 }
 """What the arguments of the commands are called in a file, where each thing has a name."""
 
+PLURALS = {"suffix": "suffixes", "entity": "entities"}
+"""Of names that do not take an s."""
+
 
 @cache
 def run_keys() -> Keys:
@@ -44,7 +47,8 @@ def key_name(param: click.Parameter) -> str:
     """
     if isinstance(param, click.Argument):
         return ARGUMENTS[str(param.name)][0]
-    return max(param.opts, key=len).lstrip("-").replace("-", "_") + ("s" if param.multiple else "")
+    name = max(param.opts, key=len).lstrip("-").replace("-", "_")
+    return PLURALS.get(name, name + "s") if param.multiple else name
 
 
 def _key(name: str, param: click.Parameter, owners: frozenset[str]) -> Key:

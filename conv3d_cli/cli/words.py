@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import UsageError
@@ -35,28 +35,25 @@ def command_line() -> str:
 
 def apply_command(item: Item, params: Iterable[click.Option], overwrite: bool) -> tuple[str, ...]:
     """Return the words of ``conv3d apply`` that do what a batch does for an item; ``params`` are its options."""
-    told = ["--report", item.sidecar, *(["--overwrite"] if overwrite else [])]
-    return ("apply", *option_words(item.words, params), *told, "--", item.source, item.output)
+    replacing = ["--overwrite"] if overwrite else []
+    words = ["apply", *option_words(item.words, params), "--report", item.sidecar, *replacing]
+    return (*words, "--", item.source, item.output)
 
 
-def option_words(values: Mapping[str, Any], params: Iterable[click.Option]) -> list[str]:
-    """Return the words of a command line that give options these values, without those that are the default.
-
-    >>> import click
-    >>> option_words({"threads": 2, "seed": 0}, [click.Option(["--threads"]), click.Option(["--seed"], default=0)])
-    ['--threads', '2']
-    """
-    words: list[str] = []
+def option_words(words: Mapping[str, Any], params: Iterable[click.Option]) -> Iterator[str]:
+    """Yield what a command line says to give options these values, where they are not the defaults."""
     for param in params:
-        value = values[str(param.name)]
-        if value == param.default or (not value and not param.secondary_opts):
+        value = words[str(param.name)]
+        if value is None or value == param.default or (not value and (param.multiple or param.count)):
             continue
+        long = max(param.opts, key=len)
         if param.is_flag:
-            words.append(max(param.opts if value else param.secondary_opts, key=len))
+            yield from [long] if value else param.secondary_opts
+        elif param.count:
+            yield from [long] * value
         else:
-            long = max(param.opts, key=len)
-            words += [word for one in (value if param.multiple else [value]) for word in (long, _word(one))]
-    return words
+            for one in value if param.multiple else [value]:
+                yield from (long, _word(one))
 
 
 def _word(value: Any) -> str:

@@ -81,8 +81,12 @@ def check_apart(path: Name, others: Iterable[Name]) -> None:
             )
 
 
+def _mark(host: str) -> str:
+    return f"{zlib.crc32(host.encode()):08x}"
+
+
 def _host() -> str:
-    return f"{zlib.crc32(os.uname().nodename.encode()):08x}"
+    return _mark(os.uname().nodename)
 
 
 def _prefix(base: str) -> str:
@@ -97,20 +101,24 @@ def hidden(folder: str, base: str, serial: int) -> str:
     return os.path.join(folder, f"{_prefix(base)}{_host()}-{os.getpid()}-{serial}.part")
 
 
-def remove_leftovers(*paths: Name) -> None:
-    """Remove what processes that are dead have left of outputs of these names."""
+def remove_leftovers(*paths: Name, host: str | None = None) -> None:
+    """Remove what processes that are dead have left of outputs of these names, here or on another ``host``."""
     for path in paths:
-        remove_stale(*os.path.split(os.path.realpath(path)))
+        remove_stale(*os.path.split(os.path.realpath(path)), host=host)
 
 
-def remove_stale(folder: str, base: str | None = None) -> None:
-    """Remove temporary files whose process is dead, of one target or of all; those of another host are left alone."""
+def remove_stale(folder: str, base: str | None = None, host: str | None = None) -> None:
+    """Remove temporary files whose process is dead, of one target or of all; those of another host are left alone.
+
+    Of a ``host`` whose processes have ended all of its files go that are not locked.
+    """
     front = r"\..+\." if base is None else re.escape(_prefix(base))
-    pattern = re.compile(front + _host() + r"-(\d+)-\d+\.part")
+    here = os.uname().nodename
+    pattern = re.compile(front + _mark(host or here) + r"-(\d+)-\d+\.part")
     with suppress(OSError):
         for entry in os.listdir(folder):
             match = pattern.fullmatch(entry)
-            if match and not _alive(int(match[1])):
+            if match and (host not in (None, here) or not _alive(int(match[1]))):
                 _remove_unlocked(os.path.join(folder, entry))
 
 

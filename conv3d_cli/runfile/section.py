@@ -11,7 +11,7 @@ from conv3d_cli.runfile.keys import Key, Keys
 from conv3d_cli.runfile.values import placed, placed_filter
 from conv3d_cli.spec.inline import InlineSpec, with_files
 
-LEFT_OUT = frozenset({"report", "overwrite", "dry_run", "json", "quiet", "verbose", "log_file"})
+LEFT_OUT = frozenset({"report", "overwrite", "dry_run", "print_slurm", "json", "quiet", "verbose", "log_file"})
 """Keys about what a run tells, and where, and about replacing files: these are up to who repeats it."""
 
 
