@@ -32,17 +32,6 @@ def said(log: Path, pattern: str, process: subprocess.Popen) -> str:
     raise AssertionError(log.read_text())
 
 
-def ended(*processes: subprocess.Popen) -> None:
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 class Cluster:
     """A scheduler, and workers in a folder of their own, each started and ended by itself."""
 
@@ -63,7 +52,9 @@ class Cluster:
         return worker
 
     def end(self) -> None:
-        ended(*self.workers, self.scheduler)
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
 
 
 @contextmanager

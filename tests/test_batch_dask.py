@@ -12,16 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from batches import leftovers, nifti, volumes_in
+from batches import leftovers, locally, nifti, volumes_in
 from clusters import cluster, kill, no_slurm, of_parent
 from test_batch_workers import Heard, jobs
 
-from conv3d_cli import batch
-from conv3d_cli.batch import Rules, carry_out, dask_crew, lock, locked, outpost, schedule
+from conv3d_cli.batch import Rules, carry_out, dask_crew, lock, locked, schedule
 from conv3d_cli.batch import cluster as clusters
 from conv3d_cli.batch.dask_crew import DaskCrew, setting_of
 from conv3d_cli.batch.records import read_record
-from conv3d_cli.batch.team import TeamLost
 from conv3d_cli.errors import UsageError
 
 CONV3D = (sys.executable, "-m", "conv3d_cli")
@@ -198,24 +196,23 @@ def test_a_scheduler_without_workers_and_none_at_all(tmp_path, monkeypatch):
         clusters.cluster_at(address).__enter__()
 
 
-def test_a_scheduler_that_is_lost_fails_what_is_left():
-    class Lost(Heard):
-        workers, memory = (), None
-
-        def idle(self):
-            return []
-
-        def messages(self, seconds):
-            raise TeamLost("the Dask scheduler is gone")
-
-    outcomes = carry_out(jobs(Path("/nowhere"), []), Lost(), PLENTY, Heard())
-    assert outcomes == []
+def test_when_the_scheduler_is_lost_the_rest_fails(tmp_path, monkeypatch):
+    heard, folder = Heard(), str(tmp_path / "out")
+    with cluster(tmp_path / "cluster") as lonely, locked(folder) as locks:
+        lonely.add("--no-nanny")
+        setting = setting_of(folder, None, locks[-1], "batchworkers", None)
+        with DaskCrew(clusters.cluster_at(lonely.address), setting, None, None, 30, print) as workers:
+            assert (workers.size, workers.threads) == (1, 1)
+            monkeypatch.setattr(heard, "started", lambda worker, job: kill(lonely.scheduler.pid))
+            outcomes = carry_out(jobs(tmp_path, ["ok-1", "ok-2"]), workers, PLENTY, heard)
+    assert [outcome.code for outcome in outcomes] == [128, 128]
+    assert all("the Dask scheduler is gone" in outcome.error for outcome in outcomes)
 
 
 # The command line
 
 
-def conv3d(folder, *words, **options):
+def batched(folder, *words, **options):
     return subprocess.Popen(
         [*CONV3D, "batch", "in", "--out-dir", "out", *map(str, words)],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
@@ -234,13 +231,13 @@ def started_records(folder: Path, count: int, process: subprocess.Popen) -> None
 @pytest.fixture
 def scans(tmp_path):
     for number in range(4):
-        nifti(tmp_path / "in" / f"{number}.nii", number, (24, 24, 24))
+        nifti(tmp_path / "in" / f"{number}.nii", number, (20, 20, 20))
     (tmp_path / "in" / "bad.nii").write_bytes(b"no volume")
     return tmp_path
 
 
-def test_a_local_cluster_one_worker_of_which_is_killed_leaves_the_same(scans, tmp_path):
-    process = conv3d(scans, *SLOW, "--executor", "dask", "--jobs", "2", "--threads", "1", "--json")
+def test_a_local_cluster_one_worker_of_which_is_killed_leaves_the_same(scans, conv3d):
+    process = batched(scans, *SLOW, "--executor", "dask", "--jobs", "2", "--threads", "1", "--json")
     started_records(scans, 2, process)
     mine = [n for n in of_parent(process.pid) if any(map(of_parent, [n]))]
     kill(mine[0])
@@ -253,15 +250,15 @@ def test_a_local_cluster_one_worker_of_which_is_killed_leaves_the_same(scans, tm
     assert not leftovers(scans)
     found = volumes_in(scans / "out")
     (scans / "out").rename(scans / "dask")
-    local = conv3d(scans, *SLOW, "--jobs", "1", "-q")
-    assert local.communicate(timeout=PATIENCE)[0] == ""
+    with locally():
+        conv3d("batch", scans / "in", "--out-dir", scans / "out", *SLOW, "-q")
     assert volumes_in(scans / "out") == found
     assert len(found) == 4
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_batch_that_is_ended_ends_its_cluster(scans, number):
-    process = conv3d(scans, *SLOW, "--executor", "dask", "--jobs", "1", start_new_session=True)
+    process = batched(scans, *SLOW, "--executor", "dask", "--jobs", "1", start_new_session=True)
     started_records(scans, 1, process)
     family = [process.pid, *of_parent(process.pid)]
     family += [child for one in family for child in of_parent(one)]
@@ -279,7 +276,7 @@ def test_a_batch_that_is_ended_ends_its_cluster(scans, number):
 
 
 def test_workers_elsewhere_stop_when_their_batch_is_killed(scans, shared):
-    process = conv3d(scans, *SLOW, "--executor", f"dask://{shared.address}")
+    process = batched(scans, *SLOW, "--executor", f"dask://{shared.address}")
     started_records(scans, 2, process)
     kill(process.pid)
     process.communicate()
@@ -287,7 +284,7 @@ def test_workers_elsewhere_stop_when_their_batch_is_killed(scans, shared):
         assert not leftovers(scans)
     states = [json.loads(path.read_text())["state"] for path in (scans / "out" / ".conv3d" / "records").iterdir()]
     assert "started" in states
-    again = conv3d(scans, *FILTER, "--executor", f"dask://{shared.address}", "--json")
+    again = batched(scans, *FILTER, "--executor", f"dask://{shared.address}", "--json")
     out, err = again.communicate(timeout=PATIENCE)
     assert again.returncode == 6, err
     assert json.loads(out)["counts"]["done"] == 4
@@ -296,7 +293,7 @@ def test_workers_elsewhere_stop_when_their_batch_is_killed(scans, shared):
 
 def test_jobs_of_slurm(scans, tmp_path):
     environment = no_slurm(tmp_path / "slurm")
-    process = conv3d(
+    process = batched(
         scans, *FILTER, "--executor", "slurm", "--jobs", 2, "--slurm-option", "time=2:00:00", "--json", env=environment
     )
     out, err = process.communicate(timeout=PATIENCE)
@@ -310,7 +307,7 @@ def test_jobs_of_slurm(scans, tmp_path):
 def test_a_sbatch_that_refuses(scans, tmp_path):
     environment = no_slurm(tmp_path / "slurm")
     (tmp_path / "slurm" / "bin" / "sbatch").write_text("#!/bin/bash\necho 'invalid partition' >&2; exit 1\n")
-    process = conv3d(scans, *FILTER, "--executor", "slurm", "--jobs", 1, env=environment)
+    process = batched(scans, *FILTER, "--executor", "slurm", "--jobs", 1, env=environment)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2, err
     assert "Error: --executor: sbatch refuses the jobs: " in err
@@ -334,5 +331,3 @@ def test_without_slurm_and_without_dask(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UsageError, match=r"Dask is not installed .*: expected .* pip install 'conv3d-cli\[dask\]'"):
         clusters.local_cluster(1).__enter__()
-    assert batch
-    assert outpost

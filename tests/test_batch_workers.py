@@ -13,7 +13,8 @@ import pytest
 from batches import leftovers
 
 from conv3d_cli.batch import Crew, Item, Job, Rules, carry_out, crew, locked, schedule
-from conv3d_cli.batch.records import read_record
+from conv3d_cli.batch import lock as lock_module
+from conv3d_cli.batch.records import STARTED, Record, read_record, write_record
 from conv3d_cli.errors import Conv3dError, OutputError
 
 PLENTY = Rules(1 << 40)
@@ -288,3 +289,28 @@ def test_a_worker_ends_when_its_batch_is_killed(tmp_path):
             break
         time.sleep(0.02)
     assert time.monotonic() < until
+
+
+def test_a_batch_waits_for_those_who_still_work_for_one_that_has_ended(tmp_path, monkeypatch):
+    folder = str(tmp_path)
+    monkeypatch.setattr(lock_module, "PATIENCE", 0.2)
+    with locked(folder):
+        path = lock_module.guests(folder)
+    with lock_module.visiting(path):
+        with pytest.raises(OutputError, match="it has ended, and its workers elsewhere still work"), locked(folder):
+            pass
+        with pytest.raises(OutputError, match="still work"), locked(folder, (1, 2)):
+            pass
+    with locked(folder), lock_module.visiting(path), lock_module.visiting(path):
+        assert not lock_module.vacated(path, 0)
+    with locked(folder, (2, 2)), lock_module.visiting(lock_module.guests(folder, (2, 2))), locked(folder, (1, 2)):
+        pass
+    assert lock_module.vacated(path, 0)
+
+
+def test_what_was_left_is_replaced_when_a_job_is_tried_again(tmp_path):
+    (job,) = jobs(tmp_path, ["ok-1"])
+    assert not schedule._again(job).overwrite
+    write_record(job.folder, job.item.name, Record(STARTED, job.item.source, {}))
+    assert schedule._again(job).overwrite
+    assert schedule._again(job).attempt == 2

@@ -6,7 +6,6 @@ import importlib
 import logging
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,15 +26,14 @@ def local_cluster(size: int) -> Iterator[Client]:
     """Give the client of a cluster of so many processes of this machine, which lasts as long as this."""
     distributed = _library("distributed")
     with _quietly():
-        with _unheard():
-            cluster = distributed.LocalCluster(
-                n_workers=size,
-                threads_per_worker=1,
-                processes=True,
-                memory_limit=0,  # which a batch sees to by itself
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            )
+        cluster = distributed.LocalCluster(
+            n_workers=size,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,  # which a batch sees to by itself
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
         with cluster, distributed.Client(cluster, set_as_default=False) as client:
             yield client
 
@@ -117,17 +115,3 @@ def _quietly() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Have threads that are started, and all processes that they ever start, not hear the keys of the terminal.
-
-    The batch decides what they mean, and ends its cluster; here they are heard when this is over.
-    """
-    names = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, names)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -245,9 +245,9 @@ class DaskCrew:
     def _leave(self) -> None:
         """Stop what is still done, wait until it is cleaned up, and remove what is left of it."""
         with suppress(Exception):
-            self.client.cancel([worker.future for worker in self.workers if worker.future is not None], force=True)
             addresses = [worker.address for worker in self.workers]
             self.client.run(outpost.dismiss, self.setting.name, workers=addresses, on_error="ignore")
+            self.client.cancel([worker.future for worker in self.workers if worker.future is not None], force=True)
         with suppress(OSError):
             if not vacated(self.setting.guests, GOODBYE_SECONDS):
                 self._tell("workers of the cluster still work, and do not hear that the batch is over")

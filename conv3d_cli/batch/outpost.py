@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import pickle
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Setting:
     """What all jobs of a batch share: a name that no other has, the folder it was started in and that of the outputs.
 
     ``lock`` is what the lock of the outputs' folder says, which every worker must be able to read; ``guests`` is the
-    file to lock; ``entry`` is the module that a process runs.
+    file to lock; ``entry`` is the module that a process runs. Workers that are ``own`` end with the batch.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Setting:
     guests: str
     entry: str
     max_memory: str | None
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ class Welcome:
 
 async def greet(setting: Setting, dask_worker: Worker) -> Welcome:
     """Tell what this worker has, and whether it sees the files that it needs."""
+    if setting.own:  # a key pressed in the terminal is for the batch, which ends its workers
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
     refusal = await _refusal(setting)
     limits = Limits.detect(None, setting.max_memory)
     threads = max(1, min(limits.threads, dask_worker.state.nthreads))
@@ -198,6 +203,7 @@ def do(parcel: bytes, key: str, process: str) -> None:
             _work(crew, job, say, wanted)
         finally:
             post.working_on = None
+            post.over = post.over or not wanted()
 
 
 def _work(crew: Crew, job: Job, say: Callable[..., None], wanted: Callable[[], bool]) -> None:

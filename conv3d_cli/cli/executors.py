@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -121,7 +122,7 @@ def assembled(words: dict[str, Any], locks: tuple[int, ...], size: int, threads:
     setting = setting_of(words["folder"], words["shard"], locks[-1], WORKER, words["max_memory"])
     patience: float | None = PATIENCE
     if words["executor"] == DASK:
-        connected = local_cluster(size)
+        connected, setting = local_cluster(size), replace(setting, own=True)
     elif words["executor"] == SLURM:
         connected = slurm_cluster(size, threads or 1, slurm_directives(words["slurm_options"]))
         patience = None

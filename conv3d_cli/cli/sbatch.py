@@ -43,7 +43,8 @@ def script(words: dict[str, Any], items: int) -> str:
 def _job(words: dict[str, Any], shard: str) -> str:
     """Return the words of one job; a run file is named again, as layers may stand in it."""
     if words.get("run_path") is not None:
-        again = [*sys.argv[1:], "--set", "batch.print_slurm=false", "--set", "batch.jobs=1"]
+        other = ("print_slurm=false", "slurm_options=null", "jobs=1")
+        again = [*sys.argv[1:], *(word for key in other for word in ("--set", f"batch.{key}"))]
         return f"{shlex.join(again)} --set batch.shard={shard}"
     from conv3d_cli.cli.batch import batch
 
