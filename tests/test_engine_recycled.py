@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conv3d_cli.engine import Limits, Problem, choose, execute
-from conv3d_cli.engine.recycled import LEAST, LINE, MOST, OUTPUTS, Pool
+from conv3d_cli.engine.recycled import LEAST, LINE, MOST, OUTPUTS, Loan, Pool
 
 SHAPE = (64, 64, 128)
 
@@ -36,6 +36,17 @@ def test_a_view_holds_the_memory(view):
     assert pool.bytes
 
 
+def test_a_view_of_the_loan_itself_holds_the_memory_and_gives_it_back_once():
+    pool = Pool()
+    array = pool.empty(SHAPE, "float32")
+    view = array.base[3:]
+    assert isinstance(view, Loan)
+    del array
+    assert pool.bytes == 0
+    del view
+    assert pool.bytes
+
+
 def test_an_array_is_writeable_whole_and_begins_a_line():
     array = Pool().empty(SHAPE, "float64")
     array[...] = 7
@@ -46,7 +57,7 @@ def test_an_array_is_writeable_whole_and_begins_a_line():
 
 
 def block_bytes(array):
-    while isinstance(array, np.ndarray):
+    while not isinstance(array, Loan):
         array = array.base
     return array.block.nbytes
 

@@ -28,15 +28,31 @@ LINE = 64
 """Bytes of a line of the cache: rows that begin with one are written faster."""
 
 
-class Loan:
+class Block(np.ndarray[Any, Any]):
+    """Bytes in which one array after the other lies, each from ``start``, where a line begins.
+
+    A type of its own, since NumPy bases a view on the first array of its type, passing by a loan.
+    """
+
+    start: int
+
+    @classmethod
+    def of(cls, size: int) -> Block:
+        """Return a block with room for ``size`` bytes from the start of a line."""
+        block = cls(size + LINE, np.uint8)
+        block.start = -block.ctypes.data % LINE
+        return block
+
+
+class Loan(np.ndarray[Any, Any]):
     """Stands for a block as long as an array lies in it, and gives it back with the last one."""
 
-    def __init__(self, block: Array, pool: Pool) -> None:
-        self.block, self.pool = block, pool
-        self.__array_interface__: dict[str, Any] = block.__array_interface__
+    block: Block
+    pool: Pool | None = None  # views of a loan give nothing back
 
     def __del__(self) -> None:
-        self.pool.give(self.block)
+        if self.pool is not None:
+            self.pool.give(self.block)
 
 
 class Pool:
@@ -52,7 +68,7 @@ class Pool:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a Loan may end at any time, even while its own thread is in here
-        self._idle: Array | None = None
+        self._idle: Block | None = None
 
     @property
     def bytes(self) -> int:
@@ -70,12 +86,12 @@ class Pool:
             block, self._idle = self._idle, None
         if block is None or not size + LINE <= block.nbytes <= WASTE * size + LINE:
             del block  # before more is asked for
-            block = np.empty(size + LINE, np.uint8)
-        start = -block.ctypes.data % LINE
-        whole: Array = np.asarray(Loan(block, self))[start : start + size].view(dtype).reshape(shape)
-        return whole
+            block = Block.of(size)
+        loan = Loan(shape, dtype, block, block.start)  # type: ignore[arg-type]
+        loan.block, loan.pool = block, self
+        return loan.view(np.ndarray)
 
-    def give(self, block: Array) -> None:
+    def give(self, block: Block) -> None:
         """Keep a block for the next array, in place of the one kept now."""
         with self._lock:
             self._idle = block

@@ -111,7 +111,6 @@ using PointwiseTileOf = void (*)(const PointwiseTile<T>&);
 // 8 x 3 sums with 32 registers, 6 x 2 with 16, beside the values of a channel and a weight.
 constexpr int most_planar_filters = wide_file ? 8 : 6;
 constexpr int most_voxels = wide_file ? 8 : 4;
-constexpr int most_filter_vectors = 3;
 
 // Vectors of voxels that a tile for so many filters holds: enough sums to hide the latency of each.
 constexpr int most_vectors_of(int filters) { return filters > 2 ? (wide_file ? 3 : 2) : wide_file ? 8 : 4; }
