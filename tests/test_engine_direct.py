@@ -200,7 +200,7 @@ def test_the_kernels_refuse_rows_that_are_no_whole_vectors(change):
     with pytest.raises(ValueError, match="whole vectors"):
         isa.native().Job(
             ISAS[0],
-            direct._native_layout(isa.native(), SMALL, layout),
+            direct._native_layout(isa.native(), SMALL.groups, layout),
             native_boundary(SMALL),
             x,
             kernel,

@@ -140,13 +140,15 @@ def test_wrong_arrays_are_refused_before_any_memory_is_touched():
     x, out = np.ones(problem.input_shape, "f4"), np.empty(problem.output_shape, "f4")
     settings = {"groups": 1, "block": 48, "planar": True, "stream": False}
     job = isa.native().Pointwise
-    with pytest.raises(ValueError, match="weights do not fit"):
-        job("generic", x, np.ones(5, "f4"), None, out, **settings)
-    with pytest.raises(ValueError, match="bias does not fit"):
-        job("generic", x, np.ones(6, "f4"), np.ones(2, "f4"), out, **settings)
+    kernel = np.ones((2, 3), "f4")
+    for wrong in (kernel[:1], kernel[:, :2], kernel.ravel()):
+        with pytest.raises(ValueError, match="a row for each channel of a group, a column for each filter"):
+            job("generic", x, wrong, None, out, **settings)
+    with pytest.raises(ValueError, match="a value for each filter"):
+        job("generic", x, kernel, np.ones(2, "f4"), out, **settings)
     with pytest.raises(ValueError, match="x and out must have one size"):
-        job("generic", x[:, :, 1:], np.ones(6, "f4"), None, out, **settings)
+        job("generic", x[:, :, 1:], kernel, None, out, **settings)
     with pytest.raises(ValueError, match="out must have filters"):
-        job("generic", x, np.ones(0, "f4"), None, out[:, :0], **settings)
+        job("generic", x, kernel[:, :0], None, out[:, :0], **settings)
     with pytest.raises(ValueError, match="filters must be neighbours"):
-        job("generic", x, np.ones(8, "f4"), None, out, **{**settings, "planar": False})
+        job("generic", x, kernel, None, out, **{**settings, "planar": False})

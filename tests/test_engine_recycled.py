@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conv3d_cli.engine import Limits, Problem, choose, execute
-from conv3d_cli.engine.recycled import LEAST, LINE, MOST, OUTPUTS, Pool
+from conv3d_cli.engine.recycled import LEAST, MOST, OUTPUTS, PAGE, START, Loan, Pool
 
 SHAPE = (64, 64, 128)
 
@@ -20,7 +20,7 @@ def test_what_is_let_go_is_used_again():
     array = pool.empty(SHAPE, "float32")
     where = place(array)
     del array
-    assert pool.bytes == np.prod(SHAPE) * 4 + LINE
+    assert pool.bytes == np.prod(SHAPE) * 4 + PAGE
     assert place(pool.empty(SHAPE, "float32")) == where
 
 
@@ -36,17 +36,28 @@ def test_a_view_holds_the_memory(view):
     assert pool.bytes
 
 
-def test_an_array_is_writeable_whole_and_begins_a_line():
+def test_a_view_of_the_loan_itself_holds_the_memory_and_gives_it_back_once():
+    pool = Pool()
+    array = pool.empty(SHAPE, "float32")
+    view = array.base[3:]
+    assert isinstance(view, Loan)
+    del array
+    assert pool.bytes == 0
+    del view
+    assert pool.bytes
+
+
+def test_an_array_is_writeable_whole_and_begins_away_from_where_others_do():
     array = Pool().empty(SHAPE, "float64")
     array[...] = 7
     assert array.shape == SHAPE
     assert array.dtype == np.float64
     assert array.flags.c_contiguous
-    assert place(array) % LINE == 0
+    assert place(array) % PAGE == START
 
 
 def block_bytes(array):
-    while isinstance(array, np.ndarray):
+    while not isinstance(array, Loan):
         array = array.base
     return array.block.nbytes
 
@@ -58,7 +69,7 @@ def test_only_what_nearly_fits_is_used_again(shape, kept):
     first = block_bytes(array)
     del array
     other = pool.empty(shape, "float32")
-    assert block_bytes(other) == (first if kept else other.nbytes + LINE)
+    assert block_bytes(other) == (first if kept else other.nbytes + PAGE)
     assert pool.bytes == 0
 
 
@@ -66,7 +77,7 @@ def test_one_block_is_kept_and_none_after_clearing():
     pool = Pool()
     arrays = [pool.empty(SHAPE, "float32") for _ in range(3)]
     del arrays
-    assert pool.bytes == np.prod(SHAPE) * 4 + LINE
+    assert pool.bytes == np.prod(SHAPE) * 4 + PAGE
     pool.clear()
     assert pool.bytes == 0
 

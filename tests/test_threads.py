@@ -13,6 +13,7 @@ import weakref
 import numpy as np
 import pytest
 
+from conv3d_cli.engine import isa, processors, threads
 from conv3d_cli.engine.threads import BRIEF, Worker, share
 
 if not hasattr(signal, "setitimer"):
@@ -23,8 +24,8 @@ class RungError(Exception):
     """What the handler of the alarm raises."""
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_signal_waits_for_what_the_threads_are_in(threads):
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_signal_waits_for_what_the_threads_are_in(count):
     ended = []
 
     def ring(number, frame):
@@ -38,8 +39,8 @@ def test_a_signal_waits_for_what_the_threads_are_in(threads):
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.15)
         with pytest.raises(RungError):
-            share(work, threads, stop=lambda: None)
-        assert len(ended) == threads
+            share(work, count, stop=lambda: None)
+        assert len(ended) == count
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -128,3 +129,45 @@ def test_a_forked_process_has_threads_of_its_own():
     )
     ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=60, check=False)
     assert ran.returncode == 2
+
+
+@pytest.mark.skipif(isa.native() is None or not hasattr(os, "sched_setaffinity"), reason="threads cannot be placed")
+@pytest.mark.parametrize(("more", "begun"), [({"seconds": 0.0}, [False, False]), ({}, [False, False, True])])
+def test_a_thread_is_woken_on_another_processor_but_for_one_that_takes_the_callers_place(more, begun, monkeypatch):
+    workers()
+    asked = []
+    monkeypatch.setattr(threads, "confine", lambda number, *, here: asked.append((number, here)) or frozenset())
+    workers(**more)
+    assert [here for _, here in asked] == begun
+    assert len({number for number, _ in asked}) == len(begun)
+
+
+@pytest.mark.skipif(isa.native() is None or not hasattr(os, "sched_setaffinity"), reason="threads cannot be placed")
+def test_a_thread_is_confined_only_until_it_runs(monkeypatch):
+    allowed, set_to = os.sched_getaffinity(0), []
+    set_affinity = os.sched_setaffinity
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *to: set_to.append(to) or set_affinity(*to))
+    for _ in range(2):
+        seen = []
+        share(lambda seen=seen: seen.append(os.sched_getaffinity(0)), 2, stop=lambda: None)
+        assert seen == [allowed, allowed]
+    narrow = [set(to) for thread, to in set_to if thread]
+    assert all(len(to) in (1, len(allowed) - 1) and to < allowed for to in narrow)
+    assert len(narrow) >= 2 or len(allowed) == 1
+
+
+@pytest.mark.skipif(isa.native() is None, reason="no compiled kernels in this install")
+def test_one_processor_is_left_as_it_is(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {isa.native().processor()}, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *to: pytest.fail("it was confined"), raising=False)
+    assert processors.confine(threading.get_native_id(), here=True) == frozenset()
+
+
+def test_a_system_that_forbids_to_place_threads_is_left_alone(monkeypatch):
+    def forbid(*to):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", forbid, raising=False)
+    assert processors.confine(threading.get_native_id(), here=False) == frozenset()
+    processors.free(frozenset({0, 1}))

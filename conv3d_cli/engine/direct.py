@@ -7,6 +7,7 @@ kernels, are summed before they are multiplied.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +119,8 @@ def run(
         raise MethodError(f"method: 'direct' cannot run: {isas.why_missing()}")
     layout = layout_of(problem, threads, isa, out.strides[4] == out.itemsize, portion)
     boundary = native_boundary(problem)
-    job = module.Job(isa, _native_layout(module, problem, layout), boundary, x, _plain(kernel), _plain(bias), out)
+    native = _native_layout(module, problem.groups, layout)
+    job = module.Job(isa, native, boundary, x, _plain(kernel), _plain(bias), out)
     workers = min(threads, layout.items)
     if layout.seconds < INLINE_SECONDS:
         job.work()
@@ -172,10 +174,11 @@ def _plain(array: Array | None) -> Array | None:
     return array if array is None or whole_strides(array) else array.copy()
 
 
-def _native_layout(module: Any, problem: Problem, layout: Layout) -> Any:
+@lru_cache(maxsize=256)
+def _native_layout(module: Any, groups: int, layout: Layout) -> Any:
     return module.Layout(
         axes=[_native_axis(module, axis) for axis in layout.axes],
-        groups=problem.groups,
+        groups=groups,
         channel_chunk=layout.channel_chunk,
         filter_chunk=layout.filter_chunk,
         slab=layout.slab,

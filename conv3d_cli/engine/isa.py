@@ -28,6 +28,11 @@ def _load() -> tuple[ModuleType | None, str]:
         return None, f"the native kernels cannot be loaded: {error}"
 
 
+@cache
+def _runnable(module: ModuleType) -> tuple[str, ...]:
+    return tuple(module.runnable())
+
+
 def native() -> ModuleType | None:
     """Return the module of compiled kernels, or None where the package was installed without a compiler."""
     return _load()[0]
@@ -41,7 +46,7 @@ def why_missing() -> str:
 def available() -> tuple[str, ...]:
     """Return the instruction sets that are built and run here, best first; none without kernels."""
     module = native()
-    return tuple(module.runnable()) if module is not None else ()
+    return _runnable(module) if module is not None else ()
 
 
 def active(environ: Mapping[str, str] = os.environ) -> str:

@@ -34,9 +34,9 @@ def largest(values: Array, threads: int = 1) -> float:
     >>> largest(np.array([[1.0, -3.0], [2.0, 0.0]]))
     3.0
     """
-    module = isas.native()
-    order = np.argsort([-abs(stride) for stride in values.strides], kind="stable")
-    packed = values.transpose(order)
+    module, packed = isas.native(), values
+    if not packed.flags.c_contiguous:
+        packed = values.transpose(np.argsort([-abs(stride) for stride in values.strides], kind="stable"))
     if module is None or not packed.flags.c_contiguous or not packed.flags.aligned:
         return float(np.max(np.abs([np.max(values, initial=0), np.min(values, initial=0)])))
     row, isa = packed.reshape(-1), isas.active()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -55,6 +55,11 @@ class Plan:
         """Predicted memory beside input and output, in bytes."""
         return self.candidate.scratch_bytes
 
+    @cached_property
+    def may_gain(self) -> bool:
+        """Whether it pays to look at a kernel: whether its values may open a faster way, or must prove this one."""
+        return any(_may_gain(self, candidate) for candidate in self.candidates)
+
 
 def choose(
     problem: Problem,
@@ -102,7 +107,7 @@ def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
 
 def seen(plan: Plan, kernel: Array) -> Plan:
     """Return the plan that the values of the kernel allow, whatever those of the input will be."""
-    if any(_may_gain(plan, c) for c in plan.candidates):
+    if plan.may_gain:
         try:
             return _seen(plan, _turned(kernel, plan.asked.order))
         except OverLimit:  # memory that just holds the plan may not hold what the values open
@@ -143,7 +148,9 @@ def execute(
     """
     if not settled and plan.problem.multiply_adds:
         plan = settle(plan, x, kernel)
-    order, problem = plan.asked.order, replace(plan.problem, batch=x.shape[0])
+    order, problem = plan.asked.order, plan.problem
+    if problem.batch != x.shape[0]:
+        problem = replace(problem, batch=x.shape[0])
     axes = (0, 1, *(2 + axis for axis in order))
     target = OUTPUTS.empty(problem.output_shape, problem.dtype) if out is None else out.transpose(axes)
     if target.size and problem.multiply_adds:

@@ -8,7 +8,8 @@ voxels are copied into a slab that stays in cache while all filters read it, and
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate
+from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -25,7 +26,6 @@ from conv3d_cli.limits import second_level_cache
 INLINE_SECONDS = 3e-4
 STREAM_BYTES = 8 << 20  # outputs of so many bytes go past the cache
 LINE = 64
-FILTER_VECTORS = 3  # of a tile, at most, where vectors run along filters
 MOST_VOXELS = 2048  # of a block: memory is read and written in long runs
 LEAST_VOXELS = 96
 BYTE = 0.06e-9  # one core: a byte of input or output, read from or written to memory
@@ -84,30 +84,46 @@ def run(
         return
     isa = isa or isas.active()
     d, h, w = problem.strides
-    taken = x[:, :, ::d, ::h, ::w]
-    planar = _by_voxels(problem, out, _lanes(problem, isa))
-    weights, more = _packed(problem, kernel[0, 0, 0], bias, isa, planar)
+    kernel, bias = (a if a is None or whole_strides(a) else a.copy() for a in (kernel[0, 0, 0], bias))
+    layout = layout_of(problem, threads, isa)
+    planar = out.strides[4] == out.itemsize or out.strides[1] != out.itemsize or not layout.by_filters
     module = isas.native()
     assert module is not None
     job = module.Pointwise(
         isa,
-        taken,
-        weights,
-        more,
+        x[:, :, ::d, ::h, ::w],
+        kernel,
+        bias,
         out,
         groups=problem.groups,
-        block=_block(problem, isa),
+        block=layout.block,
         planar=planar,
         stream=out.nbytes >= STREAM_BYTES and (not planar or _past_the_cache(isa)),
     )
-    predicted = seconds(problem, threads)
-    if predicted < INLINE_SECONDS:
+    if layout.seconds < INLINE_SECONDS:
         job.work()
     else:
         report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, min(threads, job.total), stop=job.cancel, tick=report, seconds=predicted)
+        share(job.work, min(threads, job.total), stop=job.cancel, tick=report, seconds=layout.seconds)
     if tick is not None:
         tick(1.0)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Voxels of a block, whether filters fill vectors where they are neighbours in memory, and what all blocks cost."""
+
+    block: int
+    by_filters: bool
+    seconds: float
+
+
+@lru_cache(maxsize=256)
+def layout_of(problem: Problem, threads: int, isa: str) -> Layout:
+    """Return how ``run`` cuts a problem, which changes no bit of the result."""
+    lanes, filters = _lanes(problem, isa), problem.filters // problem.groups
+    filled = filters / (-(-filters // lanes) * lanes)
+    return Layout(_block(problem, isa), filled >= PART_OF_VECTOR, seconds(problem, threads))
 
 
 def seconds(problem: Problem, threads: int) -> float:
@@ -164,49 +180,3 @@ def _block(problem: Problem, isa: str) -> int:
     fitting = second_level_cache() // 2 // ITEMSIZE[problem.dtype] // (problem.channels // problem.groups)
     unit = _tile(isa)[1] * lanes
     return max(min(fitting, MOST_VOXELS) // unit, -(-LEAST_VOXELS // unit)) * unit
-
-
-def _by_voxels(problem: Problem, out: Array, lanes: int) -> bool:
-    """Return whether vectors run along voxels; along filters only where these are neighbours and fill the vectors."""
-    filters = problem.filters // problem.groups
-    filled = filters / (-(-filters // lanes) * lanes)
-    return out.strides[4] == out.itemsize or out.strides[1] != out.itemsize or filled < PART_OF_VECTOR
-
-
-def _packed(problem: Problem, kernel: Array, bias: Array | None, isa: str, planar: bool) -> tuple[Array, Array | None]:
-    """Return the weights in the order in which the tiles read them, and the bias; ``kernel`` is (C / groups, F)."""
-    filters, lanes = problem.filters // problem.groups, _lanes(problem, isa)
-    parts = _parts(filters, _tile(isa)[0]) if planar else _parts(-(-filters // lanes), FILTER_VECTORS)
-    widths = parts if planar else [vectors * lanes for vectors in parts]
-    grouped = _padded(kernel.reshape(-1, problem.groups, filters), sum(widths))
-    ends = list(accumulate(widths))
-    weights = [
-        grouped[:, g, end - width : end].ravel()
-        for g in range(problem.groups)
-        for end, width in zip(ends, widths, strict=True)
-    ]
-    if bias is not None:
-        bias = _padded(bias.reshape(problem.groups, filters), sum(widths)).ravel()
-    return np.concatenate(weights), bias
-
-
-def _padded(array: Array, length: int) -> Array:
-    """Return an array whose last axis has this length, with zeros at its end where it was shorter."""
-    if array.shape[-1] == length:
-        return array
-    padded = np.zeros((*array.shape[:-1], length), array.dtype)
-    padded[..., : array.shape[-1]] = array
-    return padded
-
-
-def _parts(count: int, most: int) -> list[int]:
-    """Return the parts, of nearly equal size and at most ``most``, into which so many are cut.
-
-    >>> _parts(13, 6)
-    [5, 4, 4]
-    """
-    parts: list[int] = []
-    while count:
-        parts.append(-(-count // -(-count // most)))
-        count -= parts[-1]
-    return parts

@@ -56,6 +56,16 @@ class Problem:
             order=(0, 1, 2),
         )
 
+    @cached_property
+    def _number(self) -> int:
+        # Plans and layouts are looked up by their problem at every call; no text, whose hash differs between processes.
+        sizes = (self.size, self.kernel, self.strides, self.dilation, self.padding, self.order)
+        return hash((sizes, self.batch, self.channels, self.filters, self.groups))
+
+    def __hash__(self) -> int:
+        """Return the same for equal problems, computed once."""
+        return self._number
+
     @property
     def bounded(self) -> bool:
         """Whether anything but zeros is read outside of the volume."""
@@ -70,12 +80,12 @@ class Problem:
         )
         return d, h, w
 
-    @property
+    @cached_property
     def kernel_shape(self) -> tuple[int, int, int, int, int]:
         """Shape of the kernel, in Keras's layout."""
         return (*self.kernel, self.channels // self.groups, self.filters)
 
-    @property
+    @cached_property
     def output_shape(self) -> tuple[int, int, int, int, int]:
         """Shape of the output block."""
         return (self.batch, self.filters, *self.output_size)
@@ -90,7 +100,7 @@ class Problem:
         """Kernel positions per channel."""
         return voxels(self.kernel)
 
-    @property
+    @cached_property
     def multiply_adds(self) -> int:
         """Multiply-adds of the defining sum, padding counted as voxels."""
         return voxels(self.output_shape) * self.taps * (self.channels // self.groups)

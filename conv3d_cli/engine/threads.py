@@ -10,6 +10,8 @@ from math import inf
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
+from conv3d_cli.engine.processors import confine, free
+
 T = TypeVar("T")
 
 POLL_SECONDS = 0.1
@@ -53,21 +55,29 @@ class Worker:
     idle: list[Worker] = []  # noqa: RUF012 - those of the whole process
 
     def __init__(self) -> None:
-        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._inbox: SimpleQueue[tuple[Callable[[], None], frozenset[int]]] = SimpleQueue()
+        self._number = 0
         threading.Thread(target=self._live, name="conv3d-worker", daemon=True).start()
 
     @classmethod
-    def lend(cls, work: Callable[[], None]) -> None:
-        """Have a thread do some work, which must not raise: one that waits, or a new one."""
+    def lend(cls, work: Callable[[], None], *, here: bool) -> None:
+        """Have a thread do some work, which must not raise: one that waits, or a new one.
+
+        It begins on this processor, which the calling thread is about to leave, or on another.
+        """
         try:
             worker = cls.idle.pop()
         except IndexError:
             worker = cls()
-        worker._inbox.put(work)
+        worker._inbox.put((work, confine(worker._number, here=here) if worker._number else frozenset()))
 
     def _live(self) -> None:
+        self._number = threading.get_native_id()
         while True:
-            self._inbox.get()()
+            work, processors = self._inbox.get()
+            free(processors)
+            work()
+            del work  # what it holds goes with it
             self.idle.append(self)
 
 
@@ -114,8 +124,8 @@ def share(
 
     started = 0
     try:
-        for _ in range(others):
-            Worker.lend(guarded)
+        for last in range(1 - others, 1):
+            Worker.lend(guarded, here=last == 0 and not joins)
             started += 1
         if joins:
             work()

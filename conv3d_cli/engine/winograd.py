@@ -7,6 +7,7 @@ partly spent in transforms, which each channel and each filter needs once, so th
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,6 @@ from conv3d_cli.engine.magnitude import brightest, largest
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
 from conv3d_cli.engine.threads import Pieces, share
 from conv3d_cli.engine.winograd_layout import (
-    Layout,
     active_layout,
     error,
     gaps,
@@ -113,7 +113,8 @@ def run(
         lambda: transformed(problem, kernel, tile, threads),
         size=lambda made: made.bytes,
     )
-    job = module.WinogradJob(kernels, _axes(module, problem, layout), native_boundary(problem), x, bias, whole)
+    axes = _axes(module, problem, layout.step, layout.tiles)
+    job = module.WinogradJob(kernels, axes, native_boundary(problem), x, bias, whole)
     if layout.seconds < INLINE_SECONDS:
         job.work()
     else:
@@ -172,9 +173,10 @@ def _candidate(problem: Problem, points: Triple, threads: int) -> Candidate:
     )
 
 
-def _axes(module: Any, problem: Problem, layout: Layout) -> list[Any]:
+@lru_cache(maxsize=256)
+def _axes(module: Any, problem: Problem, steps: Triple, blocks: Triple) -> list[Any]:
     made = []
-    by_axis = zip(taps(problem), layout.step, gaps(problem), layout.tiles, problem.padding, strict=True)
+    by_axis = zip(taps(problem), steps, gaps(problem), blocks, problem.padding, strict=True)
     for k, step, gap, tiles, (before, _) in by_axis:
         matrices = cook_toom(step, k)
         made.append(

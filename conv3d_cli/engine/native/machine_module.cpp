@@ -7,6 +7,10 @@
 #include <stdexcept>
 #include <string>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #include "machine.hpp"
 #include "units.hpp"
 
@@ -68,9 +72,19 @@ Index multiply_adds(const std::string& isa, Index steps) {
     return unit.multiply_adds(steps, &sink);
 }
 
+// The number of the processor that the calling thread runs on, or -1 where the system does not say.
+int processor() {
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
 }  // namespace
 
 void bind_machine(nb::module_& m) {
+    m.def("processor", &processor, "Number of the processor that this thread runs on, or -1 where it is not known.");
     m.def("machine_multiply_adds", &multiply_adds, nb::arg("isa"), nb::arg("steps"),
           "Run multiply-adds from registers on this thread; return the floating-point operations that were done.");
     m.def("machine_read", &read, nb::arg("isa"), nb::arg("source"), "Read a float32 array once; return its sum.");

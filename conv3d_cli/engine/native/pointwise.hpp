@@ -31,6 +31,8 @@ struct PointwiseTask {
     const bool* stop;
 };
 
+constexpr Index most_filter_vectors = 3;  // of a tile whose vectors run along filters
+
 struct PointwiseUnit {
     const char* name;
     Index filters, vectors;  // of a planar tile, at most

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <tuple>
 
@@ -57,17 +58,39 @@ void merge(PointwiseTask& task) {
     }
 }
 
+// Writes the rows of a matrix, columns of several groups side by side, in the order in which tiles read them: group by
+// group and part by part, each row of a part in one piece. A part is `most` units of columns at most; what fills the
+// last unit is zero.
+template <class T>
+T* pack_columns(const T* from, Index rows, Index row, Index column, Index groups, Index columns, Index unit, Index most,
+                T* to) {
+    const Index units = (columns + unit - 1) / unit;
+    for (Index group = 0; group < groups; ++group, from += columns * column)
+        for (Index first = 0, part; first < units; first += part) {
+            part = part_of(units - first, most);
+            for (Index r = 0; r < rows; ++r)
+                for (Index i = first * unit; i < (first + part) * unit; ++i)
+                    *to++ = i < columns ? from[r * row + i * column] : T{};
+        }
+    return to;
+}
+
 class Pointwise {
   public:
-    Pointwise(const std::string& isa, Readable x, Readable weights, std::optional<Readable> bias, Writable out,
+    Pointwise(const std::string& isa, Readable x, Readable kernel, std::optional<Readable> bias, Writable out,
               Index groups, Index block, bool planar, bool stream)
-        : x_(std::move(x)), weights_(std::move(weights)), bias_(std::move(bias)), out_(std::move(out)) {
+        : x_(std::move(x)), out_(std::move(out)) {
         const Unit& unit = find_unit(isa);
-        double_ = is_double(x_, weights_, bias_, out_);
+        double_ = is_double(x_, kernel, bias, out_);
         const PointwiseUnit& loops = pointwise_of(unit);
         run_ = double_ ? loops.run_double : loops.run_float;
         lanes_ = unit.vector_bytes / (double_ ? 8 : 4);
         describe_arrays(groups, block, planar);
+        const Index unit_of = planar ? 1 : lanes_, most = planar ? loops.filters : most_filter_vectors;
+        if (double_)
+            pack_weights<double>(describe(kernel), bias, unit_of, most);
+        else
+            pack_weights<float>(describe(kernel), bias, unit_of, most);
         if (planar) lay_out_slab(loops);
         merge(task_);
         if (stream && aligned()) {
@@ -95,7 +118,7 @@ class Pointwise {
 
   private:
     void describe_arrays(Index groups, Index block, bool planar) {
-        const Array x = describe(x_), out = describe(out_), weights = describe(weights_);
+        const Array x = describe(x_), out = describe(out_);
         require(x.shape.size() == 5 && out.shape.size() == 5, "x and out need 5 axes");
         require(groups > 0 && block > 0 && block % lanes_ == 0,
                      "groups and block must be positive, blocks of vectors");
@@ -113,14 +136,25 @@ class Pointwise {
         task_.block = block;
         task_.planar = planar;
         require(planar || out.strides[1] == 1, "filters must be neighbours where they are the vectors");
-        const Index width = planar ? task_.filters : (task_.filters + lanes_ - 1) / lanes_ * lanes_;
-        require(holds(weights, groups * task_.channels * width), "weights do not fit");
-        task_.weights = weights.data;
-        if (bias_) {
-            const Array bias = describe(*bias_);
-            require(holds(bias, groups * width), "bias does not fit");
-            task_.bias = bias.data;
-        }
+    }
+
+    template <class T>
+    void pack_weights(const Array& kernel, const std::optional<Readable>& given, Index unit, Index most) {
+        const Index channels = task_.channels, filters = task_.filters, groups = task_.groups;
+        require(kernel.shape.size() == 2 && kernel.shape[0] == channels && kernel.shape[1] == groups * filters,
+                "the kernel must have a row for each channel of a group, a column for each filter");
+        const Index width = (filters + unit - 1) / unit * unit;
+        weights_ = aligned_scratch(groups * (channels + 1) * width * static_cast<Index>(sizeof(T)));
+        T* const to = static_cast<T*>(weights_.get());
+        task_.weights = to;
+        const Index *s = kernel.strides.data();
+        T* const end = pack_columns(static_cast<const T*>(kernel.data), channels, s[0], s[1], groups, filters, unit,
+                                    most, to);
+        if (!given) return;
+        const Array bias = describe(*given);
+        require(bias.shape.size() == 1 && bias.shape[0] == groups * filters, "bias must have a value for each filter");
+        pack_columns(static_cast<const T*>(bias.data), 1, 0, bias.strides[0], groups, filters, unit, most, end);
+        task_.bias = end;
     }
 
     // Panels and rows are an odd number of lines or vectors apart: powers of two would crowd into one cache set.
@@ -131,10 +165,6 @@ class Pointwise {
         task_.slab = (task_.block + task_.width - 1) / task_.width * task_.panel;
         task_.pitch = (task_.block / lanes_ | 1) * lanes_;
         task_.kept = task_.out_strides[4] != 1 ? task_.filters * task_.pitch : 0;
-    }
-
-    static bool holds(const Array& a, Index count) {
-        return a.shape.size() == 1 && a.shape[0] == count && (count < 2 || a.strides[0] == 1);
     }
 
     // Whether every vector of the output can be aligned by a shift of the blocks.
@@ -149,9 +179,9 @@ class Pointwise {
         return address % bytes == 0 && task_.filters % lanes_ == 0;
     }
 
-    Readable x_, weights_;
-    std::optional<Readable> bias_;
+    Readable x_;
     Writable out_;
+    std::unique_ptr<void, Free> weights_;  // and after them the bias
     PointwiseTask task_{};
     void (*run_)(const PointwiseTask&, Index, void*) = nullptr;
     bool double_ = false;
@@ -172,7 +202,7 @@ void bind_pointwise(nb::module_& m) {
     nb::class_<Pointwise>(m, "Pointwise", "One convolution with a kernel of one voxel; threads share work().")
         .def(nb::init<const std::string&, Readable, Readable, std::optional<Readable>, Writable, Index, Index,
                       bool, bool>(),
-             nb::arg("isa"), nb::arg("x"), nb::arg("weights"), nb::arg("bias").none(), nb::arg("out"), nb::kw_only(),
+             nb::arg("isa"), nb::arg("x"), nb::arg("kernel"), nb::arg("bias").none(), nb::arg("out"), nb::kw_only(),
              nb::arg("groups"), nb::arg("block"), nb::arg("planar"), nb::arg("stream"))
         .def("work", &Pointwise::work, nb::call_guard<nb::gil_scoped_release>(), "Compute blocks until none is left.")
         .def("cancel", &Pointwise::cancel, "Let every thread stop after its present block.")

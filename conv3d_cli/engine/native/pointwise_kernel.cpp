@@ -10,6 +10,7 @@ namespace CONV3D_UNIT {
 namespace {
 
 constexpr Index batch = 16;  // tiles between which nothing is copied
+constexpr Index ways = 8;    // lines a power of two apart that the first-level cache holds, at least
 
 // Voxels that lie in one row of the merged volume, and what the tiles need to know of the group.
 template <class T>
@@ -82,7 +83,7 @@ template <class T>
 void planar(const PointwiseTask& task, Run<T> run, Slabs<T>& slabs, Index next) {
     constexpr Index lanes = Simd<T>::lanes;
     const Index *s = task.x_strides, *o = task.out_strides;
-    if (s[4] == 1 && !task.kept && task.filters <= most_planar_filters) {
+    if (s[4] == 1 && !task.kept && (task.filters <= most_planar_filters || task.channels <= ways)) {
         const Index rest = run.voxels % lanes;
         run.voxels -= rest;
         by_voxels(task, run, {run.x, s[1], task.width}, run.out, o[1], Feed<T>{});

@@ -36,6 +36,7 @@ void voxels_tile(const PointwiseTile<T>& a) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
     const Index channels = a.channels, channel = a.channel, out_step = a.out_step;  // a store may alias what `a` holds
+    const bool plain = a.tail == lanes && !a.stream;
     T* out = a.out;
     const T* source = a.source;
     for (Index n = a.tiles; n > 0; --n, out += X * lanes, source += a.next) {
@@ -57,6 +58,13 @@ void voxels_tile(const PointwiseTile<T>& a) {
             for (int f = 0; f < F; ++f)
                 CONV3D_UNROLL
                 for (int x = 0; x < X; ++x) sum[f][x] += value[x] * w[f];
+        }
+        if (plain) {
+            CONV3D_UNROLL
+            for (int f = 0; f < F; ++f)
+                CONV3D_UNROLL
+                for (int x = 0; x < X; ++x) store(out + f * out_step + x * lanes, sum[f][x]);
+            continue;
         }
         CONV3D_UNROLL
         for (int f = 0; f < F; ++f)
@@ -103,7 +111,6 @@ using PointwiseTileOf = void (*)(const PointwiseTile<T>&);
 // 8 x 3 sums with 32 registers, 6 x 2 with 16, beside the values of a channel and a weight.
 constexpr int most_planar_filters = wide_file ? 8 : 6;
 constexpr int most_voxels = wide_file ? 8 : 4;
-constexpr int most_filter_vectors = 3;
 
 // Vectors of voxels that a tile for so many filters holds: enough sums to hide the latency of each.
 constexpr int most_vectors_of(int filters) { return filters > 2 ? (wide_file ? 3 : 2) : wide_file ? 8 : 4; }
