@@ -137,7 +137,8 @@ def _run_method(exact: Exact, seed: int, method: str, name: str, rng, tally: Tal
         except (MethodError, OverLimit) as error:
             # What a method is forced to spread it refuses; what it hands over may need more memory.
             allowed = plan.limits.memory < ROOM if isinstance(error, OverLimit) else method != "auto"
-            if not (allowed and (case.hostile or plan.candidate.unproven)):
+            unsure = plan.candidate.unproven or plan.candidate.at_worst
+            if not (allowed and (case.hostile or unsure)):
                 raise
             tally.declined[method] += 1
             continue

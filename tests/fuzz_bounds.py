@@ -9,33 +9,13 @@ import numpy as np
 from oracle import oracle, pad
 from tolerances import allowed
 
-from conv3d_cli.engine.cook_toom import cook_toom
+from conv3d_cli.engine.winograd import expected_error
 
 DOUBLE = 2e-13
 """What a candidate is held to in float64 where it promises no more than users may ask for."""
 
 SPREAD = 1e-14
 """What a transform or a running sum in float64 may carry from a bright voxel to others, whatever the precision."""
-
-
-def unevenness(problem, kernel: np.ndarray, tile) -> float:
-    """Return how much more Cook-Toom tiles may lose of this kernel than of one whose weights are spread over its taps.
-
-    A product's rounding error is as large as the product, G k times B x, and reaches an output by A: a tap of weight 1
-    at place t adds sum over j of (A_ij |B_j| G_jt)^2 to the mean square error of output i, and the ends of an axis have
-    the largest elements in G.
-    """
-    weights = kernel / np.maximum(np.abs(kernel).max(axis=(0, 1, 2, 3)), np.finfo(kernel.dtype).tiny)
-    energy = np.square(weights.astype(float)).sum(axis=3)
-    energy /= np.maximum(energy.sum(axis=(0, 1, 2)), np.finfo(float).tiny)
-    for axis, (points, stride) in enumerate(zip(tile, problem.strides, strict=True)):
-        taps = -(-problem.kernel[axis] // stride)
-        found = cook_toom(points - taps + 1, taps)
-        inputs, kernels, outputs = (np.array(m, float) for m in (found.inputs, found.kernel, found.outputs))
-        lost = np.square(outputs) * np.square(inputs).sum(axis=1) @ np.square(kernels)
-        share = (lost / lost.mean(axis=1).max())[:, np.arange(problem.kernel[axis]) // stride]
-        energy = np.moveaxis(np.tensordot(share, energy, (1, axis)), 0, axis)  # of outputs now, not of taps
-    return float(np.sqrt(energy.max(initial=1)))
 
 
 class Exact:
@@ -78,13 +58,16 @@ class Exact:
             np.maximum(most, seen, out=most)
         return most * self.gain
 
+    def expected(self, candidate) -> float:
+        """Return what tiles are expected to lose of this kernel, also where the planner did not need to know."""
+        return expected_error(self.case.problem.in_memory_order(), candidate.tile, self.turned, 1)
+
     def limit(self, candidate) -> np.ndarray:
         """Return the largest error that a candidate may have at each output."""
         dtype = self.case.problem.dtype
         tiles = candidate.method == "winograd"  # those of float64 lose digits in transforms as well
-        promise = candidate.error if dtype == "float32" or candidate.error < DOUBLE else DOUBLE
-        if tiles:
-            promise *= unevenness(self.case.problem.in_memory_order(), self.turned, candidate.tile)
+        promised = self.expected(candidate) if tiles else candidate.error
+        promise = promised if dtype == "float32" else min(promised, DOUBLE)
         summed = candidate.residual is None and candidate.transform in (None, "float64") and not tiles
         scale = self.magnitude if summed else self.windows if candidate.local else self.anywhere
         if not candidate.local:

@@ -104,8 +104,8 @@ def offered(problem: Problem, kernel: Array, method: str, threads: int, rng) -> 
     turned = np.ascontiguousarray(kernel.transpose(*problem.order, 3, 4))
     for name, memory in [(name, ROOM) for name in ACCURACIES] + [(str(rng.choice(list(ACCURACIES))), 0)]:
         accuracy = ACCURACIES[name]
-        if row.offers is not None:
-            candidates = row.offers(inner, turned, threads, accuracy, memory)
+        if (asked := row.offers or row.proven) is not None:
+            candidates = asked(inner, turned, threads, accuracy, memory)
         else:
             candidates = row.candidates(inner, threads, accuracy, memory)
         for way in candidates:

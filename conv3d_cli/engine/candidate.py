@@ -35,7 +35,8 @@ class Candidate:
     that, ``long`` where it takes one tile after the other, ``residual`` by one that takes a kernel for one that differs
     by so much, ``portion`` by one that leaves out or merges taps. ``refused`` says why this way is closed, if it is;
     ``unproven`` what the kernel's values have yet to show for it to be open, ``at_best`` the seconds that it takes if
-    they are as good as can be.
+    they are as good as can be, ``at_worst`` the error to expect if they suit it as little as can be, where the
+    user does not accept that.
     """
 
     method: str
@@ -53,6 +54,7 @@ class Candidate:
     portion: float | None = None
     unproven: str | None = None
     at_best: float | None = None
+    at_worst: float | None = None
 
     @property
     def settings(self) -> dict[str, Triple | Real | float | bool | None]:

@@ -17,7 +17,8 @@ class Method:
 
     ``candidates(problem, threads, accuracy, memory)`` offers ways to do it, and
     ``run(problem, x, kernel, bias, out, threads=..., tick=..., **candidate.settings)`` carries one out.
-    ``offers(problem, kernel, threads, accuracy, memory)`` offers those that depend on the kernel's values instead.
+    ``offers(problem, kernel, threads, accuracy, memory)`` offers those that depend on the kernel's values instead, as
+    does ``proven``, which is asked only where the method would be taken, since it has to transform the kernel.
     ``unsuitable(problem, x, kernel, threads)`` returns why the values themselves rule the method out, if they do.
     """
 
@@ -27,6 +28,7 @@ class Method:
     run: Callable[..., None]
     unsuitable: Callable[[Problem, Array, Array, int], str | None] = lambda problem, x, kernel, threads: None
     offers: Callable[[Problem, Array, int, Accuracy, int], list[Candidate]] | None = None
+    proven: Callable[[Problem, Array, int, Accuracy, int], list[Candidate]] | None = None
 
 
 METHODS: dict[str, Method] = {
@@ -54,6 +56,7 @@ METHODS: dict[str, Method] = {
             winograd.candidates,
             winograd.run,
             winograd.unsuitable,
+            proven=winograd.proven,
         ),
         Method(
             "fft",

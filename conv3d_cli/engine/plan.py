@@ -46,6 +46,11 @@ class Plan:
         return self.limits.threads
 
     @property
+    def undecided(self) -> bool:
+        """Whether it was made without the kernel, whose values may lead to another."""
+        return self.candidate.at_worst is not None or any(c.unproven for c in self.candidates)
+
+    @property
     def seconds(self) -> float:
         """Predicted time in seconds."""
         return self.candidate.seconds
@@ -107,11 +112,11 @@ def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
 
 def seen(plan: Plan, kernel: Array) -> Plan:
     """Return the plan that the values of the kernel allow, whatever those of the input will be."""
-    if plan.may_gain:
+    if plan.may_gain or plan.candidate.at_worst is not None:
         try:
             return _seen(plan, _turned(kernel, plan.asked.order))
         except OverLimit:  # memory that just holds the plan may not hold what the values open
-            if plan.candidate.unproven is not None:
+            if plan.candidate.unproven is not None or plan.candidate.at_worst is not None:
                 raise
     return plan
 
@@ -127,7 +132,7 @@ def alike(plan: Plan, problem: Problem, kernel: Array) -> Plan:
     offered = [c if c.local or not local else _refuse(c, "accurate only in a whole tile") for c in offered]
     if not any(candidate.refused is None for candidate in offered):
         return choose(problem, plan.limits, accuracy="strict" if local else plan.accuracy, kernel=kernel)
-    same = _fastest(problem, plan.limits, plan.method, plan.accuracy, offered)
+    same = _proved(problem, turned, plan.limits, plan.method, plan.accuracy, offered, ())
     return replace(same, method_asked=plan.method_asked)
 
 
@@ -208,7 +213,9 @@ def _choose(
         for row in METHODS.values()
         for candidate in _offers(row, problem, turned, limits, accuracy, method, without)
     ]
-    return _fastest(problem, limits, method, accuracy, offered)
+    if turned is None:
+        return _fastest(problem, limits, method, accuracy, offered)
+    return _proved(problem, turned, limits, method, accuracy, offered, without)
 
 
 def _offers(
@@ -219,14 +226,19 @@ def _offers(
     accuracy: str,
     method: str,
     without: tuple[str, ...],
+    proving: bool = False,
 ) -> Iterator[Candidate]:
-    """Yield what a method offers, judged; ``turned`` is the kernel with its axes in memory order, if it is known."""
+    """Yield what a method offers, judged; ``turned`` is the kernel with its axes in memory order, if it is known.
+
+    With ``proving``, what its values prove the method to keep is asked for, which takes as long as transforming it.
+    """
     allowed, inner = ACCURACIES[accuracy], problem.in_memory_order()
     left = limits.memory - problem.input_bytes - problem.output_bytes
-    if turned is None or row.offers is None:
+    asked = row.proven if proving else row.offers
+    if turned is None or asked is None:
         offered = row.candidates(inner, limits.threads, allowed, left)
     else:
-        offered = row.offers(inner, turned, limits.threads, allowed, left)
+        offered = asked(inner, turned, limits.threads, allowed, left)
     measured = pace.active(limits.threads)
     for candidate in offered:
         if inner.bounded and candidate.way not in BOUNDED:
@@ -236,7 +248,7 @@ def _offers(
             best = candidate.at_best and candidate.at_best * multiple
             yield _judged(replace(candidate, seconds=candidate.seconds * multiple, at_best=best), left, method, without)
         else:
-            yield _refuse(candidate, "less accurate than asked")
+            yield _refuse(candidate, f"less accurate than asked{' with this kernel' if proving else ''}")
 
 
 def _fastest(problem: Problem, limits: Limits, method: str, accuracy: str, offered: list[Candidate]) -> Plan:
@@ -249,14 +261,40 @@ def _fastest(problem: Problem, limits: Limits, method: str, accuracy: str, offer
 
 
 def _seen(plan: Plan, turned: Array) -> Plan:
-    """Return the plan that the kernel's values allow: what depends on them is offered anew, the rest stays."""
+    """Return the plan that the kernel's values allow: what may gain by them is offered anew, the rest stays."""
     offered: list[Candidate] = []
     for name, row in METHODS.items():
-        if row.offers is None:
+        if row.offers is None or not plan.may_gain:
             offered += [c for c in plan.candidates if c.method == name]
         else:
             offered += _offers(row, plan.asked, turned, plan.limits, plan.accuracy, plan.method_asked, ())
-    return _fastest(plan.asked, plan.limits, plan.method_asked, plan.accuracy, offered)
+    return _proved(plan.asked, turned, plan.limits, plan.method_asked, plan.accuracy, offered, ())
+
+
+def _proved(
+    problem: Problem,
+    turned: Array,
+    limits: Limits,
+    method: str,
+    accuracy: str,
+    offered: list[Candidate],
+    without: tuple[str, ...],
+) -> Plan:
+    """Return the fastest plan that keeps its accuracy with this very kernel: by other tiles, or by another method."""
+    try:
+        plan = _fastest(problem, limits, method, accuracy, offered)
+        if plan.candidate.at_worst is None:
+            return plan
+    except OverLimit:  # which is to name what the kernel needs
+        if all(c.at_worst is None for c in offered):
+            raise
+    proved: list[Candidate] = []
+    for name, row in METHODS.items():
+        each = [c for c in offered if c.method == name]
+        if any(c.at_worst is not None for c in each):
+            each = list(_offers(row, problem, turned, limits, accuracy, method, without, proving=True))
+        proved += each
+    return _fastest(problem, limits, method, accuracy, proved)
 
 
 def _turned(kernel: Array, order: Triple) -> Array:

@@ -6,7 +6,8 @@ partly spent in transforms, which each channel and each filter needs once, so th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -22,9 +23,9 @@ from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.magnitude import brightest, largest
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
 from conv3d_cli.engine.threads import Pieces, share
+from conv3d_cli.engine.winograd_error import error, error_of, worst
 from conv3d_cli.engine.winograd_layout import (
     active_layout,
-    error,
     gaps,
     is_local,
     taps,
@@ -39,18 +40,34 @@ MOST_TAPS = 5
 MOST_STRIDE = 7
 INLINE_SECONDS = 3e-4  # what is over sooner than this does not pay for starting threads
 INLINE_WEIGHTS = 1 << 18
+FEW_FILTERS = 8
 SWELLING = 1e4  # how much larger a value inside a tile may be than the sum of absolute products
 
 
 def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
-    """Return the fastest tile that keeps the accuracy and fits in ``memory`` bytes, else the leanest."""
+    """Return the fastest tile that keeps the accuracy and fits in ``memory`` bytes, else the leanest.
+
+    That is for weights spread over the taps; ``at_worst`` tells of those that may lose more than ``accuracy`` allows.
+    """
     reason = refusal(problem)
     if reason is not None:
         return [Candidate("winograd", refused=reason)]
-    keeping = [points for points in tiles_for(problem) if _keeps(problem, points, accuracy)]
-    allowed = [_candidate(problem, points, threads) for points in keeping or [_most_accurate(problem)]]
-    fitting = [way for way in allowed if way.scratch_bytes <= memory]
-    return [min(fitting, key=lambda way: way.seconds) if fitting else min(allowed, key=lambda way: way.scratch_bytes)]
+    return [next(_ways(problem, threads, accuracy, memory))]
+
+
+def proven(problem: Problem, kernel: Array, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
+    """Return what ``candidates`` would for this very kernel, (kd, kh, kw, C / groups, F) in the problem's axes."""
+    reason = refusal(problem)
+    if reason is not None:
+        return [Candidate("winograd", refused=reason)]
+    seen: list[Candidate] = []
+    for way in _ways(problem, threads, accuracy, memory):
+        assert way.tile is not None
+        made = expected_error(problem, way.tile, kernel, threads, way.scratch_bytes <= memory)
+        seen.append(replace(way, error=made, at_worst=None))
+        if seen[-1].keeps(accuracy):
+            return seen[-1:]
+    return [min(seen, key=lambda way: way.error)]
 
 
 def refusal(problem: Problem) -> str | None:
@@ -105,14 +122,8 @@ def run(
         raise MethodError(f"method: 'winograd' cannot run: {isas.why_missing()}")
     layout = active_layout(problem, tile, threads)
     whole = out if whole_strides(out) else np.empty(out.shape, out.dtype)
-    x, kernel = (array if whole_strides(array) else array.copy() for array in (x, kernel))
-    bias = bias if bias is None or whole_strides(bias) else bias.copy()
-    kernels = KERNELS.get(
-        ("winograd", isas.active(), tile, problem.strides, problem.groups),
-        kernel,
-        lambda: transformed(problem, kernel, tile, threads),
-        size=lambda made: made.bytes,
-    )
+    x, kernel, bias = _whole(x), _whole(kernel), None if bias is None else _whole(bias)
+    kernels = _kept(problem, kernel, tile, threads)
     axes = _axes(module, problem, layout.step, layout.tiles)
     job = module.WinogradJob(kernels, axes, native_boundary(problem), x, bias, whole)
     if layout.seconds < INLINE_SECONDS:
@@ -124,6 +135,15 @@ def run(
         out[...] = whole
     if tick is not None:
         tick(1.0)
+
+
+def _kept(problem: Problem, kernel: Array, tile: Triple, threads: int) -> Any:
+    return KERNELS.get(
+        ("winograd", isas.active(), tile, problem.strides, problem.groups),
+        kernel,
+        lambda: transformed(problem, kernel, tile, threads),
+        size=lambda made: made.bytes,
+    )
 
 
 def transformed(problem: Problem, kernel: Array, tile: Triple, threads: int) -> Any:
@@ -148,6 +168,14 @@ def transformed(problem: Problem, kernel: Array, tile: Triple, threads: int) -> 
     return made
 
 
+def _ways(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> Iterator[Candidate]:
+    """Yield the tiles that keep the accuracy: those that fit in memory by time, then the others by memory."""
+    keeping = [points for points in tiles_for(problem) if _keeps(problem, points, accuracy)]
+    allowed = [_candidate(problem, points, threads, accuracy) for points in keeping or [_most_accurate(problem)]]
+    yield from sorted((way for way in allowed if way.scratch_bytes <= memory), key=lambda way: way.seconds)
+    yield from sorted((way for way in allowed if way.scratch_bytes > memory), key=lambda way: way.scratch_bytes)
+
+
 def _keeps(problem: Problem, points: Triple, accuracy: Accuracy) -> bool:
     return error(problem, points) <= accuracy.error and (is_local(problem, points) or not accuracy.local)
 
@@ -156,11 +184,35 @@ def _most_accurate(problem: Problem) -> Triple:
     return min(tiles_for(problem), key=lambda points: (not is_local(problem, points), error(problem, points)))
 
 
-def _candidate(problem: Problem, points: Triple, threads: int) -> Candidate:
+def expected_error(problem: Problem, tile: Triple, kernel: Array, threads: int, keep: bool = True) -> float:
+    """Return the error to expect of a kernel, and keep what its products are made from, or take next to no memory."""
+
+    def made() -> float:
+        if keep:
+            return error_of(problem, tile, kernel, _energies(_kept(problem, _whole(kernel), tile, threads), tile))
+        alone = replace(problem, channels=kernel.shape[3], filters=FEW_FILTERS, groups=1)
+        parts = [kernel[..., f : f + FEW_FILTERS] for f in range(0, problem.filters, FEW_FILTERS)]
+        return max(error_of(alone, tile, p, _energies(transformed(alone, p.copy(), tile, 1), tile)) for p in parts)
+
+    return KERNELS.get(("winograd error", tile, problem.strides, problem.groups), kernel, made, size=lambda _: 0)
+
+
+def _energies(kernels: Any, tile: Triple) -> Array:
+    """Return the squares of transformed kernels, summed over the channels: (F, points of D, of H, of W)."""
+    sums, (d, h, w) = np.empty(kernels.sums), tile
+    kernels.energies(sums)
+    return sums.reshape(kernels.groups, h, w, d, -1).transpose(0, 4, 3, 1, 2).reshape(-1, d, h, w)
+
+
+def _whole(array: Array) -> Array:
+    return array if whole_strides(array) else array.copy()
+
+
+def _candidate(problem: Problem, points: Triple, threads: int, accuracy: Accuracy) -> Candidate:
     layout = active_layout(problem, points, threads)
     kernel = 2 * problem.taps * problem.channels // problem.groups * problem.filters  # kept, and to be compared with it
     elements = weight_elements(problem, points) + kernel
-    outputs = "x".join(map(str, layout.step))
+    outputs, most = "x".join(map(str, layout.step)), worst(problem, points)
     return Candidate(
         "winograd",
         seconds=layout.seconds,
@@ -170,6 +222,7 @@ def _candidate(problem: Problem, points: Triple, threads: int) -> Candidate:
         detail=f"tiles of {outputs} outputs, {isas.active()}",
         tile=points,
         transform=problem.dtype,
+        at_worst=most if most > accuracy.error else None,
     )
 
 

@@ -1,10 +1,8 @@
-"""What the steps of a convolution by Cook-Toom tiles cost and lose: measured once, x86-64-v3 on Zen 3, v4 on Zen 4."""
+"""What the steps of a convolution by Cook-Toom tiles cost: measured once, x86-64-v3 on Zen 3, v4 on Zen 4."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from conv3d_cli.engine.problem import Real
 
 
 @dataclass(frozen=True)
@@ -28,19 +26,3 @@ COSTS = {
     "x86-64-v2": Costs(0.32e-9, 0.25e-9, 17e-9, 0.15e-9, 0.2e-9, 0.09e-9, 2e-6, 5e-5, 1.2e-9),
     "generic": Costs(0.32e-9, 0.25e-9, 17e-9, 0.15e-9, 0.2e-9, 0.09e-9, 2e-6, 5e-5, 1.2e-9),
 }
-
-LOST: dict[tuple[int, int], float] = {
-    (4, 2): 1.25, (4, 3): 1.25,
-    (6, 2): 3.1, (6, 3): 2.35, (6, 4): 2.2, (6, 5): 2.25,
-    (8, 2): 7.2, (8, 3): 5.9, (8, 4): 5.2, (8, 5): 5.2,
-}  # fmt: skip
-"""By what factor an axis multiplies the error, by its points and taps, for weights spread over the taps.
-
-Taps at the ends lose more than those between: a kernel whose only weight is there loses 1.3 to 2 times as much an axis.
-"""
-
-ROUNDING: dict[Real, float] = {"float32": 2.5e-7, "float64": 4.7e-16}
-"""The error without transforms, relative to the largest output, of random data and 32 channels, with a margin."""
-
-STRIDED = 2.0
-"""By what factor a stride multiplies the error: the tiles of all residues are summed."""

@@ -17,7 +17,7 @@ from conv3d_cli.engine.direct_costs import COSTS as DIRECT_COSTS
 from conv3d_cli.engine.direct_costs import MEMORY_THREADS
 from conv3d_cli.engine.direct_layout import tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
-from conv3d_cli.engine.winograd_costs import COSTS, LOST, ROUNDING, STRIDED
+from conv3d_cli.engine.winograd_costs import COSTS
 from conv3d_cli.limits import second_level_cache
 from conv3d_cli.shapes import Triple
 
@@ -56,16 +56,6 @@ def tiles_for(problem: Problem) -> Iterator[Triple]:
         yield d, h, w
         if d == h == w:
             yield 6, 8, 6  # what a layer of 3^3 taps still keeps the default accuracy with
-
-
-def error(problem: Problem, points: Triple) -> float:
-    """Return the error to expect, relative to the largest output.
-
-    >>> error(Problem((9, 9, 9), (3, 3, 3)), (4, 4, 4)) < 1e-6
-    True
-    """
-    lost = prod(LOST[n, k] for n, k in zip(points, taps(problem), strict=True) if k > 1)
-    return ROUNDING[problem.dtype] * lost * (1.0 if problem.strides == (1, 1, 1) else STRIDED)
 
 
 def taps(problem: Problem) -> Triple:
@@ -132,10 +122,10 @@ def layout_of(problem: Problem, points: Triple, threads: int, isa: str) -> Layou
 
 def weight_elements(problem: Problem, points: Triple) -> int:
     """Return how many transformed weights there are, of all groups."""
-    return prod(points) * _channels(problem) * problem.filters
+    return prod(points) * channels_of(problem) * problem.filters
 
 
-def _channels(problem: Problem) -> int:
+def channels_of(problem: Problem) -> int:
     """Return how many channels of a group the products see: with strides one for each residue."""
     return prod(residues(problem)) * problem.channels // problem.groups
 
@@ -161,7 +151,7 @@ def _step(problem: Problem, points: Triple) -> Triple:
 
 def _elements(problem: Problem, points: Triple, tiles: Triple, lanes: int) -> int:
     """Return how many elements a thread needs for its block; a little more than the kernels take."""
-    channels, filters, step = _channels(problem), problem.filters // problem.groups, _step(problem, points)
+    channels, filters, step = channels_of(problem), problem.filters // problem.groups, _step(problem, points)
     reach = [(n - 1) // m * g for n, m, g in zip(points, step, gaps(problem), strict=True)]
     plane = tiles[1] * tiles[2]
     most = (-(-tiles[0] * plane // lanes) + 1) * lanes
@@ -200,7 +190,7 @@ def _finish(
     isa: str,
 ) -> Layout:
     costs, gap = COSTS[isa], gaps(problem)
-    channels, filters = _channels(problem), problem.filters // problem.groups
+    channels, filters = channels_of(problem), problem.filters // problem.groups
     elements = _elements(problem, points, tiles, lanes)
     scale = ITEMSIZE[problem.dtype] / 4
     plane = -(-tiles[1] * tiles[2] // lanes)

@@ -102,7 +102,7 @@ class MaskedRun:
         layer, source, middle = step.layer, step.source, step.middle
         assert isinstance(layer, Conv3D)
         plan = planned
-        if any(candidate.unproven for candidate in planned.candidates):
+        if planned.undecided:
             asked = replace(planned.asked, dtype=cast("Real", array.dtype.name))
             kernel = layer.taps(asked.dtype)
             plan = engine.choose(asked, planned.limits, planned.method_asked, planned.accuracy, kernel=kernel)

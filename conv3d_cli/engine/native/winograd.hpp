@@ -23,6 +23,7 @@
 namespace conv3d {
 
 constexpr Index most_points = 8, most_taps = 5, most_stride = 7;
+constexpr Index summed_channels = 32;  // that a product sums at most before it adds them to those before
 constexpr Index kernel_channels = 2;  // whose kernels are transformed together
 
 struct WinogradAxis {
@@ -39,7 +40,7 @@ struct WinogradAxis {
     const void* outputs_of;  // A: the factors of `inverse`
 };
 
-// Channels that stand beside each other.
+// Channels that stand beside each other, `summed_channels` at most.
 struct Run {
     Index first, count;
 };
@@ -89,6 +90,8 @@ struct WinogradUnit {
                           Index channel);
     void (*weights_double)(const WinogradFilters&, const double* kernel, const Index* strides, Index group,
                            Index channel);
+    void (*energies_float)(const WinogradFilters&, double* to);
+    void (*energies_double)(const WinogradFilters&, double* to);
     void (*run_float)(const WinogradTask&, Index item, void* scratch);
     void (*run_double)(const WinogradTask&, Index item, void* scratch);
     double (*largest_float)(const void* values, Index count);

@@ -79,4 +79,8 @@ void WinogradKernels::prepare(const Array& kernel, Index piece) {
         unit_.weights_float(filters_, static_cast<const float*>(kernel.data), kernel.strides.data(), group, channel);
 }
 
+void WinogradKernels::energies(double* to) const {
+    (is_double_ ? unit_.energies_double : unit_.energies_float)(filters_, to);
+}
+
 }  // namespace conv3d

@@ -28,6 +28,8 @@ class WinogradKernels {
     Index pieces() const;
     void prepare(const Array& kernel, Index piece);  // to be called once for each piece before any job reads
     Index bytes() const { return bytes_; }
+    Index sums() const { return bytes_ / ((is_double_ ? 8 : 4) * filters_.channels); }
+    void energies(double* to) const;  // sums() of squares over the channels, [group][point][filter]
 
     const WinogradUnit& unit() const { return unit_; }
     bool is_double() const { return is_double_; }

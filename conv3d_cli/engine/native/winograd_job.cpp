@@ -114,7 +114,7 @@ void WinogradJob::check(const std::vector<WinogradAxisLayout>& axes, const Array
 void WinogradJob::list_runs() {
     const WinogradFilters& f = filters_;
     for (int at = 0; at < 8; ++at) {
-        std::vector<Run>& runs = runs_[at];
+        std::vector<Run> whole;
         const Index residues = f.residues[0] * f.residues[1] * f.residues[2];
         for (Index residue = 0; residue < residues; ++residue) {
             bool counts = true;
@@ -123,12 +123,19 @@ void WinogradJob::list_runs() {
                 counts = counts && (last < f.whole[i] || !(at & (4 >> i)));
             }
             const Index first = residue * sources();
-            if (counts && !runs.empty() && runs.back().first + runs.back().count == first)
-                runs.back().count += sources();
+            if (counts && !whole.empty() && whole.back().first + whole.back().count == first)
+                whole.back().count += sources();
             else if (counts)
-                runs.push_back({first, sources()});
+                whole.push_back({first, sources()});
         }
-        task_.runs[at] = {runs.data(), static_cast<Index>(runs.size())};
+        for (const Run& run : whole) {
+            const Index parts = ceil_div(run.count, summed_channels);
+            for (Index part = 0; part < parts; ++part) {
+                const Index from = part * run.count / parts, to = (part + 1) * run.count / parts;
+                runs_[at].push_back({run.first + from, to - from});
+            }
+        }
+        task_.runs[at] = {runs_[at].data(), static_cast<Index>(runs_[at].size())};
     }
 }
 

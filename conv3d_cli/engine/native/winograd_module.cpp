@@ -54,6 +54,14 @@ void prepare(WinogradKernels& kernels, const Readable& kernel, Index piece) {
     kernels.prepare(described, piece);
 }
 
+using Sums = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+void energies(const WinogradKernels& kernels, const Sums& to) {
+    if (static_cast<Index>(to.shape(0)) != kernels.sums()) throw nb::value_error("as many sums as asked for are needed");
+    const nb::gil_scoped_release released;
+    kernels.energies(to.data());
+}
+
 double largest(const std::string& isa, const Readable& values) {
     const bool wide = of_doubles(values);
     if (values.ndim() != 1 || (values.shape(0) > 1 && values.stride(0) != 1))
@@ -80,6 +88,11 @@ void bind_winograd(nb::module_& m) {
     nb::class_<WinogradKernels>(m, "WinogradKernels", "Transformed kernels; any number of jobs may read them.")
         .def("__init__", &construct_kernels, nb::arg("isa"), nb::arg("axes"), nb::arg("groups"), nb::arg("kernel"))
         .def("prepare", &prepare, nb::arg("kernel"), nb::arg("piece"), "Transform the kernels of a few channels.")
+        .def("energies", &energies, nb::arg("to"),
+             "Fill ``to`` with the sums of squares over the channels, by group, point (H, W, D) and filter.")
+        .def_prop_ro(
+            "groups", [](const WinogradKernels& kernels) { return kernels.filters().groups; }, "Groups of filters.")
+        .def_prop_ro("sums", &WinogradKernels::sums, "How many those are.")
         .def_prop_ro("pieces", &WinogradKernels::pieces,
                      "How many times to prepare, each once, before any job works with them.")
         .def_prop_ro("bytes", &WinogradKernels::bytes, "Memory that they take.");

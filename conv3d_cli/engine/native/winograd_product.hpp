@@ -1,4 +1,5 @@
 // The product at one point: sums[filter][tile] = sum over channels of weights[channel][filter] * values[channel][tile].
+// Each run of channels is summed by itself, as the error of a sum grows with what is summed one after the other.
 #pragma once
 
 #include "simd.hpp"
@@ -15,8 +16,8 @@ void product_of(const T* first_weight, const T* first_value, Index value_pitch, 
                 Index sum_pitch) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
-    V sum[F][X] = {};
     for (const Run* run = runs.of; run < runs.of + runs.count; ++run) {
+        V sum[F][X] = {};
         const T* weights = first_weight + run->first * F;
         const T* values = first_value + run->first * value_pitch;
         for (Index c = 0; c < run->count; ++c, weights += F, values += value_pitch) {
@@ -31,11 +32,14 @@ void product_of(const T* first_weight, const T* first_value, Index value_pitch, 
                 CONV3D_UNROLL
                 for (int x = 0; x < X; ++x) sum[f][x] += value[x] * weights[f];
         }
-    }
-    CONV3D_UNROLL
-    for (int f = 0; f < F; ++f)
         CONV3D_UNROLL
-        for (int x = 0; x < X; ++x) store(sums + f * sum_pitch + x * lanes, sum[f][x]);
+        for (int f = 0; f < F; ++f)
+            CONV3D_UNROLL
+            for (int x = 0; x < X; ++x) {
+                T* to = sums + f * sum_pitch + x * lanes;
+                store(to, run == runs.of ? sum[f][x] : sum[f][x] + load(to));
+            }
+    }
 }
 
 template <class T>

@@ -69,6 +69,34 @@ void weights(const WinogradFilters& t, const T* kernel, const Index* s, Index gr
     }
 }
 
+// to[i] = sum over channels of the square of weights[channel][i].
+template <class T, int F>
+void squares_of(const T* weights, Index channels, double* to) {
+    double sum[F] = {};
+    for (Index c = 0; c < channels; ++c, weights += F)
+        CONV3D_UNROLL
+        for (int i = 0; i < F; ++i) {
+            const double weight = weights[i];
+            sum[i] += weight * weight;
+        }
+    for (int i = 0; i < F; ++i) to[i] = sum[i];
+}
+
+// Of all transformed kernels, [group][point][filter].
+template <class T>
+void energies(const WinogradFilters& t, double* to) {
+    const T* from = static_cast<const T*>(t.weights);
+    for (Index left = t.groups * t.points[0] * t.points[1] * t.points[2]; left > 0; --left)
+        for (Index f = 0, width; f < t.filters; f += width, from += width * t.channels, to += width) {
+            width = block_of_filters(t.filters - f, most_product_filters);
+            const auto squares = width == 8   ? squares_of<T, 8>
+                                 : width == 4 ? squares_of<T, 4>
+                                 : width == 2 ? squares_of<T, 2>
+                                              : squares_of<T, 1>;
+            squares(from, t.channels, to);
+        }
+}
+
 // The largest magnitude; infinite or NaN if any value is. Without their sign, numbers are ordered as their bits are.
 template <class T, class Bits>
 double largest(const void* values, Index count) {
