@@ -31,11 +31,11 @@ FAR = 2.0  # how much slower a tile is whose slab lies outside of the second-lev
 
 @dataclass(frozen=True)
 class Tile:
-    """A kernel's register tile: bytes of a vector, most filters, most rows of all filters, longest column of taps."""
+    """A kernel's register tile: bytes of a vector, most filters, rows for 1, 2, 4, 8 filters, longest column of taps."""
 
     vector_bytes: int
     filters: int
-    rows: int
+    rows: tuple[int, ...]
     column: int
 
 
@@ -108,7 +108,7 @@ def axis_of(problem: Problem, index: int, block: int, align: int = 1) -> Axis:
 def tile_of(isa: str) -> Tile:
     """Return the register tile of an instruction set; a typical one where the kernels are not built."""
     module = isas.native()
-    return Tile(*module.tile(isa)) if module is not None else Tile(16, 4, 4, 7)
+    return Tile(*module.tile(isa)) if module is not None else Tile(16, 4, (8, 4, 3, 1), 7)
 
 
 @lru_cache(maxsize=256)
@@ -174,7 +174,7 @@ def _splits(outputs: int, unit: int) -> list[int]:
 def _candidates(problem: Problem, tile: Tile, lanes: int, room: int, threads: int) -> Iterator[tuple[Axis, Axis, Axis]]:
     """For each width and height of a block the depths that fill the cache, with blocks for all threads."""
     depth, height, width = problem.output_size
-    rows = tile.rows // min(tile.filters, problem.filters // problem.groups) or 1
+    rows = tile.rows[min(tile.filters, problem.filters // problem.groups).bit_length() - 1]
     depths = [axis_of(problem, 0, n) for n in _splits(depth, 1)]
     heights = [axis_of(problem, 1, n) for n in _splits(height, rows)]
     for n in _splits(width, 3 * lanes)[:8]:
