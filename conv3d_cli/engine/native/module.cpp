@@ -99,7 +99,8 @@ NB_MODULE(_native, m) {
             return std::make_tuple(unit.vector_bytes, unit.filters, std::make_tuple(rows[0], rows[1], rows[2], rows[3]),
                                    unit.column);
         },
-        nb::arg("isa"), "Bytes of a vector, most filters of a register tile, its most rows for 1, 2, 4 and 8 filters, longest column of taps.");
+        nb::arg("isa"),
+        "Bytes of a vector; of a register tile most filters, most rows for 1, 2, 4 and 8 filters, longest column of taps.");
 
     m.def(
         "cost_share",

@@ -22,7 +22,7 @@ struct Span {
     Index start, low, high, used, length;  // in the slab's row; no output reads what is not used
     Index position;                        // of entry 0
     Index from;                            // elements from the input's row to the entry at low
-    bool paired;                           // entries of the next span follow those of this one in the input, each its own
+    bool paired;                           // the next span's entries lie between this one's in the input
 };
 
 inline Span span_of(const Task& task, const Block& block, Index b) {
@@ -43,7 +43,7 @@ inline Span span_of(const Task& task, const Block& block, Index b) {
             false};
 }
 
-// With a stride of two, the entries of two spans may be neighbours in the input: they are read together then.
+// With a stride of two, the entries of two spans may be neighbours in the input: both are read at once then.
 template <class T>
 inline void pair_spans(const Task& task, Span* spans, Index count) {
     if (task.axes[2].stride != 2 || task.x_strides[4] != 1) return;
@@ -145,8 +145,8 @@ inline void each_entry(const Axis& axis, Index first, Index count, Apply apply) 
             if (i < entries(axis, *band, count)) apply(band->start + i, position(axis, *band, first, i));
 }
 
-// All rows of some channels, but only some bands of each. While a row is packed, the same row of the next plane is asked
-// for, if the block reads that.
+// All rows of some channels, but only some bands of each. While a row is packed, the same row of the next plane is
+// asked for, if the block reads that.
 template <class T>
 void pack_bands(const Task& task, const Block& block, const Span* spans, Index count, const T* x, Index channels,
                 T* slab) {

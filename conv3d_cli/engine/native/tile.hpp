@@ -68,7 +68,9 @@ template <class T, int F, int Y, int X, int C, int W>
 void tile(const TileArgs<T>& a) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
-    constexpr bool weights_last = F > 1 && Y > 1 && Y * X <= most_vectors;  // the values are held, weights come by turns
+    // Where several rows have few vectors, their values are held while the weights take turns: else each weight is.
+    constexpr bool weights_last = F > 1 && Y > 1 && Y * X <= most_vectors;
+    static_assert(!weights_last || C == 1, "columns are for one filter");
     const Index pitch = a.pitch;
     for (Index n = 0; n < a.tiles; ++n) {
         T* const out = a.out + n * X * lanes;
