@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from conv3d_cli.engine import direct, isa
 from conv3d_cli.engine.direct_layout import axis_of, layout_of
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.problem import Problem
+from conv3d_cli.limits import second_level_cache
 
 pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
 
@@ -92,6 +95,20 @@ TABLE = {
     "a stride of two along rows of every size": [
         Problem((3, 3, n), (2, 2, 3), strides=(1, 1, 2), filters=2) for n in range(3, 75)
     ],
+    "a stride of two along rows of every size, with one filter and columns": [
+        Problem((3, 5, n), (2, 3, k), strides=(1, 1, 2)) for n in range(5, 75, 3) for k in (2, 5)
+    ],
+    "a stride of two with every padding": [
+        Problem((3, 4, n), (1, 2, k), strides=(2, 2, 2), padding=((0, 1), (1, 0), (before, after)), filters=2)
+        for n in (2, 17, 40) for k in (2, 3, 4, 5) for before in range(5) for after in (0, 1, 3)
+    ],
+    "strides of one to four along each axis": [
+        Problem((9, 10, 37), (3, 4, 3), strides=(s, t, u), padding=((1, 1), (2, 0), (1, 2)), channels=2, filters=4)
+        for s in (1, 2, 3, 4) for t in (1, 2, 3, 4) for u in (1, 2, 3, 4)
+    ],
+    "four filters, rows of one to seven vectors": [
+        Problem((2, h + 1, n), (2, 2, 2), filters=f) for h in range(1, 9) for n in (5, 13, 26, 33, 57) for f in (4, 13)
+    ],
     "strides beyond the kernel": [Problem((40, 41, 42), (2, 3, 2), strides=(7, 11, 13), filters=2)],
     "a stride beyond the input": [replace(SMALL, strides=s) for s in ((99, 1, 10**12), (1, 99, 99))],
     "dilation beyond the blocks": [Problem((300, 5, 300), (3, 1, 3), dilation=(140, 1, 130), filters=9)],
@@ -117,6 +134,20 @@ def test_the_corners(case):
         for dtype in DTYPES if number == 0 else DTYPES[number % 2 :][:1]:
             typed = replace(problem, dtype=dtype)
             check(typed, *arrays(typed, seed=number))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("width", [9, 33, 41, 66])
+@pytest.mark.parametrize("filters", [1, 2, 4, 9])
+def test_a_row_has_the_same_bits_whatever_rows_are_computed_with_it(filters, width, dtype):
+    problem = Problem((5, 19, width), (2, 3, 2), strides=(1, 2, 1), channels=3, filters=filters, dtype=dtype)
+    x, kernel, bias = arrays(problem)
+    for name in ISAS:
+        out = convolve(problem, x, kernel, bias, name=name)
+        for y in range(problem.output_size[1]):
+            row = replace(problem, size=(5, 3, width))
+            alone = convolve(row, x[:, :, :, 2 * y : 2 * y + 3], kernel, bias, name=name)
+            np.testing.assert_array_equal(out[:, :, :, y : y + 1], alone)
 
 
 @pytest.mark.parametrize("storage", STORAGE)
@@ -291,6 +322,24 @@ def test_each_slot_of_a_slab_holds_the_position_that_its_tap_reads(problem, bloc
         for tap, slot in enumerate(axis.slots):
             read |= {slot + o: o * axis.stride + tap * problem.dilation[index] for o in range(block)}
         assert read == held, "each entry is read by a tap, and is the position that the tap means"
+
+
+@pytest.mark.parametrize("name", ISAS)
+def test_blocks_are_large_beside_their_rim_and_leave_room_in_the_cache(name):
+    whole = Problem((128, 128, 128), (3, 3, 3), padding=((1, 1),) * 3, filters=16)
+    strided = Problem((64, 64, 64), (3, 3, 3), strides=(2, 2, 2), padding=((0, 1),) * 3, channels=16, filters=32)
+    for problem, threads in itertools.product((whole, strided), (1, 2)):
+        layout = layout_of(problem, threads, name)
+        read = prod(a.stride * a.block for a in layout.axes[:2])
+        assert prod(a.extent for a in layout.axes[:2]) < 1.4 * read
+        assert layout.slab[2] * layout.channel_chunk * 4 < 0.8 * second_level_cache()
+        assert layout.items >= threads
+
+
+def test_what_the_last_block_of_an_axis_lacks_is_not_paid_for():
+    whole = Problem((63, 63, 63), (3, 3, 3), padding=((1, 1),) * 3, filters=8)
+    more = replace(whole, size=(64, 64, 64))
+    assert 0.9 < direct.seconds(whole, 1) / direct.seconds(more, 1) <= 1
 
 
 def test_scratch_is_bounded_and_the_prediction_grows_with_the_work():

@@ -143,7 +143,8 @@ def scratch_bytes(problem: Problem, threads: int, portion: float = 1.0) -> int:
     if isa == isas.NUMPY:
         return 0
     layouts = [layout_of(problem, threads, isa, planar, portion) for planar in (True, False)]
-    rows = tile_of(isa).rows
+    tile = tile_of(isa)
+    rows = max(rows << i for i, rows in enumerate(tile.rows) if 1 << i <= tile.filters)
     slabs = max(
         a.channel_chunk * a.slab[2] + max(a.filter_chunk * a.out[2], rows * a.out[0]) + PAGE_ELEMENTS for a in layouts
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
+from math import ceil, prod
 from typing import TYPE_CHECKING
 
 from conv3d_cli.engine import isa as isas
@@ -26,16 +26,17 @@ MAX_SPLITS = 64
 STREAM_BYTES = 8 << 20  # outputs of so many bytes go past the cache, if that pays
 LINE = 64
 PIECE = 0.1e-6  # seconds for a row of a block that is part of a row: memory is read and written in short runs
+NEAR = 1.5  # halves of the second-level cache that a slab may take beside outputs and weights
 FAR = 2.0  # how much slower a tile is whose slab lies outside of the second-level cache
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A kernel's register tile: bytes of a vector, most filters, most rows of all filters, longest column of taps."""
+    """A kernel's register tile: bytes of a vector, most filters, most rows for 1, 2, 4, 8 filters, longest column."""
 
     vector_bytes: int
     filters: int
-    rows: int
+    rows: tuple[int, ...]
     column: int
 
 
@@ -108,7 +109,7 @@ def axis_of(problem: Problem, index: int, block: int, align: int = 1) -> Axis:
 def tile_of(isa: str) -> Tile:
     """Return the register tile of an instruction set; a typical one where the kernels are not built."""
     module = isas.native()
-    return Tile(*module.tile(isa)) if module is not None else Tile(16, 4, 4, 7)
+    return Tile(*module.tile(isa)) if module is not None else Tile(16, 4, (8, 4, 3, 1), 7)
 
 
 @lru_cache(maxsize=256)
@@ -174,7 +175,7 @@ def _splits(outputs: int, unit: int) -> list[int]:
 def _candidates(problem: Problem, tile: Tile, lanes: int, room: int, threads: int) -> Iterator[tuple[Axis, Axis, Axis]]:
     """For each width and height of a block the depths that fill the cache, with blocks for all threads."""
     depth, height, width = problem.output_size
-    rows = tile.rows // min(tile.filters, problem.filters // problem.groups) or 1
+    rows = tile.rows[min(tile.filters, problem.filters // problem.groups).bit_length() - 1]
     depths = [axis_of(problem, 0, n) for n in _splits(depth, 1)]
     heights = [axis_of(problem, 1, n) for n in _splits(height, rows)]
     for n in _splits(width, 3 * lanes)[:8]:
@@ -207,22 +208,25 @@ def _finish(
     items = problem.batch * problem.groups * prod(a.blocks for a in axes) * -(-filters // filter_chunk)
     columns = problem.dilation[1] == problem.strides[1]
     kind = "column" if filters == 1 and columns else str(min(1 << (filters.bit_length() - 1), 8))
-    rows = axes[0].block * axes[1].block * (width // lanes)
+    used = min(threads, items)
+    # The last block of an axis may be smaller: where there are many blocks, what counts is their mean.
+    depth, height, across = (a.block if items <= threads else a.outputs / a.blocks for a in axes)
+    rows = depth * height * ceil(across / lanes)
     fmas = rows * problem.taps * channels * min(filter_chunk, filters)
     lane_scale = 4 / ITEMSIZE[problem.dtype]
-    far = FAR if slab[2] * channel_chunk > 2 * room else 1.0
-    kept = 0.0 if planar else costs.unpack * axes[0].block * axes[1].block * axes[2].block * filter_chunk
+    packed = _entries(axes[0], depth) * _entries(axes[1], height) * slab[0]
+    far = FAR if slab[2] * channel_chunk > room * NEAR else 1.0
+    kept = 0.0 if planar else costs.unpack * depth * height * across * filter_chunk
     if not planar and out[2] * filter_chunk > room:
         kept *= FAR
     per_item = (
         costs.fma[kind] * fmas * far
         + costs.store * rows * min(filter_chunk, filters) * -(-channels // channel_chunk)
-        + costs.pack * slab[2] * channels / lane_scale
+        + costs.pack * packed * channels / lane_scale
         + kept
         + PIECE * _pieces(axes, channels, min(filter_chunk, filters))
         + costs.item
     )
-    used = min(threads, items)
     rounds = -(-items // used)
     memory = (problem.input_bytes + problem.output_bytes) * costs.byte
     seconds = (
@@ -230,6 +234,11 @@ def _finish(
     )
     stream = planar and channel_chunk == channels and _streams(problem)
     return Layout(axes, channel_chunk, filter_chunk, slab, out, columns, stream, items, seconds)
+
+
+def _entries(axis: Axis, outputs: float) -> float:
+    """Return the entries of the slab that so many outputs read, on average."""
+    return axis.extent - len(axis.bands) * (axis.block - outputs)
 
 
 def _pieces(axes: tuple[Axis, Axis, Axis], channels: int, filters: int) -> int:

@@ -34,7 +34,7 @@ inline Item item_of(const Task& task, Index number) {
 
 // Some rows of a block, for one pass over the taps of a block of filters: as few tiles as there can be, of two widths.
 template <class T>
-void tiles(TileArgs<T>& args, Index filters, const Pass& pass, Index rows, Index vectors) {
+void tiles_of_rows(TileArgs<T>& args, Index filters, const Pass& pass, Index rows, Index vectors) {
     const Index longest = vectors_of(filters, rows);
     const Index count = (vectors + longest - 1) / longest;
     const Index width = (vectors + count - 1) / count;
@@ -46,6 +46,24 @@ void tiles(TileArgs<T>& args, Index filters, const Pass& pass, Index rows, Index
     args.out += args.tiles * width * Simd<T>::lanes;
     args.tiles = short_ones;
     find_tile<T>(filters, pass, rows, width - 1)(args);
+}
+
+// The same. Where tiles lie either way, each row is filled with long ones, and what is left of all rows is tiles too.
+template <class T>
+void tiles(TileArgs<T>& args, Index filters, const Pass& pass, Index rows, Index vectors) {
+    const Index filled = rows > 1 && lies_either_way(filters) ? vectors / most_vectors : 0;
+    if (filled > 0) {
+        const T* const source = args.source;
+        T* const out = args.out;
+        const Tile<T> one_row = find_tile<T>(filters, pass, 1, most_vectors);
+        args.tiles = filled;
+        for (Index y = 0; y < rows; ++y, args.source += args.pitch, args.out += args.out_row) one_row(args);
+        vectors -= filled * most_vectors;
+        if (vectors == 0) return;
+        args.source = source + filled * most_vectors * Simd<T>::lanes;
+        args.out = out + filled * most_vectors * Simd<T>::lanes;
+    }
+    tiles_of_rows(args, filters, pass, rows, vectors);
 }
 
 // All rows of a block, for a block of filters over the channels in the slab. `out` is the first output of the filters.
@@ -162,8 +180,8 @@ void run(const Task& task, Index number, void* scratch) {
 }  // namespace
 
 extern const Unit unit;
-const Unit unit = {CONV3D_ISA_NAME, CONV3D_VECTOR_BYTES, most_filters, most_rows, longest_column, run<float>,
-                   run<double>};
+const Unit unit = {CONV3D_ISA_NAME, CONV3D_VECTOR_BYTES, most_filters, {rows_of(1), rows_of(2), rows_of(4), rows_of(8)},
+                   longest_column,  run<float>,          run<double>};
 
 }  // namespace CONV3D_UNIT
 }  // namespace conv3d

@@ -105,7 +105,8 @@ Job::Job(const Unit& unit, bool is_double, Layout layout, BoundaryTables boundar
 
 void Job::work() {
     const Index lanes = unit_.vector_bytes / (is_double_ ? 8 : 4);
-    const Index block = std::max(task_.filter_chunk * task_.out_volume, unit_.rows * whole_vectors(task_, lanes));
+    const Index block = std::max(task_.filter_chunk * task_.out_volume,
+                                 rows_of_all_filters(unit_) * whole_vectors(task_, lanes));
     const Index elements = task_.channel_chunk * task_.volume + lanes + block;
     const auto scratch = allocate(static_cast<std::size_t>(elements) * (is_double_ ? 8 : 4));
     const auto run = is_double_ ? unit_.run_double : unit_.run_float;

@@ -95,9 +95,12 @@ NB_MODULE(_native, m) {
         "tile",
         [](const std::string& isa) {
             const conv3d::Unit& unit = conv3d::find_unit(isa);
-            return std::make_tuple(unit.vector_bytes, unit.filters, unit.rows, unit.column);
+            const auto& rows = unit.rows;
+            return std::make_tuple(unit.vector_bytes, unit.filters, std::make_tuple(rows[0], rows[1], rows[2], rows[3]),
+                                   unit.column);
         },
-        nb::arg("isa"), "Bytes of a vector, most filters and most rows of a register tile, longest column of taps.");
+        nb::arg("isa"),
+        "Bytes of a vector; of a register tile most filters, most rows for 1, 2, 4 and 8 filters, longest column of taps.");
 
     m.def(
         "cost_share",

@@ -48,26 +48,72 @@ struct Places<double> {
     typedef long long Numbers __attribute__((vector_size(CONV3D_VECTOR_BYTES)));
 };
 
-// The even lanes of two vectors that lie one after the other.
+// Lanes of two vectors, counted through both.
 template <class T, int... I>
-inline typename Simd<T>::Vector even_lanes(typename Simd<T>::Vector a, typename Simd<T>::Vector b,
-                                           std::integer_sequence<int, I...>) {
+inline typename Simd<T>::Vector lanes_of(typename Simd<T>::Vector a, typename Simd<T>::Vector b,
+                                         std::integer_sequence<int, I...>) {
 #if defined(__clang__)
-    return __builtin_shufflevector(a, b, 2 * I...);
+    return __builtin_shufflevector(a, b, I...);
 #else
-    return __builtin_shuffle(a, b, typename Places<T>::Numbers{2 * I...});
+    return __builtin_shuffle(a, b, typename Places<T>::Numbers{I...});
 #endif
+}
+
+// Of pieces of 16 bytes every second one, from the first (Odd = 0) or the second (Odd = 1) on.
+template <class T, int Odd, int... I>
+inline typename Simd<T>::Vector every_second_piece(typename Simd<T>::Vector a, typename Simd<T>::Vector b,
+                                                   std::integer_sequence<int, I...>) {
+    constexpr int piece = 16 / sizeof(T);
+    return lanes_of<T>(a, b, std::integer_sequence<int, (2 * (I / piece) + Odd) * piece + I % piece...>{});
+}
+
+// Of each piece of `a`, and then of the same piece of `b`, every second value.
+template <class T, int Odd, int... I>
+inline typename Simd<T>::Vector every_second_value(typename Simd<T>::Vector a, typename Simd<T>::Vector b,
+                                                   std::integer_sequence<int, I...>) {
+    constexpr int piece = 16 / sizeof(T), lanes = sizeof...(I);
+    return lanes_of<T>(
+        a, b,
+        std::integer_sequence<int, I / piece * piece + (I % piece < piece / 2 ? 0 : lanes) + 2 * I % piece + Odd...>{});
+}
+
+// Two vectors of values at even and at odd places. Values are moved within pieces of 16 bytes, and pieces as a whole:
+// instructions that do both at once are slow, and are what the compiler makes of both steps where it sees through them.
+template <class T>
+struct Apart {
+    typename Simd<T>::Vector even, odd;
+};
+
+template <class T>
+inline Apart<T> load_apart(const T* from) {
+    constexpr Index lanes = Simd<T>::lanes;
+    constexpr std::make_integer_sequence<int, static_cast<int>(lanes)> all;
+    const typename Simd<T>::Vector a = load(from), b = load(from + lanes);
+    typename Simd<T>::Vector low = every_second_piece<T, 0>(a, b, all), high = every_second_piece<T, 1>(a, b, all);
+    hold(low);
+    hold(high);
+    return {every_second_value<T, 0>(low, high, all), every_second_value<T, 1>(low, high, all)};
 }
 
 // Every second value. Whole vectors are read only as far as the last value that is wanted.
 template <class T>
 inline void copy_even(T* to, const T* from, Index count) {
     constexpr Index lanes = Simd<T>::lanes;
-    constexpr std::make_integer_sequence<int, static_cast<int>(lanes)> all;
     Index i = 0;
-    for (; i + lanes < count; i += lanes)
-        store(to + i, even_lanes<T>(load(from + 2 * i), load(from + 2 * i + lanes), all));
+    for (; i + lanes < count; i += lanes) store(to + i, load_apart(from + 2 * i).even);
     for (; i < count; ++i) to[i] = from[2 * i];
+}
+
+// So many pairs of values, at least as many as lanes: the first of each to one row, the second to another.
+template <class T>
+inline void copy_apart(T* even, T* odd, const T* from, Index count) {
+    constexpr Index lanes = Simd<T>::lanes;
+    for (Index i = 0; i < count; i += lanes) {
+        const Index at = least(i, count - lanes);
+        const Apart<T> values = load_apart(from + 2 * at);
+        store(even + at, values.even);
+        store(odd + at, values.odd);
+    }
 }
 
 // Row by row: right where neighbours along the row are nearest to each other in memory.

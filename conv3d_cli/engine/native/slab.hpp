@@ -22,6 +22,7 @@ struct Span {
     Index start, low, high, used, length;  // in the slab's row; no output reads what is not used
     Index position;                        // of entry 0
     Index from;                            // elements from the input's row to the entry at low
+    bool paired;                           // the next span's entries lie between this one's in the input
 };
 
 inline Span span_of(const Task& task, const Block& block, Index b) {
@@ -38,7 +39,19 @@ inline Span span_of(const Task& task, const Block& block, Index b) {
             count,
             end - band.start,
             begin,
-            (begin + low * axis.stride) * task.x_strides[4]};
+            (begin + low * axis.stride) * task.x_strides[4],
+            false};
+}
+
+// With a stride of two, the entries of two spans may be neighbours in the input: both are read at once then.
+template <class T>
+inline void pair_spans(const Task& task, Span* spans, Index count) {
+    if (task.axes[2].stride != 2 || task.x_strides[4] != 1) return;
+    for (Index b = 0; b + 1 < count; ++b) {
+        const Span &one = spans[b], &next = spans[b + 1];
+        const bool enough = least(one.high, next.high) - most(one.low, next.low) >= Simd<T>::lanes;
+        spans[b].paired = next.position == one.position + 1 && enough;
+    }
 }
 
 // One value before low and from high on, in whole vectors: what they cover between the two is to be written afterwards.
@@ -74,28 +87,66 @@ inline void copy_row(T* to, const T* from, Index count) {
     store(to + count - lanes, load(from + count - lanes));
 }
 
+// The voxels inside, of a span and of the next one, which is paired with it.
+template <class T>
+inline void copy_pair(const Span& one, const Span& next, const T* from, T* to) {
+    const Index low = most(one.low, next.low), high = least(one.high, next.high);
+    copy_apart(to + one.start + low, to + next.start + low, from + one.from + 2 * (low - one.low), high - low);
+    for (const Span* const span : {&one, &next}) {
+        const auto copy = [&](Index i) { to[span->start + i] = from[span->from + 2 * (i - span->low)]; };
+        for (Index i = span->low; i < low; ++i) copy(i);
+        for (Index i = high; i < span->high; ++i) copy(i);
+    }
+}
+
 // One row of the slab, for some channels; `from` is the row of the input, at its position 0.
 template <class T>
 inline void pack_row(const Task& task, const Span* spans, Index count, const T* from, Index channels, T* to) {
     const Index step = task.axes[2].stride * task.x_strides[4];
     const bool across = channels > 1 && channels_nearest(task);
     const T fill = static_cast<T>(task.boundary.fill);
+    for (const Span* span = spans; span < spans + count; ++span)
+        for (Index c = 0; c < channels; ++c) fill_ends(to + span->start + c * task.volume, *span, fill);
     for (const Span* span = spans; span < spans + count; ++span) {
         T* row = to + span->start;
-        for (Index c = 0; c < channels; ++c) fill_ends(row + c * task.volume, *span, fill);
+        if (span->paired && channels == 1) {
+            copy_pair(*span, span[1], from, to);
+            ++span;
+            continue;
+        }
         const Index inside = span->high - span->low;
         if (inside > 0 && step == 1 && channels == 1)
             copy_row(row + span->low, from + span->from, inside);
         else if (inside > 0)
             (across ? copy_strips<T> : copy_rows<T>)(row + span->low, task.volume, from + span->from,
                                                      task.x_strides[1], step, channels, inside);
-        if (task.boundary.axes[2].places)
-            for (Index c = 0; c < channels; ++c)
-                mirror_ends(task, row + c * task.volume, *span, from + c * task.x_strides[1]);
     }
+    if (!task.boundary.axes[2].places) return;
+    for (const Span* span = spans; span < spans + count; ++span)
+        for (Index c = 0; c < channels; ++c)
+            mirror_ends(task, to + span->start + c * task.volume, *span, from + c * task.x_strides[1]);
 }
 
-// All rows of some channels, but only some bands of each.
+// The first position that a block of so many outputs does not read, nor any after it.
+inline Index end_position(const Axis& axis, Index first, Index count) {
+    Index end = 0;
+    for (const Band* band = axis.bands; band < axis.bands + axis.band_count; ++band)
+        end = most(end, position(axis, *band, first, entries(axis, *band, count) - 1) + 1);
+    return end;
+}
+
+// Calls `apply(entry of the slab's axis, position)` for what a block reads along an axis, in the order of the input.
+template <class Apply>
+inline void each_entry(const Axis& axis, Index first, Index count, Apply apply) {
+    Index longest = 0;
+    for (Index b = 0; b < axis.band_count; ++b) longest = most(longest, entries(axis, axis.bands[b], count));
+    for (Index i = 0; i < longest; ++i)
+        for (const Band* band = axis.bands; band < axis.bands + axis.band_count; ++band)
+            if (i < entries(axis, *band, count)) apply(band->start + i, position(axis, *band, first, i));
+}
+
+// All rows of some channels, but only some bands of each. While a row is packed, the same row of the next plane is
+// asked for, if the block reads that.
 template <class T>
 void pack_bands(const Task& task, const Block& block, const Span* spans, Index count, const T* x, Index channels,
                 T* slab) {
@@ -103,26 +154,23 @@ void pack_bands(const Task& task, const Block& block, const Span* spans, Index c
     const Axis& height = task.axes[1];
     const Edge* const edges = task.boundary.axes;
     const Index end = spans[count - 1].start + spans[count - 1].length;
-    for (Index i = 0; i < depth.band_count; ++i) {
-        const Band& planes = depth.bands[i];
-        for (Index z = 0; z < entries(depth, planes, block.count[0]); ++z) {
-            const Index at_z = source(edges[0], position(depth, planes, block.first[0], z));
-            for (Index j = 0; j < height.band_count; ++j) {
-                const Band& rows = height.bands[j];
-                for (Index y = 0; y < entries(height, rows, block.count[1]); ++y) {
-                    const Index at_y = source(edges[1], position(height, rows, block.first[1], y));
-                    T* to = slab + (planes.start + z) * task.plane + (rows.start + y) * task.pitch;
-                    if (at_z == outside || at_y == outside)
-                        for (Index c = 0; c < channels; ++c)
-                            flood(to + c * task.volume + spans->start, end - spans->start,
-                                  static_cast<T>(task.boundary.fill));
-                    else
-                        pack_row(task, spans, count, x + at_z * task.x_strides[2] + at_y * task.x_strides[3], channels,
-                                 to);
-                }
+    const Index last = least(end_position(depth, block.first[0], block.count[0]), depth.size) - 1;
+    const Index voxels = task.x_strides[4] == 1 && channels == 1 ? (spans->high - spans->low) * task.axes[2].stride : 0;
+    each_entry(depth, block.first[0], block.count[0], [&](Index z, Index z_position) {
+        const Index at_z = source(edges[0], z_position);
+        each_entry(height, block.first[1], block.count[1], [&](Index y, Index y_position) {
+            const Index at_y = source(edges[1], y_position);
+            T* to = slab + z * task.plane + y * task.pitch;
+            if (at_z == outside || at_y == outside) {
+                for (Index c = 0; c < channels; ++c)
+                    flood(to + c * task.volume + spans->start, end - spans->start, static_cast<T>(task.boundary.fill));
+                return;
             }
-        }
-    }
+            const T* from = x + at_z * task.x_strides[2] + at_y * task.x_strides[3];
+            if (z_position >= 0 && z_position < last) prefetch_row(from + task.x_strides[2] + spans->from, voxels);
+            pack_row(task, spans, count, from, channels, to);
+        });
+    });
 }
 
 // The slab [channel][D][H][W] of one block; `x` is the input at the first channel of the chunk. Channels are taken one
@@ -135,6 +183,7 @@ void pack_slab(const Task& task, const Block& block, const T* x, Index channels,
     for (Index first = 0; first < task.axes[2].band_count; first += most_spans) {
         const Index count = least(most_spans, task.axes[2].band_count - first);
         for (Index b = 0; b < count; ++b) spans[b] = span_of(task, block, first + b);
+        pair_spans<T>(task, spans, count);
         for (Index c = 0; c < channels; c += together)
             pack_bands(task, block, spans, count, x + c * task.x_strides[1], together, slab + c * task.volume);
     }

@@ -78,7 +78,7 @@ struct Unit {
     const char* name;
     Index vector_bytes;
     Index filters;  // most filters that a register tile holds
-    Index rows;     // most rows of a register tile, of all its filters together
+    Index rows[4];  // most rows of a register tile for 1, 2, 4 and 8 filters
     Index column;   // longest column of taps along H
     void (*run_float)(const Task&, Index item, void* scratch);
     void (*run_double)(const Task&, Index item, void* scratch);
@@ -90,6 +90,14 @@ inline Index whole_vectors(const Task& task, Index lanes) { return (task.axes[2]
 // Whether columns of equal weights gain from being summed first. A row of taps for one filter does not: its loads are
 // what limits the speed.
 constexpr bool may_share(Index filters, Index length) { return filters > 1 || length > 1; }
+
+// Most rows of a register tile, of all its filters together.
+inline Index rows_of_all_filters(const Unit& unit) {
+    Index most = 0;
+    for (Index i = 0, filters = 1; filters <= unit.filters; ++i, filters *= 2)
+        most = most < unit.rows[i] * filters ? unit.rows[i] * filters : most;
+    return most;
+}
 
 // Filters are taken in blocks of the largest power of two that is left, at most `most`.
 inline Index block_of_filters(Index left, Index most) {

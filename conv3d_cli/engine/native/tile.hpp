@@ -62,10 +62,15 @@ inline void end(const TileArgs<T>& a, T* out, typename Simd<T>::Vector (&sum)[F]
             for (int x = 0; x < X; ++x) store(out + f * filter + y * row + x * lanes, sum[f][y][x]);
 }
 
+constexpr int most_vectors = 3;
+
 template <class T, int F, int Y, int X, int C, int W>
 void tile(const TileArgs<T>& a) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
+    // Where several rows have few vectors, their values are held while the weights take turns: else each weight is.
+    constexpr bool weights_last = F > 1 && Y > 1 && Y * X <= most_vectors;
+    static_assert(!weights_last || C == 1, "columns are for one filter");
     const Index pitch = a.pitch;
     for (Index n = 0; n < a.tiles; ++n) {
         T* const out = a.out + n * X * lanes;
@@ -77,18 +82,20 @@ void tile(const TileArgs<T>& a) {
             const T* row[W];
             CONV3D_UNROLL
             for (int i = 0; i < W; ++i) row[i] = source + a.offsets[t * W + i];
+            V values[Y + C - 1][X];
             CONV3D_UNROLL
             for (int r = 0; r < Y + C - 1; ++r) {
-                V value[X];
+                V(&value)[X] = values[r];
                 CONV3D_UNROLL
                 for (int x = 0; x < X; ++x) {
                     value[x] = load(row[0] + x * lanes);
-                    if (C > 1 && W == 1) hold(value[x]);
+                    if ((C > 1 || weights_last) && W == 1) hold(value[x]);
                     CONV3D_UNROLL
                     for (int i = 1; i < W; ++i) value[x] += load(row[i] + x * lanes);
                 }
                 CONV3D_UNROLL
                 for (int i = 0; i < W; ++i) row[i] += pitch;
+                if (weights_last) continue;
                 CONV3D_UNROLL
                 for (int c = 0; c < C; ++c) {
                     const int y = r - c;
@@ -98,6 +105,16 @@ void tile(const TileArgs<T>& a) {
                         CONV3D_UNROLL
                         for (int x = 0; x < X; ++x) sum[f][y][x] += value[x] * w[c * F + f];
                 }
+            }
+            if (!weights_last) continue;
+            CONV3D_UNROLL
+            for (int f = 0; f < F; ++f) {
+                V weight = spread(w[f]);
+                hold(weight);
+                CONV3D_UNROLL
+                for (int y = 0; y < Y; ++y)
+                    CONV3D_UNROLL
+                    for (int x = 0; x < X; ++x) sum[f][y][x] += values[y][x] * weight;
             }
         }
         end(a, out, sum);
@@ -109,13 +126,18 @@ using Tile = void (*)(const TileArgs<T>&);
 
 constexpr int most_filters = wide_file ? 8 : 4;
 constexpr int most_rows = 8;
-constexpr int most_vectors = 3;
 constexpr int longest_column = wide_file ? 7 : 5;
 
-// Rows of the largest tile for so many filters. With 16 registers four filters by one row by three vectors is best.
+// Rows of the largest tile for so many filters. With 16 registers four filters by three vectors are best.
 constexpr int rows_of(Index filters) {
-    return static_cast<int>(wide_file || filters < 4 ? most_rows / filters : 1);
+    return static_cast<int>(wide_file || filters < 4 ? most_rows / filters : 3);
 }
+
+constexpr int fewer_rows(int rows) { return rows == 3 ? 2 : rows / 2; }
+
+// Whether the vectors of a tile lie in one row as well as in as many rows: what is left of rows is then taken from
+// several at once.
+constexpr bool lies_either_way(Index filters) { return rows_of(filters) == most_vectors; }
 
 // The longest tile for so many filters and rows.
 constexpr int vectors_of(Index filters, Index rows) {
@@ -145,7 +167,7 @@ Tile<T> of_width(Index vectors, Index ways) {
 template <class T, int F, int Y, int C>
 Tile<T> of_rows(Index rows, Index vectors, Index ways) {
     if constexpr (Y > 1) {
-        if (rows < Y) return of_rows<T, F, Y / 2, C>(rows, vectors, ways);
+        if (rows < Y) return of_rows<T, F, fewer_rows(Y), C>(rows, vectors, ways);
     }
     return of_width<T, F, Y, C>(vectors, ways);
 }
@@ -168,8 +190,8 @@ Tile<T> of_filters(Index filters, Index rows, Index vectors, Index ways) {
 
 // Rows that a tile for so many filters takes when so many rows are left.
 inline Index tile_rows(Index filters, Index left) {
-    Index rows = rows_of(filters);
-    while (rows > left) rows /= 2;
+    int rows = rows_of(filters);
+    while (rows > left) rows = fewer_rows(rows);
     return rows;
 }
 
