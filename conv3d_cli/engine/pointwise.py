@@ -1,8 +1,9 @@
 """The method ``pointwise``: kernels of one voxel, a product of matrices through which the volume streams once.
 
 Where filters are neighbours in memory (channels last) the vectors run along filters and the arrays are used in place;
-else they run along voxels. Where all filters fit one tile these are read in place; else the channels of a block of
-voxels are copied into a slab that stays in cache while all filters read it, and the next block meanwhile into another.
+else they run along voxels. Where all filters fit one tile, or channels are so few that a cache holds a line of each,
+these are read in place; else the channels of a block of voxels are copied into a slab that stays in cache while all
+filters read it, and the next block meanwhile into another.
 """
 
 from __future__ import annotations

@@ -78,7 +78,8 @@ struct Slabs {
     Index ready;  // voxels that `now` holds of the run whose turn it is, or 0
 };
 
-// In place where each value is used once, but for the last part of a vector, beyond which nothing may be read.
+// In place where each value is used once, or stays in cache until it is used again though its channels lie a power of
+// two apart; but for the last part of a vector, beyond which nothing may be read.
 template <class T>
 void planar(const PointwiseTask& task, Run<T> run, Slabs<T>& slabs, Index next) {
     constexpr Index lanes = Simd<T>::lanes;
