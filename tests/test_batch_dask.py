@@ -16,9 +16,10 @@ from batches import leftovers, locally, nifti, volumes_in
 from clusters import cluster, kill, no_slurm, of_parent
 from test_batch_workers import Heard, jobs
 
-from conv3d_cli.batch import Rules, carry_out, dask_crew, lock, locked, schedule
+from conv3d_cli.batch import Rules, carry_out, greeting, lock, locked, schedule
 from conv3d_cli.batch import cluster as clusters
-from conv3d_cli.batch.dask_crew import DaskCrew, setting_of
+from conv3d_cli.batch.dask_crew import DaskCrew
+from conv3d_cli.batch.greeting import setting_of
 from conv3d_cli.batch.records import read_record
 from conv3d_cli.errors import UsageError
 
@@ -137,13 +138,13 @@ def test_a_batch_that_is_stopped_leaves_nothing(crew, tmp_path):
 
 
 def test_workers_that_cannot_be_used_are_an_error_that_says_why(crew, monkeypatch, tmp_path):
-    monkeypatch.setattr(dask_crew, "__version__", "9.9")
+    monkeypatch.setattr(greeting, "__version__", "9.9")
     with pytest.raises(
         UsageError, match=r"the worker at tcp://\S+ has another version of conv3d: got 0.*, expected 9.9"
     ):
         crew().__enter__()
     monkeypatch.undo()
-    monkeypatch.setattr(dask_crew, "VERSION", "__import__('no_such_conv3d')")
+    monkeypatch.setattr(greeting, "VERSION", "__import__('no_such_conv3d')")
     with pytest.raises(UsageError, match="cannot import conv3d_cli: No module named 'no_such_conv3d'"):
         crew().__enter__()
     monkeypatch.undo()
@@ -158,7 +159,7 @@ def test_a_late_worker_that_cannot_be_used_is_left_out(crew, tmp_path, monkeypat
     with crew(told=told) as workers:
         first, second = workers.workers
         workers.workers.remove(second)
-        monkeypatch.setattr(dask_crew, "__version__", "9.9")
+        monkeypatch.setattr(greeting, "__version__", "9.9")
         outcomes = carry_out(jobs(tmp_path, ["ok-1", "ok-2"]), workers, PLENTY, Heard())
         assert workers.workers == [first]
     assert [outcome.error for outcome in outcomes] == [None, None]
@@ -212,11 +213,23 @@ def test_when_the_scheduler_is_lost_the_rest_fails(tmp_path, monkeypatch):
 # The command line
 
 
-def batched(folder, *words, **options):
-    return subprocess.Popen(
-        [*CONV3D, "batch", "in", "--out-dir", "out", *map(str, words)],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
-    )  # fmt: skip
+@pytest.fixture
+def batched(scans):
+    """Return a function that starts a batch in the folder of the scans; none outlives the test."""
+    begun = []
+
+    def call(*words, **options):
+        process = subprocess.Popen(
+            [*CONV3D, "batch", "in", "--out-dir", "out", *map(str, words)],
+            cwd=scans, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+        )  # fmt: skip
+        begun.append(process)
+        return process
+
+    yield call
+    for process in begun:
+        process.kill()
+        process.communicate()
 
 
 def started_records(folder: Path, count: int, process: subprocess.Popen) -> None:
@@ -236,8 +249,8 @@ def scans(tmp_path):
     return tmp_path
 
 
-def test_a_local_cluster_one_worker_of_which_is_killed_leaves_the_same(scans, conv3d):
-    process = batched(scans, *SLOW, "--executor", "dask", "--jobs", "2", "--threads", "1", "--json")
+def test_a_local_cluster_one_worker_of_which_is_killed_leaves_the_same(scans, batched, conv3d):
+    process = batched(*SLOW, "--executor", "dask", "--jobs", "2", "--threads", "1", "--json")
     started_records(scans, 2, process)
     mine = [n for n in of_parent(process.pid) if any(map(of_parent, [n]))]
     kill(mine[0])
@@ -257,8 +270,8 @@ def test_a_local_cluster_one_worker_of_which_is_killed_leaves_the_same(scans, co
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_batch_that_is_ended_ends_its_cluster(scans, number):
-    process = batched(scans, *SLOW, "--executor", "dask", "--jobs", "1", start_new_session=True)
+def test_a_batch_that_is_ended_ends_its_cluster(scans, batched, number):
+    process = batched(*SLOW, "--executor", "dask", "--jobs", "1", start_new_session=True)
     started_records(scans, 1, process)
     family = [process.pid, *of_parent(process.pid)]
     family += [child for one in family for child in of_parent(one)]
@@ -275,8 +288,8 @@ def test_a_batch_that_is_ended_ends_its_cluster(scans, number):
     assert not [one for one in family if Path(f"/proc/{one}").exists()]
 
 
-def test_workers_elsewhere_stop_when_their_batch_is_killed(scans, shared):
-    process = batched(scans, *SLOW, "--executor", f"dask://{shared.address}")
+def test_workers_elsewhere_stop_when_their_batch_is_killed(scans, batched, shared):
+    process = batched(*SLOW, "--executor", f"dask://{shared.address}")
     started_records(scans, 2, process)
     kill(process.pid)
     process.communicate()
@@ -284,17 +297,17 @@ def test_workers_elsewhere_stop_when_their_batch_is_killed(scans, shared):
         assert not leftovers(scans)
     states = [json.loads(path.read_text())["state"] for path in (scans / "out" / ".conv3d" / "records").iterdir()]
     assert "started" in states
-    again = batched(scans, *FILTER, "--executor", f"dask://{shared.address}", "--json")
+    again = batched(*FILTER, "--executor", f"dask://{shared.address}", "--json")
     out, err = again.communicate(timeout=PATIENCE)
     assert again.returncode == 6, err
     assert json.loads(out)["counts"]["done"] == 4
     assert json.loads(out)["memory"]["limit_source"] == "the cluster's machines"
 
 
-def test_jobs_of_slurm(scans, tmp_path):
+def test_jobs_of_slurm(batched, tmp_path):
     environment = no_slurm(tmp_path / "slurm")
     process = batched(
-        scans, *FILTER, "--executor", "slurm", "--jobs", 2, "--slurm-option", "time=2:00:00", "--json", env=environment
+        *FILTER, "--executor", "slurm", "--jobs", 2, "--slurm-option", "time=2:00:00", "--json", env=environment
     )
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 6, err
@@ -304,10 +317,10 @@ def test_jobs_of_slurm(scans, tmp_path):
     assert all("#SBATCH --time=2:00:00\n" in script for script in scripts)
 
 
-def test_a_sbatch_that_refuses(scans, tmp_path):
+def test_a_sbatch_that_refuses(batched, tmp_path):
     environment = no_slurm(tmp_path / "slurm")
     (tmp_path / "slurm" / "bin" / "sbatch").write_text("#!/bin/bash\necho 'invalid partition' >&2; exit 1\n")
-    process = batched(scans, *FILTER, "--executor", "slurm", "--jobs", 1, env=environment)
+    process = batched(*FILTER, "--executor", "slurm", "--jobs", 1, env=environment)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2, err
     assert "Error: --executor: sbatch refuses the jobs: " in err

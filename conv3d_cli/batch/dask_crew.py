@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +12,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from conv3d_cli import __version__
 from conv3d_cli.batch import outpost
 from conv3d_cli.batch.crew import written_by
-from conv3d_cli.batch.lock import guests, lock_file, vacated
+from conv3d_cli.batch.greeting import greeted
+from conv3d_cli.batch.lock import vacated
 from conv3d_cli.batch.outpost import Setting, Welcome
 from conv3d_cli.batch.perform import Job
 from conv3d_cli.batch.team import SIGNALLED, End, TeamLost
@@ -33,7 +32,6 @@ GOODBYE_SECONDS = 8.0
 """How long those that still work when a batch ends have to clean up."""
 
 GAVE_UP = "gave up"
-VERSION = "__import__('conv3d_cli').__version__"
 
 
 class DaskWorker:
@@ -60,8 +58,8 @@ class DaskCrew:
     """At most ``size`` workers of a cluster at a time, which may come and go; as a context manager it leaves them.
 
     ``connected`` gives a client of the cluster. There have to be some workers within ``patience`` seconds, and again
-    when all are lost; None waits for ever. ``waits`` is told when there are none. ``threads`` of each default to what
-    the worker was given by the cluster.
+    when all are lost; None waits for ever. ``tell`` hears of what a person should know. Each works with so many
+    ``threads``, by default with what the cluster gives a worker.
 
     Raises UsageError if the cluster cannot be used, TeamLost if it is lost later.
     """
@@ -201,7 +199,7 @@ class DaskCrew:
         room = len(new) if self._limit is None else self._limit - len(known)
         if not new or room <= 0:
             return
-        for address, welcome in self._greeted(new):
+        for address, welcome in greeted(self.client, self.setting, new):
             if isinstance(welcome, Welcome):
                 if room > 0:
                     room -= 1
@@ -212,22 +210,6 @@ class DaskCrew:
                 raise UsageError(words)
             self._refused.add(address)
             self._tell(f"{words}; it gets no work")
-
-    def _greeted(self, addresses: list[str]) -> Iterator[tuple[str, Welcome | str]]:
-        """Ask workers who they are; yield what they say, or what is wrong with one."""
-        versions = self.client.run(eval, VERSION, workers=addresses, on_error="return")
-        fit = [address for address, version in versions.items() if version == __version__]
-        said = self.client.run(outpost.greet, self.setting, workers=fit, on_error="return") if fit else {}
-        for address, version in versions.items():
-            if isinstance(version, Exception):
-                if not isinstance(version, OSError):  # it has gone meanwhile
-                    yield address, f"cannot import conv3d_cli: {version}: expected conv3d {__version__} there"
-            elif version != __version__:
-                yield address, f"has another version of conv3d: got {version}, expected {__version__}"
-            elif isinstance(said.get(address), Welcome):
-                yield address, said[address].refusal or said[address]
-            elif not isinstance(said.get(address), (OSError, type(None))):
-                yield address, f"cannot work: {said[address]}"
 
     def _free_number(self) -> int:
         taken = {worker.number for worker in self.workers}
@@ -254,15 +236,3 @@ class DaskCrew:
         for worker in self.workers:
             if worker.job is not None:
                 remove_leftovers(*written_by(worker.job), host=worker.host)
-
-
-def setting_of(folder: str, shard: tuple[int, int] | None, lock: int, entry: str, max_memory: str | None) -> Setting:
-    """Return the setting of a batch that holds the lock of a folder, or of its part."""
-    here = os.getcwd()  # noqa: PTH109 - joined to what was typed
-    whole = os.path.join(here, folder)  # noqa: PTH118
-    with suppress(OSError):
-        os.fsync(lock)  # so that other machines can read it
-    return Setting(
-        uuid4().hex[:12], here, whole, lock_file(whole, shard), os.pread(lock, 4096, 0), guests(whole, shard), entry,
-        max_memory,
-    )  # fmt: skip

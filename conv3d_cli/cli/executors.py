@@ -117,7 +117,8 @@ def assembled(words: dict[str, Any], locks: tuple[int, ...], size: int, threads:
 
         return Crew(WORKER, locks, size, threads)
     from conv3d_cli.batch.cluster import cluster_at, local_cluster, slurm_cluster
-    from conv3d_cli.batch.dask_crew import DaskCrew, setting_of
+    from conv3d_cli.batch.dask_crew import DaskCrew
+    from conv3d_cli.batch.greeting import setting_of
 
     setting = setting_of(words["folder"], words["shard"], locks[-1], WORKER, words["max_memory"])
     patience: float | None = PATIENCE
