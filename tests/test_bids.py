@@ -25,7 +25,8 @@ WORDS = {
     "like_path": None,
     "outside": None,
 }
-MADE_FROM = {"version": "1", "option --filter": '["box:size=3vox"]', "--mask": "a1"}
+HASH = "a1" * 32
+MADE_FROM = {"version": "1", "option --filter": '["box:size=3vox"]', "--mask": HASH, "data format": "x"}
 
 
 @pytest.fixture
@@ -216,9 +217,9 @@ def test_units_are_passed_on_where_they_stay_what_they_were(root, filters, kept)
         "SkullStripped": False,
         "Conv3d": {
             "Version": "1",
-            "Options": {"filter": ["box:size=3vox"]},
+            "Options": {"filter": ["box:size=3vox"], "data format": "x"},
             "Files": {} if filters else {"spec": "b.yaml"},
-            "SHA256": {"--mask": "a1"},
+            "SHA256": {"--mask": HASH},
         },
     }
 
