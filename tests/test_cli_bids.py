@@ -90,7 +90,7 @@ def test_what_a_derivative_says_of_itself(ran, root, out):
         "RepetitionTime": datasets.TR,
         "SkullStripped": False,
     }
-    assert how["Options"]["filters"] == ["box"]
+    assert ["box"] in how["Options"].values()
     assert read(out / T1W.format("desc-smooth_", ".json"))["EchoTime"] == 0.003
     assert nibabel.load(out / BOLD.format("desc-smooth_", ".nii.gz")).header["pixdim"][4] == datasets.TR
     document = read(out / "dataset_description.json")
