@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -150,6 +153,16 @@ def test_an_image_of_channels_is_warned_of(conv3d, root, out):
         told = conv3d("batch", root, "--bids", "--out-dir", out, *words)
     assert told.code == 0
     assert told.err.count("has channels, which no image of BIDS has: its validator may refuse it") == 1
+
+
+def test_nothing_of_bids_is_loaded_for_another_batch(tmp_path):
+    datasets.volume(tmp_path / "in" / "a.nii")
+    code = "import sys; from conv3d_cli.cli.main import main\ntry: main()\nfinally: print([*sys.modules])"
+    words = ["batch", str(tmp_path / "in"), "--out-dir", str(tmp_path / "out"), *FILTER, "--dry-run", "-q"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    loaded = ast.literal_eval(done.stdout)
+    assert "conv3d_cli.batch" in loaded
+    assert not {"conv3d_cli.bids", "pathspec"} & {*loaded}
 
 
 def test_a_dry_run_writes_nothing(ran, out):

@@ -79,9 +79,10 @@ class Derivative:
         return found
 
     def _place_of_source(self) -> str:
-        """Return where the source is: seen from here, if this lies in it, so that both can be moved together."""
+        """Return where the source is: seen from here, if this lies in it or beside it, so that both can be moved."""
         own, root = Path(self.folder).resolve(), Path(self.source.root).resolve()
-        return PurePosixPath(os.path.relpath(root, own)).as_posix() if own.is_relative_to(root) else root.as_uri()
+        near = own.is_relative_to(root) or own.parent == root.parent
+        return PurePosixPath(os.path.relpath(root, own)).as_posix() if near else root.as_uri()
 
     def output(self, image: Image) -> str:
         """Return the derivative of an image, below the folder."""
