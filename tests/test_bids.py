@@ -326,6 +326,25 @@ def test_where_the_source_is_seen_from_a_derivative(root, tmp_path, folder, link
     assert links == {"raw": link.format(tmp_path)}
 
 
+def test_links_of_a_source_elsewhere(tmp_path):
+    datasets.described(tmp_path / "a" / "ds", DatasetType="derivative", DatasetLinks={"raw": "../raw"})
+    out = tmp_path / "b" / "out"
+    out.mkdir(parents=True)
+    Derivative(str(out), Dataset(str(tmp_path / "a" / "ds")), None).describe("conv3d")
+    links = json.loads((out / "dataset_description.json").read_text())["DatasetLinks"]
+    assert links == {"raw": f"file://{tmp_path}/a/raw", "source": f"file://{tmp_path}/a/ds"}
+
+
+def test_a_dataset_of_two_sources_names_both(root, tmp_path):
+    one, two = root / "derivatives" / "one", root / "derivatives" / "two"
+    for folder, source in ((one, root), (two, one), (two, root), (two, one)):
+        folder.mkdir(exist_ok=True)
+        Derivative(str(folder), Dataset(str(source)), None).describe("conv3d")
+    document = json.loads((two / "dataset_description.json").read_text())
+    assert document["DatasetLinks"] == {"raw": "../..", "source": "../one"}
+    assert document["SourceDatasets"] == [{"URL": "../one"}, {"URL": "../..", "DOI": "doi:10.18112/tiny.v1"}]
+
+
 def test_a_dataset_that_is_not_ours_is_left_alone(root, tmp_path):
     out = tmp_path / "out"
     datasets.described(out, DatasetType="derivative", GeneratedBy=[{"Name": "other"}])
