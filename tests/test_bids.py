@@ -451,3 +451,24 @@ def test_links_and_makers_that_are_none_do_no_harm(root, tmp_path):
     document = json.loads((out / "dataset_description.json").read_text())
     assert document["GeneratedBy"][0] == "x"
     assert document["DatasetLinks"] == {"raw": "../ds"}
+
+
+def test_files_that_cannot_be_read_are_told(root, tmp_path):
+    (root / ".bidsignore").mkdir()
+    with pytest.raises(InputError, match=r"bidsignore': cannot be read"):
+        places(root)
+    (root / ".bidsignore").rmdir()
+    (root / "bold.json").mkdir()
+    image = image_of(root, "sub-01_ses-pre_task-rest_bold.nii.gz")
+    with pytest.raises(InputError, match=r"bold.json': cannot be read: Is a directory"):
+        Inheritance(Dataset(str(root))).metadata(image)
+
+
+def test_a_sidecar_that_is_no_json_is_not_ours(root, tmp_path):
+    data = Dataset(str(root))
+    made, images = Derivative(str(tmp_path / "out"), data, None), select(data, Selection(suffixes=["T1w"]))
+    beside = datasets.text(made.sidecar_of(images[0]), "{]")
+    with pytest.raises(OutputError, match="exists already, and is not by conv3d"):
+        made.check(images, "error")
+    made.forget(images[0])
+    assert beside.exists()

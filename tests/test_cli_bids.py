@@ -195,6 +195,16 @@ def test_an_output_that_is_lost_and_cannot_be_made_leaves_no_sidecar(ran, root, 
     assert (out / T1W.format("desc-conv3d_", ".json").replace("sub-01", "sub-02")).exists()
 
 
+def test_a_damaged_record_leaves_the_sidecar_of_an_output_that_is_not_made_again(ran, root, out):
+    assert ran("--suffix", "T1w", "--participant-label", "01", "--session-label", "pre").code == 0
+    beside, record = out / T1W.format("desc-conv3d_", ".json"), next((out / ".conv3d").rglob("*T1w.nii.gz.json"))
+    before = beside.read_bytes()
+    record.write_text("{")
+    (root / T1W.format("", ".nii.gz")).write_bytes(b"no volume")
+    assert ran("--suffix", "T1w", "--participant-label", "01", "--session-label", "pre").code == 6
+    assert beside.read_bytes() == before
+
+
 def test_a_sidecar_that_is_not_ours_is_not_replaced(ran, out):
     beside = datasets.text(out / T1W.format("desc-conv3d_", ".json"), {"Mine": 1})
     told = ran()
