@@ -68,8 +68,7 @@ def tree(root: Path) -> dict[str, bytes]:
 
 def complaints(root: Path) -> list[str]:
     """Return the errors that BIDS's validator finds in a dataset."""
-    command = Path(sys.executable).with_name("bids-validator-deno")
-    words = [str(command), "--json", str(root)]
+    words = [sys.executable, "-c", "from bids_validator_deno import cli; cli()", "--json", str(root)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, env={**os.environ, "NO_COLOR": "1"})
     issues = json.loads(done.stdout)["issues"]["issues"]
     return [f"{one['code']} {one.get('subCode', '')} {one['location']}" for one in issues if one["severity"] == "error"]

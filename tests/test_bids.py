@@ -8,6 +8,8 @@ from pathlib import Path
 
 import datasets
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conv3d_cli.bids import Dataset, Derivative, Selection, masks_of, select
 from conv3d_cli.bids.files import json_bytes
@@ -25,7 +27,8 @@ WORDS = {
     "like_path": None,
     "outside": None,
 }
-MADE_FROM = {"version": "1", "option --filter": '["box:size=3vox"]', "--mask": "a1"}
+HASH = "a1" * 32
+MADE_FROM = {"version": "1", "option --filter": '["box:size=3vox"]', "--mask": HASH, "data format": "x"}
 
 
 @pytest.fixture
@@ -61,6 +64,21 @@ def test_a_derivative_keeps_its_name_in_the_order_of_bids(text, expected):
 )
 def test_a_name_that_is_none(text):
     assert Name.parse(text) is None
+
+
+@given(
+    st.lists(st.sampled_from(ORDER[:-1]), unique=True, min_size=1).flatmap(st.permutations),
+    st.sampled_from(["", "desc-x_"]),
+)
+def test_any_name_is_taken_apart_and_put_in_order(keys, before):
+    text = "".join(f"{key}-{number}_" for number, key in enumerate(keys)) + f"{before}bold.nii"
+    name = Name.parse(text)
+    assert str(name) == text
+    made = name.described("y")
+    assert [key for key, _ in made.entities] == [key for key in ORDER if key in {*keys, "desc"}]
+    assert set(made.entities) - {("desc", "y")} == set(name.entities) - {("desc", "x")}
+    assert made.described("y") == made
+    assert name.described(None).applies_to(made)
 
 
 def test_the_order_of_entities_has_each_once():
@@ -216,9 +234,9 @@ def test_units_are_passed_on_where_they_stay_what_they_were(root, filters, kept)
         "SkullStripped": False,
         "Conv3d": {
             "Version": "1",
-            "Options": {"filter": ["box:size=3vox"]},
+            "Options": {"filter": ["box:size=3vox"], "data format": "x"},
             "Files": {} if filters else {"spec": "b.yaml"},
-            "SHA256": {"--mask": "a1"},
+            "SHA256": {"--mask": HASH},
         },
     }
 
@@ -296,6 +314,37 @@ def test_links_of_the_source_are_passed_on(tmp_path):
     assert told["Sources"] == ["bids:source:sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "link"),
+    [("ds/derivatives/a", "../.."), ("ds/derivatives/a/b", "../../.."), ("a", "../ds"), ("a/b", "file://{}/ds")],
+)
+def test_where_the_source_is_seen_from_a_derivative(root, tmp_path, folder, link):
+    out = tmp_path / folder
+    out.mkdir(parents=True)
+    Derivative(str(out), Dataset(str(root)), None).describe("conv3d")
+    links = json.loads((out / "dataset_description.json").read_text())["DatasetLinks"]
+    assert links == {"raw": link.format(tmp_path)}
+
+
+def test_links_of_a_source_elsewhere(tmp_path):
+    datasets.described(tmp_path / "a" / "ds", DatasetType="derivative", DatasetLinks={"raw": "../raw"})
+    out = tmp_path / "b" / "out"
+    out.mkdir(parents=True)
+    Derivative(str(out), Dataset(str(tmp_path / "a" / "ds")), None).describe("conv3d")
+    links = json.loads((out / "dataset_description.json").read_text())["DatasetLinks"]
+    assert links == {"raw": f"file://{tmp_path}/a/raw", "source": f"file://{tmp_path}/a/ds"}
+
+
+def test_a_dataset_of_two_sources_names_both(root, tmp_path):
+    one, two = root / "derivatives" / "one", root / "derivatives" / "two"
+    for folder, source in ((one, root), (two, one), (two, root), (two, one)):
+        folder.mkdir(exist_ok=True)
+        Derivative(str(folder), Dataset(str(source)), None).describe("conv3d")
+    document = json.loads((two / "dataset_description.json").read_text())
+    assert document["DatasetLinks"] == {"raw": "../..", "source": "../one"}
+    assert document["SourceDatasets"] == [{"URL": "../one"}, {"URL": "../..", "DOI": "doi:10.18112/tiny.v1"}]
+
+
 def test_a_dataset_that_is_not_ours_is_left_alone(root, tmp_path):
     out = tmp_path / "out"
     datasets.described(out, DatasetType="derivative", GeneratedBy=[{"Name": "other"}])
@@ -303,7 +352,7 @@ def test_a_dataset_that_is_not_ours_is_left_alone(root, tmp_path):
         Derivative(str(out), Dataset(str(root)), None)
     links = {"raw": "file:///elsewhere"}
     datasets.described(out, GeneratedBy=[{"Name": "conv3d"}], DatasetLinks=links)
-    with pytest.raises(OutputError, match=r"holds derivatives of 'file:///elsewhere': got 'file://.*ds'"):
+    with pytest.raises(OutputError, match=r"holds derivatives of 'file:///elsewhere': got '../ds', expected another"):
         Derivative(str(out), Dataset(str(root)), None)
 
 
@@ -313,7 +362,7 @@ def test_what_others_say_of_our_dataset_stays(root, tmp_path):
     Derivative(str(out), Dataset(str(root)), None).describe("conv3d one")
     path = out / "dataset_description.json"
     document = json.loads(path.read_text())
-    assert document["SourceDatasets"] == [{"URL": root.as_uri(), "DOI": "doi:10.18112/tiny.v1"}]
+    assert document["SourceDatasets"] == [{"URL": "../ds", "DOI": "doi:10.18112/tiny.v1"}]
     document |= {"Name": "Mine", "Authors": ["A", "B"]}
     document["GeneratedBy"].insert(0, {"Name": "curated"})
     path.write_text(json.dumps(document))
@@ -401,4 +450,25 @@ def test_links_and_makers_that_are_none_do_no_harm(root, tmp_path):
     Derivative(str(out), Dataset(str(root)), None).describe("conv3d")
     document = json.loads((out / "dataset_description.json").read_text())
     assert document["GeneratedBy"][0] == "x"
-    assert document["DatasetLinks"] == {"raw": root.as_uri()}
+    assert document["DatasetLinks"] == {"raw": "../ds"}
+
+
+def test_files_that_cannot_be_read_are_told(root, tmp_path):
+    (root / ".bidsignore").mkdir()
+    with pytest.raises(InputError, match=r"bidsignore': cannot be read"):
+        places(root)
+    (root / ".bidsignore").rmdir()
+    (root / "bold.json").mkdir()
+    image = image_of(root, "sub-01_ses-pre_task-rest_bold.nii.gz")
+    with pytest.raises(InputError, match=r"bold.json': cannot be read: Is a directory"):
+        Inheritance(Dataset(str(root))).metadata(image)
+
+
+def test_a_sidecar_that_is_no_json_is_not_ours(root, tmp_path):
+    data = Dataset(str(root))
+    made, images = Derivative(str(tmp_path / "out"), data, None), select(data, Selection(suffixes=["T1w"]))
+    beside = datasets.text(made.sidecar_of(images[0]), "{]")
+    with pytest.raises(OutputError, match="exists already, and is not by conv3d"):
+        made.check(images, "error")
+    made.forget(images[0])
+    assert beside.exists()

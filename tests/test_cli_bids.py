@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -90,7 +93,7 @@ def test_what_a_derivative_says_of_itself(ran, root, out):
         "RepetitionTime": datasets.TR,
         "SkullStripped": False,
     }
-    assert how["Options"]["filters"] == ["box"]
+    assert ["box"] in how["Options"].values()
     assert read(out / T1W.format("desc-smooth_", ".json"))["EchoTime"] == 0.003
     assert nibabel.load(out / BOLD.format("desc-smooth_", ".nii.gz")).header["pixdim"][4] == datasets.TR
     document = read(out / "dataset_description.json")
@@ -152,6 +155,16 @@ def test_an_image_of_channels_is_warned_of(conv3d, root, out):
     assert told.err.count("has channels, which no image of BIDS has: its validator may refuse it") == 1
 
 
+def test_nothing_of_bids_is_loaded_for_another_batch(tmp_path):
+    datasets.volume(tmp_path / "in" / "a.nii")
+    code = "import sys; from conv3d_cli.cli.main import main\ntry: main()\nfinally: print([*sys.modules])"
+    words = ["batch", str(tmp_path / "in"), "--out-dir", str(tmp_path / "out"), *FILTER, "--dry-run", "-q"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    loaded = ast.literal_eval(done.stdout)
+    assert "conv3d_cli.batch" in loaded
+    assert not {"conv3d_cli.bids", "pathspec"} & {*loaded}
+
+
 def test_a_dry_run_writes_nothing(ran, out):
     told = ran("--dry-run", "--json")
     validator(batch_schema()).validate(told.document)
@@ -180,6 +193,16 @@ def test_an_output_that_is_lost_and_cannot_be_made_leaves_no_sidecar(ran, root, 
     assert ran("--suffix", "T1w").code == 6
     assert not (out / T1W.format("desc-conv3d_", ".json")).exists()
     assert (out / T1W.format("desc-conv3d_", ".json").replace("sub-01", "sub-02")).exists()
+
+
+def test_a_damaged_record_leaves_the_sidecar_of_an_output_that_is_not_made_again(ran, root, out):
+    assert ran("--suffix", "T1w", "--participant-label", "01", "--session-label", "pre").code == 0
+    beside, record = out / T1W.format("desc-conv3d_", ".json"), next((out / ".conv3d").rglob("*T1w.nii.gz.json"))
+    before = beside.read_bytes()
+    record.write_text("{")
+    (root / T1W.format("", ".nii.gz")).write_bytes(b"no volume")
+    assert ran("--suffix", "T1w", "--participant-label", "01", "--session-label", "pre").code == 6
+    assert beside.read_bytes() == before
 
 
 def test_a_sidecar_that_is_not_ours_is_not_replaced(ran, out):

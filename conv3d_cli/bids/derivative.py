@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urljoin
 
 from conv3d_cli import __version__
 from conv3d_cli.bids.dataset import IGNORED, Dataset, Image
@@ -79,9 +81,10 @@ class Derivative:
         return found
 
     def _place_of_source(self) -> str:
-        """Return where the source is: seen from here, if this lies in it, so that both can be moved together."""
+        """Return where the source is: seen from here, if this lies in it or beside it, so that both can be moved."""
         own, root = Path(self.folder).resolve(), Path(self.source.root).resolve()
-        return PurePosixPath(os.path.relpath(root, own)).as_posix() if own.is_relative_to(root) else root.as_uri()
+        near = own.is_relative_to(root) or own.parent == root.parent
+        return PurePosixPath(os.path.relpath(root, own)).as_posix() if near else root.as_uri()
 
     def output(self, image: Image) -> str:
         """Return the derivative of an image, below the folder."""
@@ -135,7 +138,7 @@ class Derivative:
             "DatasetType": "derivative",
             **self._before,
             "GeneratedBy": [*others, now],
-            "SourceDatasets": self._before.get("SourceDatasets", [self._source()]),
+            "SourceDatasets": self._sources(),
             "DatasetLinks": {**_mapping(self._before.get("DatasetLinks")), **self._links()},
         }
         keep(Path(self.folder, DESCRIPTION), json_bytes(document))
@@ -147,11 +150,16 @@ class Derivative:
     def _links(self) -> dict[str, str]:
         """Return the names of other datasets in what is passed on, those that the source knows too."""
         place, theirs = self._place_of_source(), _mapping(self.source.description.get("DatasetLinks"))
-        return {name: link if ":" in link else f"{place}/{link}" for name, link in theirs.items()} | {self.link: place}
+        return {name: _joined(place, link) for name, link in theirs.items()} | {self.link: place}
 
-    def _source(self) -> dict[str, str]:
-        doi = self.source.description.get("DatasetDOI")
-        return {"URL": self._place_of_source(), **({"DOI": doi} if isinstance(doi, str) else {})}
+    def _sources(self) -> list[Any]:
+        """Return the datasets that all derivatives here are made from: those known before, and this one."""
+        place, doi = self._place_of_source(), self.source.description.get("DatasetDOI")
+        said = self._before.get("SourceDatasets")
+        known = said if isinstance(said, list) else []
+        if any(isinstance(one, dict) and one.get("URL") == place for one in known):
+            return list(known)
+        return [*known, {"URL": place, **({"DOI": doi} if isinstance(doi, str) else {})}]
 
     def _pass_over(self) -> None:
         """Have a validator pass over what a batch leaves beside the dataset."""
@@ -187,6 +195,13 @@ class Derivative:
         if _ours(path):
             with suppress(OSError):
                 path.unlink()
+
+
+def _joined(place: str, link: str) -> str:
+    """Return where a link of a dataset leads, seen from where the dataset is at ``place``."""
+    if ":" in link:
+        return link
+    return urljoin(f"{place}/", link) if ":" in place else posixpath.normpath(f"{place}/{link}")
 
 
 def _is_us(generator: Any) -> bool:

@@ -36,6 +36,9 @@ UNITS = "Units"
 RAW, SOURCE = "raw", "source"
 """What a dataset is called by its derivatives: one in which nothing was computed before, and one of derivatives."""
 
+_OPTION = "option --"
+_SHA256 = re.compile("[0-9a-f]{64}")
+
 OF_FILES = ("spec_path", "weights_path", "mask_path", "labels_path", "like_path")
 
 
@@ -113,9 +116,9 @@ def description(words: Mapping[str, Any]) -> str:
 
 def _how(words: Mapping[str, Any], made_from: Mapping[str, str]) -> dict[str, Any]:
     """Return what an image was made from beside its source, as the record of the batch has it."""
-    options = {
-        key.removeprefix("option --"): json.loads(text) for key, text in made_from.items() if key.startswith("option ")
-    }
-    hashes = {key: text for key, text in made_from.items() if key != "version" and not key.startswith("option ")}
+    hashes = {key: text for key, text in made_from.items() if _SHA256.fullmatch(text)}
+    others = {key: text for key, text in made_from.items() if key not in {"version", *hashes}}
+    options = {key.removeprefix(_OPTION): json.loads(text) for key, text in others.items() if key.startswith(_OPTION)}
+    options |= {key: text for key, text in others.items() if not key.startswith(_OPTION)}
     names = {word.removesuffix("_path"): PurePath(words[word]).name for word in OF_FILES if words[word]}
     return {"Version": made_from["version"], "Options": options, "Files": names, "SHA256": hashes}

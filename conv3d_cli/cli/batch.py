@@ -108,9 +108,9 @@ def batch(**words: Any) -> int:
     Example:
       conv3d batch 'scans/*.nii.gz' --out-dir smooth --filter gaussian:fwhm=6mm
       conv3d batch bids --pattern 'sub-*/anat/*_T1w.nii.gz' --out-dir out --name '{sub}_edges.nii.gz' --spec edges.yaml
+      conv3d batch ds --bids --out-dir ds/derivatives/conv3d --participant-label 01 02 --spec edges.yaml --desc edges
       conv3d batch --manifest scans.csv --out-dir out --jobs 4 --max-memory 16G
       find . -name '*.npy' | conv3d batch - --out-dir out --filter laplacian --dry-run
-      conv3d batch ds --bids --out-dir ds/derivatives/conv3d --participant-label 01 02 --spec edges.yaml --desc edges
       conv3d batch scans --out-dir out --spec edges.yaml --jobs 50 --slurm-option time=2:00:00 --print-slurm | sbatch
     """
     return perform_batch(words)

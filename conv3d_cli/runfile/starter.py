@@ -51,13 +51,13 @@ MANY = """
 #batch:
 """
 EXAMPLES = {
+    "participant_labels": "['01', '02']", "session_labels": "[pre]", "datatypes": "[anat]", "suffixes": "[T1w]",
+    "entities": "[task-rest]", "mask_desc": "brain", "desc": "smooth",
     "spec": "edges.yaml", "filters": "[gaussian:fwhm=6mm]", "boundary": "reflect", "weights": "edges.npz",
     "mask": "mask.nii.gz", "labels": "labels.nii.gz", "outside": "zero", "min_coverage": "0.001",
     "like": "reference.nii.gz", "axes": "xyzc", "compute_dtype": "float64", "max_memory": "4G", "threads": "2",
     "report": "report.json", "log_file": "run.log", "out_dir": "out", "pattern": "'**/*_T1w.nii.gz'",
     "manifest": "scans.csv", "jobs": "2", "shard": "1/8", "slurm_options": "[partition=short, 'time=2:00:00']",
-    "participant_labels": "['01', '02']", "session_labels": "[pre]", "datatypes": "[anat]", "suffixes": "[T1w]",
-    "entities": "[task-rest]", "desc": "smooth", "mask_desc": "brain",
 }  # fmt: skip
 """Values to show for keys whose default is to say nothing."""
 
