@@ -185,11 +185,11 @@ def _run(
     seconds["read"] += reading
     for warning in outcome.warnings:
         log.warning(warning)
-    run_document(plan, outcome, context, seconds)  # what cannot be told is known before OUT is there
+    run_document(plan, outcome, context, seconds, is_json(words))  # what cannot be told is known before OUT is there
     start = perf_counter()
     written = _save(plan, outcome, volume, words)
     seconds["write"] = perf_counter() - start
-    document = run_document(plan, outcome, with_output(context, **written), seconds)
+    document = run_document(plan, outcome, with_output(context, **written), seconds, is_json(words))
     if is_json(words):
         document["input"]["sha256"] = sha256_of(volume)
         if mask is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -76,10 +78,20 @@ def cli(debug: bool) -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave the process with its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run(words, last=True))
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave the process with its exit code, as SystemExit if ``arguments`` are given."""
+    if arguments is not None:
+        sys.exit(run(list(arguments), last=True))
+    end(run(sys.argv[1:], last=True))
+
+
+def end(code: int) -> NoReturn:
+    """End the process here: taking every module apart, for the system to take back, takes longer than a small run."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def run(words: list[str], last: bool = False) -> int:

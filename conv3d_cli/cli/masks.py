@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.cli.talk import log
 from conv3d_cli.errors import UsageError, VolumeError, quoted
-from conv3d_cli.pipeline import Labels, Masking
-from conv3d_cli.volumes import on_grid, open_volume, read_labels, read_mask, resolve_axes
 
 if TYPE_CHECKING:
-    from conv3d_cli.pipeline import RunPlan
+    from conv3d_cli.pipeline import Labels, Masking, RunPlan
     from conv3d_cli.pipeline.plan import Header
     from conv3d_cli.volumes import Geometry, Source
 
@@ -61,6 +59,8 @@ def masking_of(words: Words) -> Masking | None:
             if value is not None:
                 raise UsageError(f"{option}: got {value} without a mask, expected --mask, --labels or --nan missing")
         return None
+    from conv3d_cli.pipeline import Masking
+
     by = "mask" if mask is not None else "labels" if labels is not None else "missing"
     given = {name: words[name] for name in ("outside", "min_coverage") if words[name] is not None}
     return replace(Masking(by, missing=missing), **given)
@@ -73,6 +73,8 @@ def opened_mask(words: Words) -> Iterator[Source | None]:
     if path is None:
         yield None
         return
+    from conv3d_cli.volumes import open_volume
+
     with open_volume(path) as mask:
         for note in mask.notes:
             log.info("%s: %s", quoted(path), note)
@@ -83,6 +85,8 @@ def placed(header: Header, words: Words, data_format: str) -> Header:
     """Return the header of the input, with the grid of the file that --like names."""
     if words["like_path"] is None:
         return header
+    from conv3d_cli.volumes import on_grid, open_volume, resolve_axes
+
     axes = resolve_axes(header.format, len(header.shape), words["axes"], data_format)
     with open_volume(words["like_path"]) as other:
         on_grid(other, header, axes, name_of(words))
@@ -96,6 +100,9 @@ def placed(header: Header, words: Words, data_format: str) -> Header:
 
 def read_inside(mask: Source, header: Header, plan: RunPlan, words: Words) -> Labels:
     """Return what is inside, read from the file that was opened for it."""
+    from conv3d_cli.pipeline import Labels
+    from conv3d_cli.volumes import read_labels, read_mask
+
     order = check_mask(mask, header, plan, words)
     fortran = plan.source.storage == "F"
     if words["labels_path"] is not None:
@@ -105,6 +112,8 @@ def read_inside(mask: Source, header: Header, plan: RunPlan, words: Words) -> La
 
 def check_mask(mask: Source, header: Header, plan: RunPlan, words: Words) -> tuple[int, ...]:
     """Return which axes of a mask are those of space of the input; VolumeError where it lies on another grid."""
+    from conv3d_cli.volumes import on_grid
+
     oriented = words["like_path"] is not None or getattr(header, "oriented", True)
     return on_grid(mask, _Grid(plan, oriented), plan.source.axes, name_of(words))
 
