@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.cli.talk import log
@@ -13,40 +13,9 @@ from conv3d_cli.errors import UsageError, VolumeError, quoted
 if TYPE_CHECKING:
     from conv3d_cli.pipeline import Labels, Masking, RunPlan
     from conv3d_cli.pipeline.plan import Header
-    from conv3d_cli.volumes import Geometry, Source
+    from conv3d_cli.volumes import Source
 
 Words = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A header whose voxels lie where another file says."""
-
-    header: Header
-    geometry: Geometry
-
-    @property
-    def format(self) -> str:
-        """Name of the format."""
-        return self.header.format
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-        return self.header.shape
-
-    @property
-    def order(self) -> str:
-        """Storage order."""
-        return self.header.order
-
-    def geometry_for(self, axes: str) -> Geometry | None:
-        """Return the other file's geometry."""
-        return self.geometry
-
-    def extra_bytes(self, dtype: Any) -> int:
-        """Return what reading takes beside the result."""
-        return self.header.extra_bytes(dtype)
 
 
 def masking_of(words: Words) -> Masking | None:
@@ -85,6 +54,7 @@ def placed(header: Header, words: Words, data_format: str) -> Header:
     """Return the header of the input, with the grid of the file that --like names."""
     if words["like_path"] is None:
         return header
+    from conv3d_cli.cli.grids import Placed
     from conv3d_cli.volumes import on_grid, open_volume, resolve_axes
 
     axes = resolve_axes(header.format, len(header.shape), words["axes"], data_format)
@@ -112,27 +82,13 @@ def read_inside(mask: Source, header: Header, plan: RunPlan, words: Words) -> La
 
 def check_mask(mask: Source, header: Header, plan: RunPlan, words: Words) -> tuple[int, ...]:
     """Return which axes of a mask are those of space of the input; VolumeError where it lies on another grid."""
+    from conv3d_cli.cli.grids import PlanGrid
     from conv3d_cli.volumes import on_grid
 
     oriented = words["like_path"] is not None or getattr(header, "oriented", True)
-    return on_grid(mask, _Grid(plan, oriented), plan.source.axes, name_of(words))
+    return on_grid(mask, PlanGrid(plan, oriented), plan.source.axes, name_of(words))
 
 
 def name_of(words: Words) -> str:
     """Return what an error calls the input."""
     return "the volume of --shape" if words["source"] is None else quoted(words["source"])
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """The grid of a plan's input."""
-
-    plan: RunPlan
-    oriented: bool
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.plan.source.shape
-
-    def geometry_for(self, axes: str) -> Geometry | None:
-        return self.plan.geometry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePath
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -20,28 +20,12 @@ from conv3d_cli.report import Context
 from conv3d_cli.spec import Spec
 
 if TYPE_CHECKING:
+    from conv3d_cli.cli.grids import BareShape
     from conv3d_cli.layers import Network
     from conv3d_cli.pipeline.plan import Header
-    from conv3d_cli.volumes import Geometry, Source
+    from conv3d_cli.volumes import Source
 
 Words = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class BareShape:
-    """A shape without a file, for ``plan --shape``."""
-
-    shape: tuple[int, ...]
-    format: str = "npy"
-    order: str = "C"
-
-    def geometry_for(self, axes: str) -> Geometry | None:
-        """Return None: a bare shape lies nowhere in the world."""
-        return None
-
-    def extra_bytes(self, dtype: object) -> int:
-        """Return 0: nothing is read."""
-        return 0
 
 
 def prepare(
@@ -133,7 +117,9 @@ def _spec(header: Source | BareShape, words: Words) -> tuple[Spec, Header]:
 
 def _input(header: Source | BareShape, words: Words, plan: RunPlan) -> Words:
     """Return what the report says of the input, and tell its notes."""
-    if isinstance(header, BareShape):
+    from conv3d_cli.volumes import Source
+
+    if not isinstance(header, Source):
         return {"path": None}
     notes = list(header.notes)
     if header.dtype.kind in "iub":

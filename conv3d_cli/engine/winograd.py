@@ -15,7 +15,6 @@ from conv3d_cli.engine import fft
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
-from conv3d_cli.engine.cook_toom import cook_toom
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.magnitude import brightest, largest
@@ -127,6 +126,8 @@ def run(
 
 def transformed(problem: Problem, kernel: Array, tile: Triple, threads: int) -> Any:
     """Return a kernel as the products of a tile read it: an object of the native module, which jobs only read."""
+    from conv3d_cli.engine.cook_toom import cook_toom
+
     module = isas.native()
     assert module is not None
     matrices = [
@@ -173,6 +174,8 @@ def _candidate(problem: Problem, points: Triple, threads: int) -> Candidate:
 
 
 def _axes(module: Any, problem: Problem, layout: Layout) -> list[Any]:
+    from conv3d_cli.engine.cook_toom import cook_toom
+
     made = []
     by_axis = zip(taps(problem), layout.step, gaps(problem), layout.tiles, problem.padding, strict=True)
     for k, step, gap, tiles, (before, _) in by_axis:

@@ -60,7 +60,8 @@ def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None, labe
     """
     masked = _masked(plan, labels)
     array = read()
-    values = scan(array)
+    threads = plan.options.limits.threads
+    values = scan(array, threads)
     if masked is not None:
         array = masked.begin(plan.steps[0], array, values.nonfinite)
     warnings = []
@@ -86,7 +87,7 @@ def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None, labe
             array, used = _convolve(step, step.plan, array, known, part)
         elif step.pads != NO_PADS:
             array = _bordered(step, array)
-        array = activated(step, array, plan.channels_first, plan.options.limits.threads)
+        array = activated(step, array, plan.channels_first, threads)
         if masked is not None:
             masked.activated(step)
         known = None if step.copies or not step.idle else known
@@ -99,7 +100,7 @@ def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None, labe
         masked.finish(plan.target, array)
         warnings += masked.warnings
     found = None if masked is None else masked.counts
-    return Outcome(array, tuple(outcomes), values, scan(array), tuple(warnings), found)
+    return Outcome(array, tuple(outcomes), values, scan(array, threads), tuple(warnings), found)
 
 
 def _masked(plan: RunPlan, labels: Labels | None) -> MaskedRun | None:
