@@ -1,4 +1,4 @@
-"""What a run takes is what its plan says: arrays that NumPy allocates, counted by tracemalloc; and what a process holds."""
+"""What a run takes is what its plan says, in arrays counted by tracemalloc; and what a process holds beside them."""
 
 from __future__ import annotations
 
