@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,7 @@ class Values:
     first_nonfinite: tuple[int, ...] | None
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """What a block holds: range and sum of its finite values, how many others, and where the first of them is."""
 
     low: float
@@ -39,12 +38,15 @@ class _Part:
 def scan(array: NDArray[Any], threads: int = 1) -> Values:
     """Return the value range of a real array of any layout, reading it once in storage order.
 
+    The result is the same for any number of ``threads`` that share the blocks of it.
+
     >>> scan(np.array([[1.0, 2.0], [np.nan, 3.0]]))
     Values(min=1.0, max=3.0, mean=2.0, nonfinite=1, first_nonfinite=(1, 0))
     """
     order = storage_order(array)
     ordered = array.transpose(order)
-    pieces, parts = Pieces(enumerate(blocks(ordered))), {}
+    pieces = Pieces(enumerate(blocks(ordered)))
+    parts: dict[int, tuple[int, _Part]] = {}
 
     def work() -> None:
         for at, block in pieces:
