@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import signal
@@ -17,25 +18,55 @@ from support import beside_the_kernels
 
 import conv3d_cli
 from conv3d_cli import __version__
+from conv3d_cli.cli import main as main_module
 from conv3d_cli.cli.main import COMMANDS, cli, main, run
 from conv3d_cli.cli.prepare import json_text
 from conv3d_cli.cli.stopping import SIGNALS, Stopped
 from conv3d_cli.errors import InputError, OutputError, OverLimit, SpecError, UsageError
+from conv3d_cli.volumes import Volume, save_volume
 
 CONV3D = [sys.executable, "-m", "conv3d_cli"]
 HEAVY = ("numpy", "scipy", "nibabel", "h5py", "yaml", "rich")
+#: What a run of a filter over a NIfTI file has no use for, by what it is for.
+IDLE = {
+    "other libraries": (
+        "nibabel",
+        "h5py",
+        "scipy",
+        "yaml",
+        "numpy.polynomial",
+        "numpy.fft",
+        "numpy.random",
+        "numpy.ma",
+    ),
+    "figures in JSON": ("json", "hashlib", "importlib.metadata", "email", "tempfile", "conv3d_cli.report.schema"),
+    "tables": ("rich", "conv3d_cli.report.table", "conv3d_cli.report.batch", "conv3d_cli.report.comparison"),
+    "specs": ("conv3d_cli.spec.reader", "conv3d_cli.spec.check", "conv3d_cli.models", "conv3d_cli.weights"),
+    "run files": ("conv3d_cli.runfile", "conv3d_cli.batch"),
+    "other layers": ("conv3d_cli.layers.catalogue", "conv3d_cli.layers.activation_layers"),
+    "gradients": ("conv3d_cli.layers.gradients", "conv3d_cli.layers.activations.slopes", "conv3d_cli.engine.adjoint"),
+    "masks": ("conv3d_cli.masking", "conv3d_cli.pipeline.inside", "conv3d_cli.volumes.masks"),
+    "comparisons": ("conv3d_cli.volumes.comparison", "conv3d_cli.volumes.deviation"),
+    "other formats": ("conv3d_cli.volumes.hdf5", "conv3d_cli.volumes.hdf5_out", "conv3d_cli.volumes.hdf5_attributes"),
+    "Winograd's matrices": ("conv3d_cli.engine.cook_toom", "fractions", "decimal"),
+}
 
 
 def process(*words: object, **more) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([*CONV3D, *map(str, words)], capture_output=True, check=False, **more)
 
 
-def imported(*words: object) -> set[str]:
-    """Return the names of the packages that a command has imported in the end."""
+def modules(*words: object) -> set[str]:
+    """Return the names of the modules that a command has imported in the end."""
     code = "import sys; from conv3d_cli.cli.main import run; run(sys.argv[1:]); print(); print(*sys.modules)"
     call = [sys.executable, "-c", code, *map(str, words)]
     done = subprocess.run(call, capture_output=True, text=True, check=True)
-    return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def imported(*words: object) -> set[str]:
+    """Return the names of the packages that a command has imported in the end."""
+    return {name.split(".")[0] for name in modules(*words)}
 
 
 def commands() -> dict[str, click.Command]:
@@ -123,6 +154,46 @@ def test_help_imports_nothing_heavy():
 
 def test_a_plan_of_an_npy_imports_no_other_format(volume, spec):
     assert not {"nibabel", "h5py", "scipy"} & imported("plan", volume(), "--spec", spec(), "-q")
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_filter_imports_nothing_that_it_has_no_use_for(tmp_path, suffix):
+    source, target = (str(tmp_path / f"{name}{suffix}") for name in ("in", "out"))
+    save_volume(Volume(np.zeros((9, 8, 7), np.float32), "xyz"), source)
+    found = modules("apply", source, target, "--filter", "gaussian:sigma=1vox", "-q")
+    assert not {name: what for what, names in IDLE.items() for name in names if name in found}
+    assert "conv3d_cli.engine.separable" in found
+
+
+def test_the_modules_that_a_filter_must_not_import_are_there():
+    for name in {name for names in IDLE.values() for name in names}:
+        assert importlib.util.find_spec(name) is not None, name
+
+
+def test_the_process_ends_with_its_last_line(tmp_path):
+    """Nothing is taken apart at the end, and yet what was printed and registered is done."""
+    code = (
+        "import atexit, sys; from conv3d_cli.cli import main; atexit.register(print, 'registered');"
+        "sys.argv[1:] = {words}; sys.unraisablehook = print; main.main()"
+    )
+    for words, code_wanted, out in ((["--version"], 0, b"0.1.0"), (["aply"], 2, b"")):
+        call = [sys.executable, "-c", code.format(words=words)]
+        done = subprocess.run(call, capture_output=True, check=False)
+        assert done.returncode == code_wanted
+        assert out in done.stdout
+        assert done.stdout.endswith(b"registered\n")
+
+
+def test_the_process_has_one_thread_of_blas_unless_told_otherwise():
+    code = (
+        "import gc, os, sys; from conv3d_cli.cli import main; sys.argv[1:] = ['--version'];"
+        "main._end = lambda code: print(os.environ['OPENBLAS_NUM_THREADS'], gc.get_threshold()[0]); main.main()"
+    )
+    for given, found in ((None, "1"), ("3", "3")):
+        env = {key: value for key, value in os.environ.items() if key != "OPENBLAS_NUM_THREADS"}
+        env |= {} if given is None else {"OPENBLAS_NUM_THREADS": given}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+        assert done.stdout.splitlines()[-1] == f"{found} {main_module.OBJECTS}"
 
 
 def test_an_internal_error_is_told_as_one(conv3d, monkeypatch):

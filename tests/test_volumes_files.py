@@ -27,7 +27,7 @@ from conv3d_cli.volumes import (
     open_volume,
     save_volume,
 )
-from conv3d_cli.volumes.hdf5 import split_ref
+from conv3d_cli.volumes.references import split_ref
 
 ROOT = Path(__file__).parent.parent
 SHAPE = (11, 12, 13)

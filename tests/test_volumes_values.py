@@ -65,6 +65,18 @@ def test_scan_finds_one_nan_in_a_later_block():
     assert scan(np.arange(-5, 5, dtype="i2").reshape(1, 2, 5)).mean == -0.5
 
 
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_threads_change_nothing_in_a_scan(threads):
+    array = np.random.default_rng(3).normal(size=(130, 120, 110)).astype("f4")
+    assert scan(array, threads) == scan(array)
+    array[:, 60:] = np.inf
+    array[100, 59, 3] = np.nan
+    array[90] = np.nan
+    assert scan(array, threads) == scan(array)
+    assert scan(array, threads).first_nonfinite == (0, 60, 0)
+    assert scan(array.T, threads).nonfinite == np.count_nonzero(~np.isfinite(array))
+
+
 def test_a_sum_beyond_float64_gives_no_mean_and_no_warning():
     found = scan(np.full((4, 4, 4), 1e308))
     assert (found.min, found.max, found.mean, found.nonfinite) == (1e308, 1e308, np.inf, 0)

@@ -180,7 +180,7 @@ def _run(
 ) -> dict[str, Any]:
     """Read, convolve, write; return the report."""
     from conv3d_cli.cli.masks import read_inside
-    from conv3d_cli.cli.prepare import json_text, with_output
+    from conv3d_cli.cli.prepare import is_json, json_text, with_output
     from conv3d_cli.cli.talk import log
     from conv3d_cli.outfile import replacing
     from conv3d_cli.pipeline import run
@@ -207,12 +207,12 @@ def _run(
     seconds["read"] += reading
     for warning in outcome.warnings:
         log.warning(warning)
-    run_document(plan, outcome, context, seconds)  # what cannot be told is known before OUT is there
+    run_document(plan, outcome, context, seconds, is_json(words))  # what cannot be told is known before OUT is there
     start = perf_counter()
     history = None if making is None else making.history({"input": volume, "mask": mask, "labels": mask})
     written = _save(plan, outcome, volume, words, history)
     seconds["write"] = perf_counter() - start
-    document = run_document(plan, outcome, with_output(context, **written), seconds)
+    document = run_document(plan, outcome, with_output(context, **written), seconds, is_json(words))
     if history is not None:
         document = with_history(document, history)
     if words["report_path"] is not None:

@@ -4,52 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.cli.talk import log
 from conv3d_cli.errors import UsageError, VolumeError, quoted
-from conv3d_cli.masking import Masking
-from conv3d_cli.pipeline import Labels
-from conv3d_cli.volumes import on_grid, open_volume, read_labels, read_mask, resolve_axes
 
 if TYPE_CHECKING:
-    from conv3d_cli.pipeline import RunPlan
+    from conv3d_cli.masking import Masking
+    from conv3d_cli.pipeline import Labels, RunPlan
     from conv3d_cli.pipeline.plan import Header
-    from conv3d_cli.volumes import Geometry, Source
+    from conv3d_cli.volumes import Source
 
 Words = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A header whose voxels lie where another file says."""
-
-    header: Header
-    geometry: Geometry
-
-    @property
-    def format(self) -> str:
-        """Name of the format."""
-        return self.header.format
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-        return self.header.shape
-
-    @property
-    def order(self) -> str:
-        """Storage order."""
-        return self.header.order
-
-    def geometry_for(self, axes: str) -> Geometry | None:
-        """Return the other file's geometry."""
-        return self.geometry
-
-    def extra_bytes(self, dtype: Any) -> int:
-        """Return what reading takes beside the result."""
-        return self.header.extra_bytes(dtype)
 
 
 def masking_of(words: Words) -> Masking | None:
@@ -62,6 +29,8 @@ def masking_of(words: Words) -> Masking | None:
             if value is not None:
                 raise UsageError(f"{option}: got {value} without a mask, expected --mask, --labels or --nan missing")
         return None
+    from conv3d_cli.masking import Masking
+
     by = "mask" if mask is not None else "labels" if labels is not None else "missing"
     given = {name: words[name] for name in ("outside", "min_coverage") if words[name] is not None}
     return replace(Masking(by, missing=missing), **given)
@@ -74,6 +43,8 @@ def opened_mask(words: Words) -> Iterator[Source | None]:
     if path is None:
         yield None
         return
+    from conv3d_cli.volumes import open_volume
+
     with open_volume(path) as mask:
         for note in mask.notes:
             log.info("%s: %s", quoted(path), note)
@@ -84,6 +55,9 @@ def placed(header: Header, words: Words, data_format: str) -> Header:
     """Return the header of the input, with the grid of the file that --like names."""
     if words["like_path"] is None:
         return header
+    from conv3d_cli.cli.grids import Placed
+    from conv3d_cli.volumes import on_grid, open_volume, resolve_axes
+
     axes = resolve_axes(header.format, len(header.shape), words["axes"], data_format)
     with open_volume(words["like_path"]) as other:
         on_grid(other, header, axes, name_of(words))
@@ -97,6 +71,9 @@ def placed(header: Header, words: Words, data_format: str) -> Header:
 
 def read_inside(mask: Source, header: Header, plan: RunPlan, words: Words) -> Labels:
     """Return what is inside, read from the file that was opened for it."""
+    from conv3d_cli.pipeline import Labels
+    from conv3d_cli.volumes import read_labels, read_mask
+
     order = check_mask(mask, header, plan, words)
     fortran = plan.source.storage == "F"
     if words["labels_path"] is not None:
@@ -106,25 +83,13 @@ def read_inside(mask: Source, header: Header, plan: RunPlan, words: Words) -> La
 
 def check_mask(mask: Source, header: Header, plan: RunPlan, words: Words) -> tuple[int, ...]:
     """Return which axes of a mask are those of space of the input; VolumeError where it lies on another grid."""
+    from conv3d_cli.cli.grids import PlanGrid
+    from conv3d_cli.volumes import on_grid
+
     oriented = words["like_path"] is not None or getattr(header, "oriented", True)
-    return on_grid(mask, _Grid(plan, oriented), plan.source.axes, name_of(words))
+    return on_grid(mask, PlanGrid(plan, oriented), plan.source.axes, name_of(words))
 
 
 def name_of(words: Words) -> str:
     """Return what an error calls the input."""
     return "the volume of --shape" if words["source"] is None else quoted(words["source"])
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """The grid of a plan's input."""
-
-    plan: RunPlan
-    oriented: bool
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.plan.source.shape
-
-    def geometry_for(self, axes: str) -> Geometry | None:
-        return self.plan.geometry

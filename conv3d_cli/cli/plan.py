@@ -27,8 +27,9 @@ def plan(**words: Any) -> None:
       conv3d plan brain.nii.gz --filter gaussian:fwhm=6mm
       conv3d plan --shape 91x109x91 --spec edges.yaml --json
     """
+    from conv3d_cli.cli.grids import BareShape
     from conv3d_cli.cli.masks import opened_mask
-    from conv3d_cli.cli.prepare import BareShape, prepare, show
+    from conv3d_cli.cli.prepare import prepare, show
     from conv3d_cli.cli.talk import talking
     from conv3d_cli.cli.words import shape_words
     from conv3d_cli.report import plan_document

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePath
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -14,36 +13,19 @@ from conv3d_cli.cli.talk import log
 from conv3d_cli.cli.words import command_line
 from conv3d_cli.errors import UsageError, quoted
 from conv3d_cli.layers import Conv3D
-from conv3d_cli.layers.arguments import nothing_around
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import Limits
 from conv3d_cli.pipeline import Options, RunPlan, filter_network, plan_run
-from conv3d_cli.report import Context, render
-from conv3d_cli.spec import Spec, spec_in
+from conv3d_cli.report import Context
+from conv3d_cli.spec import Spec
 
 if TYPE_CHECKING:
+    from conv3d_cli.cli.grids import BareShape
     from conv3d_cli.layers import Network
     from conv3d_cli.pipeline.plan import Header
-    from conv3d_cli.volumes import Geometry, Source
+    from conv3d_cli.volumes import Source
 
 Words = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class BareShape:
-    """A shape without a file, for ``plan --shape``."""
-
-    shape: tuple[int, ...]
-    format: str = "npy"
-    order: str = "C"
-
-    def geometry_for(self, axes: str) -> Geometry | None:
-        """Return None: a bare shape lies nowhere in the world."""
-        return None
-
-    def extra_bytes(self, dtype: object) -> int:
-        """Return 0: nothing is read."""
-        return 0
 
 
 def prepare(
@@ -98,6 +80,8 @@ def prepare(
 
 def _surround(network: Network, boundary: str) -> None:
     """Have every convolution read a boundary around its volume; UsageError for one that reads nothing there."""
+    from conv3d_cli.layers.arguments import nothing_around
+
     convolutions = [layer for layer in network if isinstance(layer, Conv3D)]
     if not convolutions:
         raise UsageError(f"--boundary: no layer convolves: got {boundary!r}, expected a Conv3D to give it to")
@@ -121,17 +105,21 @@ def check_layers(words: Words) -> None:
 
 def _spec(header: Source | BareShape, words: Words) -> tuple[Spec, Header]:
     """Return the layers, those of the spec or those that the filters make for the volume, and the volume's grid."""
+    if words["filters"]:
+        grid, dtype = placed(header, words, "channels_last"), words["compute_dtype"] or "float32"
+        return Spec(filter_network(words["filters"], grid, words["axes"], dtype), None, 2, "", ""), grid
+    from conv3d_cli.spec import spec_in
+
     spec = spec_in(words)
-    if spec is not None:
-        return spec, placed(header, words, spec.network.data_format)
-    filters, dtype = words["filters"], words["compute_dtype"] or "float32"
-    grid = placed(header, words, "channels_last")
-    return Spec(filter_network(filters, grid, words["axes"], dtype), None, 2, "", ""), grid
+    assert spec is not None
+    return spec, placed(header, words, spec.network.data_format)
 
 
 def _input(header: Source | BareShape, words: Words, plan: RunPlan) -> Words:
     """Return what the report says of the input, and tell its notes."""
-    if isinstance(header, BareShape):
+    from conv3d_cli.volumes import Source
+
+    if not isinstance(header, Source):
         return {"path": None}
     notes = list(header.notes)
     if header.dtype.kind in "iub":
@@ -202,6 +190,8 @@ def show(document: Words, words: Words, stream_output: bool = False) -> None:
     if words["as_json"]:
         print_json(document)
     elif not words["quiet"]:
+        from conv3d_cli.report import render
+
         render(document, sys.stderr if stream_output else sys.stdout)
 
 
@@ -212,4 +202,6 @@ def print_json(document: Any) -> None:
 
 def json_text(document: Any) -> str:
     """Return a document as strict JSON."""
+    import json
+
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=True) + "\n"

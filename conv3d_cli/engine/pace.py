@@ -7,8 +7,6 @@ machine is told by its processor, its instruction set, its number of threads and
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import platform
@@ -73,6 +71,8 @@ def keep(pace: Pace, threads: int) -> str:
         entries = _entries()
     except ValueError:  # a damaged file is replaced
         entries = {}
+    import json
+
     entries[machine(threads)] = {"measured": pace.measured, "multiples": dict(pace.multiples)}
     path = userfiles.write(FILE, json.dumps({"version": 1, "machines": entries}, indent=1) + "\n")
     _kept.cache_clear()
@@ -84,6 +84,9 @@ def machine(threads: int) -> str:
     module = isa.native()
     build = userfiles.stamp(module.__file__) if module is not None and module.__file__ else ""
     facts = [processor(), processor_flags(), platform.machine(), isa.active(), __version__, build]
+    import hashlib
+    import json
+
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     return f"{digest} {threads}"
 
@@ -92,7 +95,8 @@ def machine(threads: int) -> str:
 def _kept(own: str | None, shared: str | None, home: str | None, instructions: str, threads: int) -> Pace:
     """Return what ``active`` does, by all that it depends on."""
     try:
-        entry = _entries().get(machine(threads))
+        entries = _entries()
+        entry = entries.get(machine(threads)) if entries else None
     except ValueError as error:
         where = quoted(str(userfiles.folder() / FILE))
         log.warning("%s: %s; the shipped costs are used: 'conv3d bench --calibrate' measures them anew", where, error)
@@ -108,6 +112,8 @@ def _entries() -> dict[str, Any]:
         raise ValueError(f"cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
     if text is None:
         return {}
+    import json
+
     try:
         document = json.loads(text)
         machines: dict[str, Any] = document["machines"]

@@ -85,7 +85,9 @@ def run(
         return
     isa = isa or isas.active()
     d, h, w = problem.strides
-    kernel, bias = (a if a is None or whole_strides(a) else a.copy() for a in (kernel[0, 0, 0], bias))
+    kernel = kernel[0, 0, 0]
+    kernel = kernel if whole_strides(kernel) else kernel.copy()
+    bias = bias if bias is None or whole_strides(bias) else bias.copy()
     layout = layout_of(problem, threads, isa)
     planar = out.strides[4] == out.itemsize or out.strides[1] != out.itemsize or not layout.by_filters
     module = isas.native()

@@ -91,7 +91,7 @@ class Pool:
         if block is None or not size + PAGE <= block.nbytes <= WASTE * size + PAGE:
             del block  # before more is asked for
             block = Block.of(size)
-        loan = Loan(shape, dtype, block, block.start)  # type: ignore[arg-type]
+        loan = Loan(shape, dtype, block, block.start)
         loan.block, loan.pool = block, self
         return loan.view(np.ndarray)
 

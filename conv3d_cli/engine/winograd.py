@@ -17,7 +17,6 @@ from conv3d_cli.engine import fft
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
-from conv3d_cli.engine.cook_toom import cook_toom
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.magnitude import brightest, largest
@@ -148,6 +147,8 @@ def _kept(problem: Problem, kernel: Array, tile: Triple, threads: int) -> Any:
 
 def transformed(problem: Problem, kernel: Array, tile: Triple, threads: int) -> Any:
     """Return a kernel as the products of a tile read it: an object of the native module, which jobs only read."""
+    from conv3d_cli.engine.cook_toom import cook_toom
+
     module = isas.native()
     assert module is not None
     matrices = [
@@ -228,6 +229,8 @@ def _candidate(problem: Problem, points: Triple, threads: int, accuracy: Accurac
 
 @lru_cache(maxsize=256)
 def _axes(module: Any, problem: Problem, steps: Triple, blocks: Triple) -> list[Any]:
+    from conv3d_cli.engine.cook_toom import cook_toom
+
     made = []
     by_axis = zip(taps(problem), steps, gaps(problem), blocks, problem.padding, strict=True)
     for k, step, gap, tiles, (before, _) in by_axis:

@@ -9,6 +9,7 @@ of the voxel offset i, with P = S^-1 C S^-1, of the sigmas in voxels S and the c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil, log, prod, sqrt
 from typing import TypeAlias
 
@@ -123,7 +124,7 @@ def profile(sigma: float, order: int, radius: int) -> Array:
     q[0] = 1.0
     for _ in range(order):
         q = np.append(q[1:] * np.arange(1, order + 1), 0.0) - np.append(0.0, q[:-1]) / sigma**2
-    weights *= np.polynomial.polynomial.polyval(x, q)
+    weights *= np.polyval(q[::-1], x)
     # The weight of f(x+i) is the derivative at -i.
     return np.ascontiguousarray(weights[::-1])
 
@@ -155,8 +156,9 @@ def _lost(sigma: float, order: int, radius: int) -> float:
     return float(tails[min(radius, len(tails) - 1)])
 
 
+@lru_cache(maxsize=64)
 def _tails(sigma: float, order: int) -> Array:
-    """Return, for each radius, the share of a profile's magnitude that lies beyond it."""
+    """Return, for each radius, the share of a profile's magnitude that lies beyond it; not to be written to."""
     if sigma == 0:
         return np.zeros(1)
     size = np.abs(profile(sigma, order, ceil(WHOLE * sigma) + 1))

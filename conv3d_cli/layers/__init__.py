@@ -7,14 +7,30 @@ hold one table of named functions each; a new row in a table is a new function t
 convolution without a layer.
 """
 
-from conv3d_cli.layers.catalogue import LAYERS, make_layer
-from conv3d_cli.layers.conv3d import Conv3D
-from conv3d_cli.layers.layer import Layer
-from conv3d_cli.layers.magnitude import Magnitude
-from conv3d_cli.layers.network import Network
-from conv3d_cli.layers.operation import convolve
+from __future__ import annotations
 
-Convolution3D = Conv3D
-"""Keras's other name of the layer."""
+from typing import TYPE_CHECKING
 
-__all__ = ["LAYERS", "Conv3D", "Convolution3D", "Layer", "Magnitude", "Network", "convolve", "make_layer"]
+from conv3d_cli.lazily import exports
+
+if TYPE_CHECKING:
+    from conv3d_cli.layers.catalogue import LAYERS as LAYERS
+    from conv3d_cli.layers.catalogue import make_layer as make_layer
+    from conv3d_cli.layers.conv3d import Conv3D as Conv3D
+    from conv3d_cli.layers.conv3d import Convolution3D as Convolution3D
+    from conv3d_cli.layers.layer import Layer as Layer
+    from conv3d_cli.layers.magnitude import Magnitude as Magnitude
+    from conv3d_cli.layers.network import Network as Network
+    from conv3d_cli.layers.operation import convolve as convolve
+
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "catalogue": "LAYERS make_layer",
+        "conv3d": "Conv3D Convolution3D",
+        "layer": "Layer",
+        "magnitude": "Magnitude",
+        "network": "Network",
+        "operation": "convolve",
+    },
+)

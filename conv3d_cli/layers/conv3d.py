@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from conv3d_cli.engine import Limits, convolve_array
@@ -12,12 +13,14 @@ from conv3d_cli.layers.activations import Activation
 from conv3d_cli.layers.arguments import CONV3D
 from conv3d_cli.layers.constraints import Constraint
 from conv3d_cli.layers.geometry import ConvGeometry
-from conv3d_cli.layers.gradients import Gradients, gradients, turned
 from conv3d_cli.layers.initializers import Initializer
 from conv3d_cli.layers.layer import COMPUTED_IN, Array, dialect_of, mapping_of
 from conv3d_cli.layers.regularizers import Regularizer
 from conv3d_cli.layers.signature import Signature
 from conv3d_cli.layers.weighted import about
+
+if TYPE_CHECKING:
+    from conv3d_cli.layers.gradients import Gradients
 
 
 class Conv3D(ConvGeometry):
@@ -183,6 +186,8 @@ class Conv3D(ConvGeometry):
         >>> found.input.shape, float(found.kernel[0, 0, 0, 0, 0]), float(found.bias[0])
         ((1, 3, 3, 3, 1), 8.0, 8.0)
         """
+        from conv3d_cli.layers.gradients import gradients
+
         return gradients(self, x, upstream)
 
     def get_config(self) -> dict[str, Any]:
@@ -216,3 +221,12 @@ class Conv3D(ConvGeometry):
         dialect = dialect_of(arguments) if keras is None else keras
         CONV3D.read(arguments, dialect)
         return cls(**arguments, keras=dialect)
+
+
+Convolution3D = Conv3D
+"""Keras's other name of the layer."""
+
+
+def turned(kernel: Array) -> Array:
+    """Return a kernel ``(kd, kh, kw, channels, filters)`` turned around along its spatial axes."""
+    return np.ascontiguousarray(kernel[::-1, ::-1, ::-1])

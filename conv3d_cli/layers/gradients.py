@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,9 +14,7 @@ from conv3d_cli.errors import ShapeError
 from conv3d_cli.kinds import cast_to, real_array
 from conv3d_cli.layers.activations import pieces
 from conv3d_cli.layers.activations.derivatives import function_of, vjp
-
-if TYPE_CHECKING:
-    from conv3d_cli.layers.conv3d import Conv3D
+from conv3d_cli.layers.conv3d import Conv3D, turned
 
 Array: TypeAlias = NDArray[Any]
 
@@ -75,11 +73,6 @@ def gradients(layer: Conv3D, x: ArrayLike, upstream: ArrayLike) -> Gradients:
         None if by_bias is None else cast_to(by_bias, dtype),
         None if alpha is None else cast_to(alpha, dtype),
     )
-
-
-def turned(kernel: Array) -> Array:
-    """Return a kernel ``(kd, kh, kw, channels, filters)`` turned around along its spatial axes."""
-    return np.ascontiguousarray(kernel[::-1, ::-1, ::-1])
 
 
 def _through_activation(

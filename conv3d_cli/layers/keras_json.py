@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -19,8 +18,14 @@ def default_data_format() -> str:
     """
     path = Path(os.environ.get("KERAS_HOME") or Path("~").expanduser() / ".keras") / "keras.json"
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, ValueError, RuntimeError):
+        return FORMATS[0]
+    import json
+
+    try:
+        settings = json.loads(text)
+    except (ValueError, RuntimeError):
         return FORMATS[0]
     value = settings.get("image_data_format", FORMATS[0]) if isinstance(settings, dict) else FORMATS[0]
     if value not in FORMATS:

@@ -143,7 +143,9 @@ class Weighted:
         for name, shape in shapes.items():
             with about(f"layer {self.name!r}: {name}"):
                 initializer = initializers[name].on(self.grid)
-                made[name] = initializer.seeded(stream_seed(seed, self.name, name))(shape, self.dtype)
+                if initializer.random:
+                    initializer = initializer.seeded(stream_seed(seed, self.name, name))
+                made[name] = initializer(shape, self.dtype)
         self.assign(made)
 
     def assign(self, variables: Mapping[str, Array]) -> None:

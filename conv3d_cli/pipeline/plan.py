@@ -11,10 +11,8 @@ import numpy as np
 from conv3d_cli.engine.problem import ITEMSIZE, Real
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.layers.passing import Passing
-from conv3d_cli.masking import BYTES
 from conv3d_cli.pipeline.arrange import Arrangement
 from conv3d_cli.pipeline.filtering import grid_of, kernels_in
-from conv3d_cli.pipeline.maskable import check_keep
 from conv3d_cli.pipeline.planner import Options, Planner, check_memory, layer_shape
 from conv3d_cli.pipeline.step import Step
 from conv3d_cli.shapes import ReceptiveField, voxels
@@ -123,6 +121,9 @@ def plan_run(header: Header, network: Network, options: Options) -> RunPlan:
         place, field, geometry = step.target, step.receptive_field, step.geometry
     masking = options.masking
     if masking is not None:
+        from conv3d_cli.masking import BYTES
+        from conv3d_cli.pipeline.maskable import check_keep
+
         check_keep(masking, steps[0].source, place)
         # From before the first layer to the end: what is inside, and of "keep" the input.
         held = BYTES[masking.by] * voxels(steps[0].source.size)

@@ -9,8 +9,6 @@ from conv3d_cli import engine
 from conv3d_cli.errors import OverLimit, ShapeError
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.limits import Limits, size_words
-from conv3d_cli.masking import Masking, Needs, needs, steady
-from conv3d_cli.pipeline.maskable import check_activation, check_grid, turned
 from conv3d_cli.pipeline.step import Step
 from conv3d_cli.shapes import Pads, ReceptiveField, Triple, centre_shift, voxels
 
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
 
     from conv3d_cli.engine.problem import Problem, Real
     from conv3d_cli.layers import Layer
+    from conv3d_cli.masking import Masking, Needs
     from conv3d_cli.pipeline.arrange import Arrangement
     from conv3d_cli.volumes import Geometry
 
@@ -69,11 +68,7 @@ class Planner:
         result = layer.compute_output_shape(shape)
         does = self._convolution(layer, place, field) if isinstance(layer, Conv3D) else _borders(layer, place, field)
         middle = place.after(does.size, does.channels, self.channels_first)
-        taken = None
-        if self.options.masking is not None:
-            check_grid(layer, does.plan, does.pads)
-            check_activation(layer, layer_shape(middle, self.channels_first), self.channels_first)
-            taken = self._needs(layer, does.plan, place, self.options.masking)
+        masking = self.options.masking
         return Step(
             layer=layer,
             source=place,
@@ -84,15 +79,21 @@ class Planner:
             receptive_field=does.field,
             geometry=None if geometry is None else geometry.through(does.strides, does.shift, order=place.space),
             parameters=sum(voxels(weight) for weight in layer.weight_shapes(shape).values()),
-            needs=taken,
+            needs=None if masking is None else self._needs(layer, does, place, middle, masking),
         )
 
-    def _needs(self, layer: Layer, plan: engine.Plan | None, place: Arrangement, masking: Masking) -> Needs:
-        if plan is None or not isinstance(layer, Conv3D):
+    def _needs(self, layer: Layer, does: _Effect, place: Arrangement, middle: Arrangement, masking: Masking) -> Needs:
+        """Return what a layer takes inside a mask; raises ShapeError if it cannot be there."""
+        from conv3d_cli.masking import Needs, needs
+        from conv3d_cli.pipeline.maskable import check_activation, check_grid, turned
+
+        check_grid(layer, does.plan, does.pads)
+        check_activation(layer, layer_shape(middle, self.channels_first), self.channels_first)
+        if does.plan is None or not isinstance(layer, Conv3D):
             # Flags of the voxels that have no value, before and after.
             return Needs(2 * voxels(place.shape), 1.0)
-        kernel = turned(layer.taps(plan.problem.dtype), place) if layer.built else None
-        return needs(plan, kernel, masking)
+        kernel = turned(layer.taps(does.plan.problem.dtype), place) if layer.built else None
+        return needs(does.plan, kernel, masking)
 
     def _convolution(self, layer: Conv3D, place: Arrangement, field: ReceptiveField) -> _Effect:
         asked = layer.problem(layer_shape(place, self.channels_first))
@@ -120,7 +121,11 @@ class Planner:
         kernel = layer.taps(problem.dtype) if layer.built else None
         try:
             plan = engine.choose(problem, room, self.options.method, self.options.accuracy, kernel=kernel)
-            return plan if self.options.masking is None else steady(plan, kernel)
+            if self.options.masking is None:
+                return plan
+            from conv3d_cli.masking import steady
+
+            return steady(plan, kernel)
         except OverLimit as error:
             check_memory(error.needed + self.weights, limits, f"layer {layer.name!r}: ")
             raise

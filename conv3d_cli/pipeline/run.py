@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
@@ -15,11 +16,13 @@ from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.borders import fit
 from conv3d_cli.pipeline.activate import activated
 from conv3d_cli.pipeline.arrange import paired_blocks
-from conv3d_cli.pipeline.inside import Counts, Labels, LayerCounts, MaskedRun
 from conv3d_cli.pipeline.plan import RunPlan
 from conv3d_cli.pipeline.step import Step
 from conv3d_cli.shapes import NO_PADS
 from conv3d_cli.volumes.values import Values, scan
+
+if TYPE_CHECKING:
+    from conv3d_cli.pipeline.inside import Counts, Labels, LayerCounts, MaskedRun
 
 Tick = Callable[[float], None]
 
@@ -55,9 +58,10 @@ def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None, labe
     share of the predicted work that is done, ``labels`` say what is inside of a mask where the plan has one. Raises
     MethodError where a forced method cannot take the values.
     """
-    masked = None if plan.options.masking is None else MaskedRun(plan, plan.options.masking, labels)
+    masked = _masked(plan, labels)
     array = read()
-    values = scan(array)
+    threads = plan.options.limits.threads
+    values = scan(array, threads)
     if masked is not None:
         array = masked.begin(plan.steps[0], array, values.nonfinite)
     warnings = []
@@ -83,7 +87,7 @@ def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None, labe
             array, used = _convolve(step, step.plan, array, known, part)
         elif step.pads != NO_PADS:
             array = _bordered(step, array)
-        array = activated(step, array, plan.channels_first, plan.options.limits.threads)
+        array = activated(step, array, plan.channels_first, threads)
         if masked is not None:
             masked.activated(step)
         known = None if step.copies or not step.idle else known
@@ -96,7 +100,15 @@ def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None, labe
         masked.finish(plan.target, array)
         warnings += masked.warnings
     found = None if masked is None else masked.counts
-    return Outcome(array, tuple(outcomes), values, scan(array), tuple(warnings), found)
+    return Outcome(array, tuple(outcomes), values, scan(array, threads), tuple(warnings), found)
+
+
+def _masked(plan: RunPlan, labels: Labels | None) -> MaskedRun | None:
+    if plan.options.masking is None:
+        return None
+    from conv3d_cli.pipeline.inside import MaskedRun
+
+    return MaskedRun(plan, plan.options.masking, labels)
 
 
 def _part(tick: Tick, start: float, length: float) -> Tick:

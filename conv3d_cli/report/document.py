@@ -75,8 +75,13 @@ def plan_document(plan: RunPlan, context: Context) -> Document:
     }
 
 
-def run_document(plan: RunPlan, outcome: Outcome, context: Context, seconds: dict[str, float]) -> Document:
-    """Return the document of a run that has happened; ``seconds`` holds the time of each stage by name."""
+def run_document(
+    plan: RunPlan, outcome: Outcome, context: Context, seconds: dict[str, float], whole: bool = True
+) -> Document:
+    """Return the document of a run that has happened; ``seconds`` holds the time of each stage by name.
+
+    Unless it is to be ``whole`` it lacks what no table shows and what takes time to find: what the run was made with.
+    """
     document = plan_document(plan, context)
     layers = [_run_layer(done, _made(context)) for done in outcome.steps]
     return {
@@ -88,8 +93,7 @@ def run_document(plan: RunPlan, outcome: Outcome, context: Context, seconds: dic
         "layers": layers,
         "seconds": {**document["seconds"], **seconds},
         "memory": {**document["memory"], "peak_bytes": peak_bytes()},
-        "versions": versions(),
-        "platform": platform.platform(),
+        **({"versions": versions(), "platform": platform.platform()} if whole else {}),
         "warnings": [*document["warnings"], *outcome.warnings],
     }
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from conv3d_cli.filters.table import ROWS
 from conv3d_cli.spec.check import build_network
 from conv3d_cli.spec.forms import FILE_KEYS, canonical_form
-from conv3d_cli.spec.load import Spec, load_spec
+from conv3d_cli.spec.load import load_spec
 from conv3d_cli.spec.problems import Problems
 from conv3d_cli.spec.reader import Node
+from conv3d_cli.spec.spec import Spec
 
 if TYPE_CHECKING:
     from conv3d_cli.layers import Network

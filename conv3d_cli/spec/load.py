@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
 
 from conv3d_cli.spec.check import build_network as checked_network
 from conv3d_cli.spec.forms import canonical_form
 from conv3d_cli.spec.problems import Problems
 from conv3d_cli.spec.reader import parse, read_bytes
-
-if TYPE_CHECKING:
-    from conv3d_cli.layers import Network
-    from conv3d_cli.models import Entry
+from conv3d_cli.spec.spec import Spec
 
 MOST_BYTES_OF_A_MODEL = 16 << 20
 YAML = (".yaml", ".yml")
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What a spec file says: an unbuilt network, the path of its weights or None, the hash of its bytes.
-
-    ``notes`` say what is read in another way than it is written; ``entries`` are the layers of a model file, by
-    which a weights file that only counts layers can be read.
-    """
-
-    network: Network
-    weights: str | None
-    keras: int
-    sha256: str
-    path: str
-    notes: tuple[str, ...] = ()
-    entries: tuple[Entry, ...] = ()
 
 
 def load_spec(path: str) -> Spec:

@@ -17,7 +17,6 @@ from conv3d_cli.outfile import (
 )
 from conv3d_cli.volumes.axes import NIFTI, order_of, resolve_axes
 from conv3d_cli.volumes.formats import STREAM, Format, files_of, open_volume, output_format, path_of
-from conv3d_cli.volumes.hdf5_attributes import Attributes, dropped_words
 from conv3d_cli.volumes.narrow import Narrow, storage_dtype
 from conv3d_cli.volumes.nifti import pair_names
 from conv3d_cli.volumes.volume import Volume
@@ -176,7 +175,11 @@ def _lost(volume: Volume, form: Format) -> list[str]:
         notes.append(f"{form.name} does not hold {'geometry' if form.name == 'npy' else 'orientation and origin'}")
     if not _is_default(volume.axes, form.name):
         notes.append(f"the meaning of the axes is not stored: reading it needs --axes {volume.axes}")
-    found = volume.meta.get("attributes") if volume.format == "hdf5" else None
+    if volume.format != "hdf5":
+        return notes
+    from conv3d_cli.volumes.hdf5_attributes import Attributes, dropped_words
+
+    found = volume.meta.get("attributes")
     if isinstance(found, Attributes):
         kept, dropped = found.carried(volume.array.ndim)
         if form.name != "hdf5" and kept:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from conv3d_cli.errors import UsageError, VolumeError, quoted
-from conv3d_cli.volumes import hdf5, hdf5_out, nifti, npy, writers
+from conv3d_cli.volumes import nifti, npy, references, writers
 from conv3d_cli.volumes.gzipped import MAGIC as GZIP
 from conv3d_cli.volumes.gzipped import GzipStream
 from conv3d_cli.volumes.narrow import FLOATS, INTEGERS, Narrow
@@ -50,6 +49,18 @@ def _open_npy(ref: str) -> Source:
     return _closing(nifti.open_bytes(ref), lambda stream: npy.NpySource(ref, stream))
 
 
+def _open_hdf5(ref: str) -> Source:
+    from conv3d_cli.volumes.hdf5 import Hdf5Source
+
+    return Hdf5Source(ref)
+
+
+def _write_hdf5(volume: Volume, file: BinaryIO, narrow: Narrow, ref: str) -> None:
+    from conv3d_cli.volumes.hdf5_out import write_hdf5
+
+    write_hdf5(volume, file, narrow, ref)
+
+
 def _closing(stream: Any, understand: Callable[[Any], Source]) -> Source:
     try:
         return understand(stream)
@@ -80,7 +91,7 @@ FORMATS = (
     Format("nifti", (".nii.gz",), _open_single, writers.write_nifti_gz, NIFTI_TYPES, _nifti_order),
     Format("nifti", (".hdr", ".img", ".hdr.gz", ".img.gz"), _open_pair, None, NIFTI_TYPES, _nifti_order),
     Format("npy", (".npy",), _open_npy, writers.write_npy, ALL_TYPES, _own_order),
-    Format("hdf5", hdf5.SUFFIXES, hdf5.Hdf5Source, hdf5_out.write_hdf5, ALL_TYPES, _hdf5_order),
+    Format("hdf5", references.HDF5, _open_hdf5, _write_hdf5, ALL_TYPES, _hdf5_order),
 )
 #: Bytes that are hashed at once: little beside a volume, for this happens while one is convolved.
 HASHED = 1 << 18
@@ -95,7 +106,7 @@ def path_of(ref: str) -> str:
     >>> path_of("scan.h5:/t0")
     'scan.h5'
     """
-    return hdf5.split_ref(ref)[0]
+    return references.split_ref(ref)[0]
 
 
 def files_of(*refs: str) -> tuple[str, ...]:
@@ -156,6 +167,8 @@ def sha256_of(source: Source) -> str:
 
 def sha256_of_files(*names: str) -> str:
     """Return the SHA-256 of the bytes of files, one after the other. VolumeError if one cannot be read."""
+    import hashlib
+
     digest = hashlib.sha256()
     piece = memoryview(bytearray(HASHED))
     for name in names:

@@ -8,7 +8,6 @@ axis that varies slowest. Beside it this package writes ``element_size_unit``, t
 from __future__ import annotations
 
 import itertools
-import os
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from conv3d_cli.volumes.geometry import Geometry
 from conv3d_cli.volumes.hdf5_attributes import SIZE, UNIT, read_attributes
 from conv3d_cli.volumes.hdf5_checks import check_dataset, find, listing
 from conv3d_cli.volumes.making import in_attributes
+from conv3d_cli.volumes.references import split_ref
 from conv3d_cli.volumes.source import Source, convert
 from conv3d_cli.volumes.stream import one_line, open_raw, reading
 
@@ -29,22 +29,8 @@ if TYPE_CHECKING:
     import h5py
     from numpy.typing import NDArray
 
-SUFFIXES = (".h5", ".hdf5", ".hdf")
 #: Bytes of one block, unless one chunk is more.
 SLAB = 4 << 20
-
-
-def split_ref(ref: str) -> tuple[str, str | None]:
-    """Return file and dataset path of ``scan.h5:/path``; a file that has a colon in its name is a file.
-
-    >>> split_ref("scan.h5:/t0/data"), split_ref("scan.h5")
-    (('scan.h5', '/t0/data'), ('scan.h5', None))
-    """
-    if not os.path.lexists(ref):
-        for at, letter in enumerate(ref):
-            if letter == ":" and ref[:at].lower().endswith(SUFFIXES):
-                return ref[:at], ref[at + 1 :]
-    return ref, None
 
 
 class Hdf5Source(Source):

@@ -12,9 +12,9 @@ from conv3d_cli.errors import OutputError, UsageError, quoted
 from conv3d_cli.lengths import MICROMETRES
 from conv3d_cli.volumes.axes import spatial
 from conv3d_cli.volumes.gzipped import ZLIB, engine
-from conv3d_cli.volumes.hdf5 import split_ref
 from conv3d_cli.volumes.hdf5_attributes import SIZE, UNIT, Attributes, write_attributes
 from conv3d_cli.volumes.making import ATTRIBUTE
+from conv3d_cli.volumes.references import split_ref
 from conv3d_cli.volumes.signals import deferred
 from conv3d_cli.volumes.stream import one_line
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from conv3d_cli.errors import VolumeError, quoted
 from conv3d_cli.volumes.gzipped import GzipStream
 from conv3d_cli.volumes.making import in_extensions
-from conv3d_cli.volumes.nifti_header import DATA_FROM, SIZES, Header, parse, version_of
+from conv3d_cli.volumes.nifti_fields import SIZES
+from conv3d_cli.volumes.nifti_header import DATA_FROM, Header, parse, version_of
 from conv3d_cli.volumes.source import Source, fill
 from conv3d_cli.volumes.stream import ByteStream, PlainStream, open_raw, reading
 

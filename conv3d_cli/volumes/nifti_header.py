@@ -1,4 +1,4 @@
-"""NIfTI headers: every field that decides what is read is checked here, before nibabel interprets the rest.
+"""NIfTI headers: every field that decides what is read is checked here.
 
 The fields are those of nifti1.h and nifti2.h (https://nifti.nimh.nih.gov).
 """
@@ -9,21 +9,28 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from conv3d_cli.errors import VolumeError, quoted
 from conv3d_cli.volumes.geometry import Geometry
 from conv3d_cli.volumes.gzipped import MAGIC as GZIP
+from conv3d_cli.volumes.nifti_fields import (
+    ORDERS,
+    SIZES,
+    Affine,
+    ByteOrder,
+    Record,
+    qform,
+    record,
+    sform,
+    spacing_affine,
+)
 from conv3d_cli.volumes.stream import reading
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-#: sizeof_hdr -> version; and by version: bytes of the header, magic in one file, magic of a pair, least data offset.
-VERSIONS = {348: 1, 540: 2}
-SIZES = {1: 348, 2: 540}
+#: sizeof_hdr -> version; and by version: magic in one file, magic of a pair, least data offset.
+VERSIONS = {size: version for version, size in SIZES.items()}
 SINGLE = {1: b"n+1\0", 2: b"n+2\0\r\n\x1a\n"}
 PAIR = {1: b"ni1\0", 2: b"ni2\0\r\n\x1a\n"}
 DATA_FROM = {1: 352, 2: 544}
@@ -48,6 +55,8 @@ REFUSED = {
     2048: "complex256",
     2304: "RGBA32",
 }
+#: The maps that a header may hold, the one that goes before in front.
+FORMS: dict[str, Callable[[Record], Affine | None]] = {"sform": sform, "qform": qform}
 #: The low three bits of xyzt_units.
 UNITS = {0: "unknown", 1: "m", 2: "mm", 3: "um"}
 #: A double counts whole numbers to here: no true offset lies beyond.
@@ -72,9 +81,9 @@ class Header:
     notes: list[str]
 
 
-def version_of(name: str, start: bytes) -> tuple[int, str]:
+def version_of(name: str, start: bytes) -> tuple[int, ByteOrder]:
     """Return version and byte order ("<" or ">") from the first four bytes."""
-    for order in "<>":
+    for order in ORDERS:
         (size,) = struct.unpack(order + "i", start)
         if size in VERSIONS:
             return VERSIONS[size], order
@@ -87,12 +96,7 @@ def version_of(name: str, start: bytes) -> tuple[int, str]:
 def parse(name: str, block: bytes, pair: bool) -> Header:
     """Return what the 348 or 540 bytes of a header say; VolumeError names the field that cannot be right."""
     version, order = version_of(name, block[:4])
-    with reading(name):
-        from nibabel import Nifti1Header, Nifti2Header
-        from nibabel.spatialimages import HeaderDataError
-
-        kind: Any = Nifti1Header if version == 1 else Nifti2Header
-        header = kind(block, endianness=order, check=False)
+    header = record(version, block, order)
     notes: list[str] = [] if order == "<" else ["the byte order is big-endian"]
 
     def bad(field: str, got: object, expected: str) -> VolumeError:
@@ -118,7 +122,7 @@ def parse(name: str, block: bytes, pair: bool) -> Header:
         raise bad("bitpix", bits, f"{dtype.itemsize * 8} for {dtype}")
     offset = _offset(float(header["vox_offset"]), version, pair, bad)
     scale = _scale(float(header["scl_slope"]), float(header["scl_inter"]), notes, bad)
-    with reading(name, HeaderDataError):
+    with reading(name):
         geometry, meta = _geometry(header, shape, notes)
     return Header(version, order, shape, dtype, offset, scale, geometry, {**meta, "version": version}, notes)
 
@@ -151,27 +155,28 @@ def _scale(slope: float, intercept: float, notes: list[str], bad: Bad) -> tuple[
     return slope, intercept
 
 
-def _geometry(header: Any, shape: tuple[int, ...], notes: list[str]) -> tuple[Geometry, dict[str, Any]]:
+def _geometry(header: Record, shape: tuple[int, ...], notes: list[str]) -> tuple[Geometry, dict[str, Any]]:
     """Return the geometry of nibabel's rules: sform, else qform, else the spacing alone; and what to carry on."""
     _mend_spacing(header, min(3, len(shape)), notes)
     unit = UNITS.get(int(header["xyzt_units"]) & 7, "unknown")
-    codes = {form: int(header[f"{form}_code"]) for form in ("sform", "qform")}
-    forms: dict[str, NDArray[np.float64] | None] = {}
+    codes = {form: int(header[f"{form}_code"]) for form in FORMS}
+    forms: dict[str, Affine | None] = {}
     for form, code in codes.items():
-        affine = _usable(header, form) if code > 0 else None
+        affine = _usable(FORMS[form](header)) if code > 0 else None
         if code > 0 and affine is None:
             notes.append(f"the {form} is singular or not finite and is ignored")
         forms[form] = affine
         codes[form] = code if affine is not None else 0
     best = forms["sform"] if forms["sform"] is not None else forms["qform"]
     if best is None:
-        best = np.asarray(header.get_base_affine(), dtype=np.float64)
+        best = spacing_affine(header)
         notes.append("neither sform nor qform is set: the geometry is from the spacing alone")
     meta = {
         "affine": best,
         "sform_code": codes["sform"],
         "qform_code": codes["qform"],
         "qform": forms["qform"],
+        "turn": (float(header["pixdim"][0]), *header["quatern"].tolist()),
         "xyzt_units": int(header["xyzt_units"]),
         "time_step": float(header["pixdim"][4]),
         "toffset": float(header["toffset"]),
@@ -180,7 +185,7 @@ def _geometry(header: Any, shape: tuple[int, ...], notes: list[str]) -> tuple[Ge
     return Geometry(best, unit), meta
 
 
-def _mend_spacing(header: Any, axes: int, notes: list[str]) -> None:
+def _mend_spacing(header: Record, axes: int, notes: list[str]) -> None:
     for axis in range(1, axes + 1):
         value = float(header["pixdim"][axis])
         if not (math.isfinite(value) and value > 0):
@@ -191,13 +196,7 @@ def _mend_spacing(header: Any, axes: int, notes: list[str]) -> None:
         header["pixdim"][0] = 1
 
 
-def _usable(header: Any, form: str) -> NDArray[np.float64] | None:
-    from nibabel.spatialimages import HeaderDataError
-
-    try:
-        affine = np.asarray(getattr(header, f"get_{form}")(), dtype=np.float64)
-    except (HeaderDataError, ValueError):
-        return None
-    if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
+def _usable(affine: Affine | None) -> Affine | None:
+    if affine is None or not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         return None
     return affine

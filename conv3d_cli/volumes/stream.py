@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import sys
@@ -146,6 +145,8 @@ class Hashing:
     """A pipe whose bytes are hashed as they pass, since nobody can read them a second time."""
 
     def __init__(self, raw: BinaryIO) -> None:
+        import hashlib
+
         self.raw = raw
         self.digest = hashlib.sha256()
 

@@ -5,7 +5,6 @@ A seed makes here the weights that it makes in Keras; ``filling`` computes them,
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -184,5 +183,7 @@ def stream_seed(seed: int, layer: str, weight: str) -> int:
     >>> stream_seed(0, "conv3d", "kernel") == stream_seed(0, "conv3d", "bias")
     False
     """
+    import hashlib
+
     digest = hashlib.sha256(f"{seed}\n{layer}\n{weight}".encode()).digest()
     return int.from_bytes(digest[:8], "little", signed=True)
