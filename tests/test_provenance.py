@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from schemas import validator
 
-from conv3d_cli.provenance import File, History, Step, decode, look, read, schema
+from conv3d_cli.provenance import File, Hashes, History, Step, decode, look, read, schema
 from conv3d_cli.report import report_schema
 from conv3d_cli.volumes import load_volume, open_volume
 from conv3d_cli.volumes.making import MARK, MOST_BYTES, MOST_LOOKED_AT, extension
@@ -221,6 +221,11 @@ def test_a_named_pipe_is_read_once(conv3d, scan, tmp_path):
     assert conv3d("apply", pipe, tmp_path / "out.nii", *FILTER).code == 0
     child.wait(30)
     assert decode(held(tmp_path / "out.nii")).steps[0].files["input"] == File("pipe.nii", sha256(scan))
+
+
+def test_what_is_no_regular_file_has_no_hash(scan):
+    found = Hashes({"device": ("/dev/null",), "stream": (), "pair": (str(scan), str(scan))}).found()
+    assert found == {"device": None, "stream": None, "pair": hashlib.sha256(2 * SCAN).hexdigest()}
 
 
 def test_every_file_that_is_read_is_told(conv3d, scan, tmp_path, monkeypatch):
