@@ -191,9 +191,14 @@ def test_an_npy_volume_is_told_of_by_its_report(conv3d, volume, tmp_path):
 
 
 def test_a_chain_tells_all_its_steps(conv3d, scan, tmp_path):
-    conv3d("apply", scan, tmp_path / "1.nii.gz", *FILTER)
-    conv3d("apply", tmp_path / "1.nii.gz", tmp_path / "2.h5", "--filter", "laplacian:per=mm")
-    conv3d("apply", tmp_path / "2.h5", tmp_path / "3.hdr", "--filter", "box:size=6mm", "--dtype", "int16")
+    runs = (
+        (scan, tmp_path / "1.nii.gz", *FILTER),
+        (tmp_path / "1.nii.gz", tmp_path / "2.h5", "--filter", "laplacian:per=mm"),
+        (tmp_path / "2.h5", tmp_path / "3.hdr", "--filter", "box:size=6mm", "--dtype", "int16"),
+    )
+    for words in runs:
+        told = conv3d("apply", *words)
+        assert told.code == 0, told.err
     steps = decode(held(tmp_path / "3.hdr")).steps
     assert [step.command for step in steps] == [
         "conv3d apply --filter gaussian:sigma=1vox scan.nii OUT",
