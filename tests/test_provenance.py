@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from schemas import validator
 
-from conv3d_cli.provenance import File, History, Step, decode, look, read, schema
+from conv3d_cli.provenance import File, Hashes, History, Step, decode, look, read, schema
 from conv3d_cli.report import report_schema
 from conv3d_cli.volumes import load_volume, open_volume
 from conv3d_cli.volumes.making import MARK, MOST_BYTES, MOST_LOOKED_AT, extension
@@ -191,9 +191,14 @@ def test_an_npy_volume_is_told_of_by_its_report(conv3d, volume, tmp_path):
 
 
 def test_a_chain_tells_all_its_steps(conv3d, scan, tmp_path):
-    conv3d("apply", scan, tmp_path / "1.nii.gz", *FILTER)
-    conv3d("apply", tmp_path / "1.nii.gz", tmp_path / "2.h5", "--filter", "laplacian:per=mm")
-    conv3d("apply", tmp_path / "2.h5", tmp_path / "3.hdr", "--filter", "box:size=6mm", "--dtype", "int16")
+    runs = (
+        (scan, tmp_path / "1.nii.gz", *FILTER),
+        (tmp_path / "1.nii.gz", tmp_path / "2.h5", "--filter", "laplacian:per=mm"),
+        (tmp_path / "2.h5", tmp_path / "3.hdr", "--filter", "box:size=6mm", "--dtype", "int16"),
+    )
+    for words in runs:
+        told = conv3d("apply", *words)
+        assert told.code == 0, told.err
     steps = decode(held(tmp_path / "3.hdr")).steps
     assert [step.command for step in steps] == [
         "conv3d apply --filter gaussian:sigma=1vox scan.nii OUT",
@@ -221,6 +226,11 @@ def test_a_named_pipe_is_read_once(conv3d, scan, tmp_path):
     assert conv3d("apply", pipe, tmp_path / "out.nii", *FILTER).code == 0
     child.wait(30)
     assert decode(held(tmp_path / "out.nii")).steps[0].files["input"] == File("pipe.nii", sha256(scan))
+
+
+def test_what_is_no_regular_file_has_no_hash(scan):
+    found = Hashes({"device": ("/dev/null",), "stream": (), "pair": (str(scan), str(scan))}).found()
+    assert found == {"device": None, "stream": None, "pair": hashlib.sha256(2 * SCAN).hexdigest()}
 
 
 def test_every_file_that_is_read_is_told(conv3d, scan, tmp_path, monkeypatch):
