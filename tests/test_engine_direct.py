@@ -278,7 +278,7 @@ def test_an_interrupt_stops_all_threads_before_the_work_is_done():
 def test_a_cancelled_job_computes_no_more():
     x, kernel, bias = arrays(SMALL)
     out = planar(SMALL.output_shape, "float32")
-    layout = direct._native_layout(isa.native(), SMALL, layout_of(SMALL, 1, ISAS[0]))
+    layout = direct._native_layout(isa.native(), SMALL.groups, layout_of(SMALL, 1, ISAS[0]))
     job = isa.native().Job(ISAS[0], layout, native_boundary(SMALL), x, kernel, bias, out)
     job.cancel()
     job.work()
@@ -290,7 +290,7 @@ def test_the_kernels_refuse_what_would_make_them_write_anywhere():
     problem = SMALL
     x, kernel, bias = arrays(problem)
     out = planar(problem.output_shape, "float32")
-    layout = direct._native_layout(isa.native(), problem, layout_of(problem, 1, ISAS[0]))
+    layout = direct._native_layout(isa.native(), problem.groups, layout_of(problem, 1, ISAS[0]))
     job = isa.native().Job
     for change, error, message in (
         ({"x": x[:, :1]}, ValueError, "channels"),
