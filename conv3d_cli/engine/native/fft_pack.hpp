@@ -168,13 +168,12 @@ inline void pack_row_across(const FftTask& task, const Places& places, const flo
         CONV3D_UNROLL
         for (Index lane = 0; lane < lanes; ++lane) {
             const Index there = from[lane] == nullptr ? outside : voxel(places, task, 2, lane, i);
+            square[lane] = around;
+            if (there == outside) continue;
             const float* at = from[lane] + (there - places.first[2][lane]) * task.x_strides[4];
-            if (there == outside)
-                square[lane] = around;
-            else
-                square[lane] = task.x_strides[1] == 1 && channels == lanes
-                                   ? load(at)
-                                   : load_between(at, task.x_strides[1], 0, channels);
+            square[lane] = task.x_strides[1] == 1 && channels == lanes
+                               ? load(at)
+                               : load_between(at, task.x_strides[1], 0, channels);
         }
         turn_square(square);
         for (Index c = 0; c < channels; ++c) store(to + c * pitch + i * lanes, square[c]);
