@@ -39,7 +39,7 @@ IDLE = {
         "numpy.random",
         "numpy.ma",
     ),
-    "figures in JSON": ("json", "hashlib", "importlib.metadata", "email", "tempfile", "conv3d_cli.report.schema"),
+    "figures of a report": ("importlib.metadata", "email", "tempfile", "conv3d_cli.report.schema"),
     "tables": ("rich", "conv3d_cli.report.table", "conv3d_cli.report.batch", "conv3d_cli.report.comparison"),
     "specs": ("conv3d_cli.spec.reader", "conv3d_cli.spec.check", "conv3d_cli.models", "conv3d_cli.weights"),
     "run files": ("conv3d_cli.runfile", "conv3d_cli.batch"),

@@ -246,7 +246,7 @@ def test_a_huge_constant_does_not_overflow_a_transform():
 
 @pytest.mark.parametrize("method", ["direct", "reference"])
 def test_a_method_that_does_not_know_a_boundary_is_refused(method, monkeypatch):
-    monkeypatch.setattr("conv3d_cli.engine.plan.BOUNDED", methods.BOUNDED - {method})
+    monkeypatch.setattr("conv3d_cli.engine.offers.BOUNDED", methods.BOUNDED - {method})
     problem = Problem((5, 5, 5), (3, 3, 3), padding=same((3, 3, 3)), channels=3, boundary=Boundary("wrap"))
     with pytest.raises(MethodError, match=f"cannot serve this convolution: {method}: does not know boundary wrap"):
         choose(problem, Limits(1, 1 << 32), method)

@@ -16,7 +16,6 @@ from conv3d_cli.engine import isa
 from conv3d_cli.errors import quoted
 from conv3d_cli.pipeline import kernel_files
 from conv3d_cli.provenance import WITHOUT_EFFECT, File, Hashes, History, Step, decode, name_only
-from conv3d_cli.spec.inline import with_files
 from conv3d_cli.volumes import files_of, sha256_of_files
 from conv3d_cli.volumes.stream import one_line
 
@@ -65,9 +64,17 @@ class Making:
         files = {role: File(name_only(name), hashes[role]) for role, name in volumes_in(self.words).items()}
         files |= {role: File(name_only(facts["path"]), facts["sha256"]) for role, facts in self.hashed.items()}
         files |= {role: File(name_only(name), sha256_of_files(*files_of(name))) for role, name in self.kernels.items()}
+        return Step(self._command(), __version__, isa.active(), files, self._layers())
+
+    def _layers(self) -> dict[str, Any] | None:
+        """Return the layers that a run file holds, if it does."""
         layers = self.words.get("layers")
-        plain = None if layers is None else with_files(layers.plain, name_only)
-        return Step(self._command(), __version__, isa.active(), files, plain)
+        if layers is None:
+            return None
+        from conv3d_cli.spec.inline import with_files
+
+        plain: dict[str, Any] = with_files(layers.plain, name_only)
+        return plain
 
     def _command(self) -> str:
         """Return the command without folders, and without what has no effect on the output."""

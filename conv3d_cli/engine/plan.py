@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TypeVar
@@ -12,11 +12,12 @@ import numpy as np
 from conv3d_cli.engine import isa, pace
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import ACCURACIES, Candidate
-from conv3d_cli.engine.methods import BOUNDED, METHODS, Method
+from conv3d_cli.engine.methods import METHODS
+from conv3d_cli.engine.offers import Request, refuse
 from conv3d_cli.engine.problem import Problem, sort
 from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.errors import MethodError, OverLimit, UsageError, nearest
-from conv3d_cli.limits import Limits, size_words
+from conv3d_cli.limits import Limits
 from conv3d_cli.shapes import Triple
 
 T = TypeVar("T")
@@ -86,9 +87,10 @@ def choose(
     >>> choose(large, Limits(threads=2, memory=2**32)).method
     'fft'
     """
+    request = Request(problem, limits, method, accuracy, without)
     if kernel is None:
-        return _chosen(problem, limits, method, accuracy, without, isa.active(), pace.active(limits.threads))
-    return _choose(problem, limits, method, accuracy, without, kernel)
+        return _chosen(request, isa.active(), pace.active(limits.threads))
+    return _choose(request, kernel)
 
 
 def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
@@ -128,11 +130,12 @@ def alike(plan: Plan, problem: Problem, kernel: Array) -> Plan:
     Raises MethodError or OverLimit if there is none.
     """
     row, turned, local = METHODS[plan.method], _turned(kernel, problem.order), plan.candidate.local
-    offered = list(_offers(row, problem, turned, plan.limits, plan.accuracy, plan.method, ()))
-    offered = [c if c.local or not local else _refuse(c, "accurate only in a whole tile") for c in offered]
+    request = Request(problem, plan.limits, plan.method, plan.accuracy)
+    offered = list(request.offers_of(row, turned))
+    offered = [c if c.local or not local else refuse(c, "accurate only in a whole tile") for c in offered]
     if not any(candidate.refused is None for candidate in offered):
         return choose(problem, plan.limits, accuracy="strict" if local else plan.accuracy, kernel=kernel)
-    same = _proved(problem, turned, plan.limits, plan.method, plan.accuracy, offered, ())
+    same = _proved(request, turned, offered)
     return replace(same, method_asked=plan.method_asked)
 
 
@@ -182,107 +185,52 @@ def known(name: str, table: Mapping[str, T], kind: str) -> T:
 
 
 @lru_cache(maxsize=256)
-def _chosen(
-    problem: Problem,
-    limits: Limits,
-    method: str,
-    accuracy: str,
-    without: tuple[str, ...],
-    instructions: str,
-    measured: pace.Pace,
-) -> Plan:
+def _chosen(request: Request, instructions: str, measured: pace.Pace) -> Plan:
     """Return the plan for a problem whose kernel is not known: always the same with the same instructions and pace."""
-    return _choose(problem, limits, method, accuracy, without, None)
+    return _choose(request, None)
 
 
-def _choose(
-    problem: Problem, limits: Limits, method: str, accuracy: str, without: tuple[str, ...], kernel: Array | None
-) -> Plan:
-    known(accuracy, ACCURACIES, "accuracy")
-    forced = method != "auto"
-    if forced:
-        known(method, {"auto": None, **METHODS}, "method")
-    if not problem.multiply_adds:
-        nothing = Candidate(method if forced else "reference", detail="nothing to sum")
-        return Plan(
-            problem.in_memory_order(), problem, nothing, (nothing,), "the output is empty", limits, method, accuracy
-        )
-    turned = None if kernel is None else _turned(kernel, problem.order)
-    offered = [
-        candidate
-        for row in METHODS.values()
-        for candidate in _offers(row, problem, turned, limits, accuracy, method, without)
-    ]
-    if turned is None:
-        return _fastest(problem, limits, method, accuracy, offered)
-    return _proved(problem, turned, limits, method, accuracy, offered, without)
+def _choose(request: Request, kernel: Array | None) -> Plan:
+    known(request.accuracy, ACCURACIES, "accuracy")
+    known(request.method, {"auto": None, **METHODS}, "method")
+    if not request.problem.multiply_adds:
+        nothing = Candidate("reference" if request.method == "auto" else request.method, detail="nothing to sum")
+        return _planned(request, nothing, (nothing,), "the output is empty")
+    if kernel is None:
+        return _fastest(request, request.offers(None))
+    turned = _turned(kernel, request.problem.order)
+    return _proved(request, turned, request.offers(turned))
 
 
-def _offers(
-    row: Method,
-    problem: Problem,
-    turned: Array | None,
-    limits: Limits,
-    accuracy: str,
-    method: str,
-    without: tuple[str, ...],
-    proving: bool = False,
-) -> Iterator[Candidate]:
-    """Yield what a method offers, judged; ``turned`` is the kernel with its axes in memory order, if it is known.
-
-    With ``proving``, what its values prove the method to keep is asked for, which takes as long as transforming it.
-    """
-    allowed, inner = ACCURACIES[accuracy], problem.in_memory_order()
-    left = limits.memory - problem.input_bytes - problem.output_bytes
-    asked = row.proven if proving else row.offers
-    if turned is None or asked is None:
-        offered = row.candidates(inner, limits.threads, allowed, left)
-    else:
-        offered = asked(inner, turned, limits.threads, allowed, left)
-    measured = pace.active(limits.threads)
-    for candidate in offered:
-        if inner.bounded and candidate.way not in BOUNDED:
-            yield _refuse(candidate, f"does not know boundary {inner.boundary}")
-        elif candidate.keeps(allowed):
-            multiple = measured.of(pace.kind_of(candidate, inner))
-            best = candidate.at_best and candidate.at_best * multiple
-            yield _judged(replace(candidate, seconds=candidate.seconds * multiple, at_best=best), left, method, without)
-        else:
-            yield _refuse(candidate, f"less accurate than asked{' with this kernel' if proving else ''}")
-
-
-def _fastest(problem: Problem, limits: Limits, method: str, accuracy: str, offered: list[Candidate]) -> Plan:
+def _fastest(request: Request, offered: list[Candidate]) -> Plan:
     open_ways = sorted((c for c in offered if c.refused is None), key=lambda c: c.seconds)
     if not open_ways:
-        raise _no_way(problem, limits, tuple(offered), method)
-    inner, all_ways = problem.in_memory_order(), tuple(offered)
-    why = _why(open_ways, all_ways, method != "auto")
-    return Plan(inner, problem, open_ways[0], all_ways, why, limits, method, accuracy)
+        raise request.no_way(offered)
+    return _planned(request, open_ways[0], tuple(offered), request.why(open_ways, offered))
+
+
+def _planned(request: Request, candidate: Candidate, offered: tuple[Candidate, ...], why: str) -> Plan:
+    problem, limits = request.problem, request.limits
+    inner = problem.in_memory_order()
+    return Plan(inner, problem, candidate, offered, why, limits, request.method, request.accuracy)
 
 
 def _seen(plan: Plan, turned: Array) -> Plan:
     """Return the plan that the kernel's values allow: what may gain by them is offered anew, the rest stays."""
+    request = Request(plan.asked, plan.limits, plan.method_asked, plan.accuracy)
     offered: list[Candidate] = []
     for name, row in METHODS.items():
         if row.offers is None or not plan.may_gain:
             offered += [c for c in plan.candidates if c.method == name]
         else:
-            offered += _offers(row, plan.asked, turned, plan.limits, plan.accuracy, plan.method_asked, ())
-    return _proved(plan.asked, turned, plan.limits, plan.method_asked, plan.accuracy, offered, ())
+            offered += request.offers_of(row, turned)
+    return _proved(request, turned, offered)
 
 
-def _proved(
-    problem: Problem,
-    turned: Array,
-    limits: Limits,
-    method: str,
-    accuracy: str,
-    offered: list[Candidate],
-    without: tuple[str, ...],
-) -> Plan:
+def _proved(request: Request, turned: Array, offered: list[Candidate]) -> Plan:
     """Return the fastest plan that keeps its accuracy with this very kernel: by other tiles, or by another method."""
     try:
-        plan = _fastest(problem, limits, method, accuracy, offered)
+        plan = _fastest(request, offered)
         if plan.candidate.at_worst is None:
             return plan
     except OverLimit:  # which is to name what the kernel needs
@@ -292,9 +240,9 @@ def _proved(
     for name, row in METHODS.items():
         each = [c for c in offered if c.method == name]
         if any(c.at_worst is not None for c in each):
-            each = list(_offers(row, problem, turned, limits, accuracy, method, without, proving=True))
+            each = list(request.offers_of(row, turned, proving=True))
         proved += each
-    return _fastest(problem, limits, method, accuracy, proved)
+    return _fastest(request, proved)
 
 
 def _turned(kernel: Array, order: Triple) -> Array:
@@ -308,45 +256,3 @@ def _may_gain(plan: Plan, candidate: Candidate) -> bool:
     if candidate.unproven is not None:
         return plan.method == candidate.method or candidate.seconds < plan.seconds
     return plan.method != candidate.method and candidate.at_best is not None and candidate.at_best < plan.seconds
-
-
-def _refuse(candidate: Candidate, reason: str) -> Candidate:
-    return candidate if candidate.refused else replace(candidate, refused=reason)
-
-
-def _judged(candidate: Candidate, memory: int, method: str, without: tuple[str, ...]) -> Candidate:
-    if method not in ("auto", candidate.method):
-        return _refuse(candidate, "another method was asked for")
-    if candidate.unproven is not None and method != candidate.method:
-        return _refuse(candidate, candidate.unproven)
-    if candidate.method in without:
-        return _refuse(candidate, "would spread the non-finite or huge values of this data")
-    if candidate.scratch_bytes > memory:
-        need, left = size_words(candidate.scratch_bytes), size_words(max(memory, 0))
-        return _refuse(candidate, f"needs {need} beside input and output, {left} are left")
-    return candidate
-
-
-def _why(open_ways: list[Candidate], offered: tuple[Candidate, ...], forced: bool) -> str:
-    best = open_ways[0]
-    if forced:
-        return f"{best.method} was asked for ({best.detail})"
-    others = [c for c in open_ways[1:] if c.method != best.method]
-    if not others:
-        closed = next((f"; {c.method}: {c.refused}" for c in offered if c.refused and c.method != best.method), "")
-        return f"{best.method} ({best.detail}) is the only method open{closed}"
-    ratio = others[0].seconds / max(best.seconds, 1e-9)
-    return f"{best.detail}: predicted {ratio:.1f}x as fast as {others[0].method}"
-
-
-def _no_way(problem: Problem, limits: Limits, offered: tuple[Candidate, ...], method: str) -> Exception:
-    over = [c for c in offered if c.refused and "needs" in c.refused]
-    if over:
-        need = min(c.scratch_bytes for c in over) + problem.input_bytes + problem.output_bytes
-        return OverLimit(
-            f"memory: not enough for this convolution: got {size_words(limits.memory)} ({limits.memory_source}), "
-            f"expected at least {size_words(need)}",
-            need,
-        )
-    reasons = "; ".join(dict.fromkeys(f"{c.method}: {c.refused}" for c in offered if method in ("auto", c.method)))
-    return MethodError(f"method {method!r}: cannot serve this convolution: {reasons}")

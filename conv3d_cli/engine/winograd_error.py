@@ -30,7 +30,6 @@ from math import prod, sqrt
 import numpy as np
 
 from conv3d_cli.engine.blocks import Array
-from conv3d_cli.engine.cook_toom import cook_toom
 from conv3d_cli.engine.problem import Problem, Real
 from conv3d_cli.engine.winograd_layout import channels_of, taps
 from conv3d_cli.shapes import Triple
@@ -102,6 +101,8 @@ def _off(problem: Problem) -> float:
 @lru_cache(maxsize=64)
 def _matrices(points: int, rows: int) -> tuple[Array, Array, Array]:
     """Return B, G and A of an axis, by rows."""
+    from conv3d_cli.engine.cook_toom import cook_toom
+
     found = cook_toom(points - rows + 1, rows)
     inputs, kernel, outputs = (np.array(m, np.float64) for m in (found.inputs, found.kernel, found.outputs))
     return inputs, kernel, outputs

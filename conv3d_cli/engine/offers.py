@@ -1,0 +1,100 @@
+"""What the methods offer for a problem, and which of it may be taken: by accuracy, memory, boundary and name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from conv3d_cli.engine import pace
+from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.candidate import ACCURACIES, Candidate
+from conv3d_cli.engine.methods import BOUNDED, METHODS, Method
+from conv3d_cli.engine.problem import Problem
+from conv3d_cli.errors import MethodError, OverLimit
+from conv3d_cli.limits import Limits, size_words
+
+
+@dataclass(frozen=True)
+class Request:
+    """A problem and how it is to be served: ``method`` is a key of METHODS or "auto", ``without`` leaves some out."""
+
+    problem: Problem
+    limits: Limits
+    method: str = "auto"
+    accuracy: str = "default"
+    without: tuple[str, ...] = ()
+
+    def offers(self, kernel: Array | None) -> list[Candidate]:
+        """Return what all methods offer, judged; ``kernel`` has its axes in memory order, and is None if not known."""
+        return [candidate for row in METHODS.values() for candidate in self.offers_of(row, kernel)]
+
+    def offers_of(self, row: Method, kernel: Array | None, proving: bool = False) -> Iterator[Candidate]:
+        """Yield what one method offers, judged.
+
+        With ``proving``, what the kernel proves the method to keep is asked for: as long as transforming it takes.
+        """
+        allowed, inner, threads = ACCURACIES[self.accuracy], self.problem.in_memory_order(), self.limits.threads
+        asked = row.proven if proving else row.offers
+        if kernel is None or asked is None:
+            offered = row.candidates(inner, threads, allowed, self._memory)
+        else:
+            offered = asked(inner, kernel, threads, allowed, self._memory)
+        measured = pace.active(threads)
+        for candidate in offered:
+            if inner.bounded and candidate.way not in BOUNDED:
+                yield refuse(candidate, f"does not know boundary {inner.boundary}")
+            elif candidate.keeps(allowed):
+                multiple = measured.of(pace.kind_of(candidate, inner))
+                best = candidate.at_best and candidate.at_best * multiple
+                yield self._judged(replace(candidate, seconds=candidate.seconds * multiple, at_best=best))
+            else:
+                yield refuse(candidate, f"less accurate than asked{' with this kernel' if proving else ''}")
+
+    @property
+    def _memory(self) -> int:
+        """Bytes that are left beside input and output."""
+        return self.limits.memory - self.problem.input_bytes - self.problem.output_bytes
+
+    def _judged(self, candidate: Candidate) -> Candidate:
+        if self.method not in ("auto", candidate.method):
+            return refuse(candidate, "another method was asked for")
+        if candidate.unproven is not None and self.method != candidate.method:
+            return refuse(candidate, candidate.unproven)
+        if candidate.method in self.without:
+            return refuse(candidate, "would spread the non-finite or huge values of this data")
+        if candidate.scratch_bytes > self._memory:
+            need, left = size_words(candidate.scratch_bytes), size_words(max(self._memory, 0))
+            return refuse(candidate, f"needs {need} beside input and output, {left} are left")
+        return candidate
+
+    def why(self, open_ways: Sequence[Candidate], offered: Sequence[Candidate]) -> str:
+        """Return why the first of the ways that are open is taken."""
+        best = open_ways[0]
+        if self.method != "auto":
+            return f"{best.method} was asked for ({best.detail})"
+        others = [c for c in open_ways[1:] if c.method != best.method]
+        if not others:
+            closed = next((f"; {c.method}: {c.refused}" for c in offered if c.refused and c.method != best.method), "")
+            return f"{best.method} ({best.detail}) is the only method open{closed}"
+        ratio = others[0].seconds / max(best.seconds, 1e-9)
+        return f"{best.detail}: predicted {ratio:.1f}x as fast as {others[0].method}"
+
+    def no_way(self, offered: Sequence[Candidate]) -> Exception:
+        """Return the error that says why nothing of what is offered may be taken."""
+        limits = self.limits
+        over = [c for c in offered if c.refused and "needs" in c.refused]
+        if over:
+            need = min(c.scratch_bytes for c in over) + limits.memory - self._memory
+            return OverLimit(
+                f"memory: not enough for this convolution: got {size_words(limits.memory)} ({limits.memory_source}), "
+                f"expected at least {size_words(need)}",
+                need,
+            )
+        asked = [c for c in offered if self.method in ("auto", c.method)]
+        reasons = "; ".join(dict.fromkeys(f"{c.method}: {c.refused}" for c in asked))
+        return MethodError(f"method {self.method!r}: cannot serve this convolution: {reasons}")
+
+
+def refuse(candidate: Candidate, reason: str) -> Candidate:
+    """Return a candidate that may not be taken, for the reason that it had first."""
+    return candidate if candidate.refused else replace(candidate, refused=reason)
