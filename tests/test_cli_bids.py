@@ -157,7 +157,7 @@ def test_an_image_of_channels_is_warned_of(conv3d, root, out):
 
 def test_nothing_of_bids_is_loaded_for_another_batch(tmp_path):
     datasets.volume(tmp_path / "in" / "a.nii")
-    code = "import sys; from conv3d_cli.cli.main import main\ntry: main()\nfinally: print([*sys.modules])"
+    code = "import sys; from conv3d_cli.cli.main import run; run(sys.argv[1:]); print([*sys.modules])"
     words = ["batch", str(tmp_path / "in"), "--out-dir", str(tmp_path / "out"), *FILTER, "--dry-run", "-q"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     loaded = ast.literal_eval(done.stdout)

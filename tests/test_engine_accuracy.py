@@ -30,6 +30,8 @@ PROBLEMS = [
     *(Problem((k + 7,) * 3, (k,) * 3, channels=2, filters=2) for k in (3, 7, 15)),
 ]
 SEEDS, LARGEST_TILE = 12, 32**3
+ORACLE = 5e-16
+"""What the oracle itself is off by, a sum of some hundred terms in float64: as much as a method that computes in it."""
 METHODS_HERE = tuple(METHODS) if isa.native() is not None else USABLE
 
 
@@ -58,7 +60,7 @@ def every_way(problem: Problem, kernel, method: str):
 
 
 def promised(plan) -> float:
-    return min(plan.candidate.error, DOUBLE) if plan.problem.dtype == "float64" else plan.candidate.error
+    return min(plan.candidate.error, DOUBLE) + ORACLE if plan.problem.dtype == "float64" else plan.candidate.error
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,9 @@ def jobs(x, out, boundary):
     spectra, long = (make(problem, kernel) for make in (short_spectra, long_spectra))
     weights = [np.ones((4, 1, 3), "f4")] * 3
     cut = {"groups": 1, "strides": ones, "dilation": ones, "before": ones, "box": (False,) * 3, "tile": (9, 9, 9)}
-    yield lambda: module.WinogradJob(kernels, winograd._axes(module, problem, layout), boundary, x, None, out)
+    yield lambda: module.WinogradJob(
+        kernels, winograd._axes(module, problem, layout.step, layout.tiles), boundary, x, None, out
+    )
     yield lambda: module.FftJob(spectra, ones, ones, ones, boundary, x, None, out)
     yield lambda: module.FftLongJob(long, ones, ones, 4, boundary, x, None, out)
     yield lambda: module.Separable(ISAS[0], x, weights, [0] * 4, boundary, None, out, stream=False, **cut)

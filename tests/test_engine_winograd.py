@@ -307,7 +307,9 @@ def test_the_memory_that_is_stated_bounds_what_is_taken(tile, changed, channels,
     out = planar(problem.output_shape, "f4")
     kernels = winograd.transformed(problem, kernel, tile, 1)
     assert kernels.bytes == 4 * weight_elements(problem, tile)
-    job = module.WinogradJob(kernels, winograd._axes(module, problem, layout), native_boundary(problem), x, None, out)
+    job = module.WinogradJob(
+        kernels, winograd._axes(module, problem, layout.step, layout.tiles), native_boundary(problem), x, None, out
+    )
     assert 0.7 * (layout.scratch_bytes - PAGE) < job.scratch_bytes <= layout.scratch_bytes
 
 
@@ -415,7 +417,9 @@ def test_a_job_holds_the_kernels_that_it_reads():
     want = convolve(problem, (4, 4, 4), x, kernel)
     out, layout = planar(problem.output_shape, "f4"), active_layout(problem, (4, 4, 4), 1)
     kernels = winograd.transformed(problem, kernel, (4, 4, 4), 1)
-    job = module.WinogradJob(kernels, winograd._axes(module, problem, layout), native_boundary(problem), x, None, out)
+    job = module.WinogradJob(
+        kernels, winograd._axes(module, problem, layout.step, layout.tiles), native_boundary(problem), x, None, out
+    )
     del kernels
     gc.collect()
     others = [winograd.transformed(problem, 2 * kernel, (4, 4, 4), 1) for _ in range(4)]
@@ -471,7 +475,8 @@ def test_kernels_are_prepared_from_what_they_were_sized_for():
     ):
         with pytest.raises(kind, match=message):
             kernels.prepare(wrong, piece)
-    axes = winograd._axes(isa.native(), problem, active_layout(problem, (4, 4, 4), 1))
+    layout = active_layout(problem, (4, 4, 4), 1)
+    axes = winograd._axes(isa.native(), problem, layout.step, layout.tiles)
     for source, kind, message in (
         (x[:, :2], ValueError, "channels, filters and groups do not fit together"),
         (x.astype("f8"), TypeError, "must have one dtype"),

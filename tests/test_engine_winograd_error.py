@@ -14,6 +14,7 @@ from oracle import oracle
 
 from conv3d_cli.bench.grid import GRID
 from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, isa, settle, winograd
+from conv3d_cli.engine.cook_toom import cook_toom
 from conv3d_cli.engine.kept import Kept
 from conv3d_cli.engine.winograd_error import error, error_of, worst
 from conv3d_cli.engine.winograd_layout import tiles_for
@@ -112,7 +113,7 @@ def test_the_energies_are_those_of_the_transformed_kernel(strides, groups):
     found = sums.reshape(groups, tile[1], tile[2], tile[0], -1).transpose(0, 4, 3, 1, 2).reshape(-1, *tile)
     want = np.zeros_like(found)
     rows = [-(-k // s) for k, s in zip(size, strides, strict=True)]
-    matrices = [np.array(winograd.cook_toom(n - r + 1, r).kernel, float) for n, r in zip(tile, rows, strict=True)]
+    matrices = [np.array(cook_toom(n - r + 1, r).kernel, float) for n, r in zip(tile, rows, strict=True)]
     for residue in product(*map(range, strides)):
         taps = kernel[tuple(slice(q, None, s) for q, s in zip(residue, strides, strict=True))].astype(float)
         cut = [m[:, :n] for m, n in zip(matrices, taps.shape, strict=False)]

@@ -103,7 +103,9 @@ def test_every_option_and_variable_that_is_named_is_there():
     from conv3d_cli.cli.batch import batch
     from conv3d_cli.cli.run import run
 
-    options = {name for command in (apply, batch, run) for parameter in command.params for name in parameter.opts}
+    options = {
+        name for command in (apply, batch, run) for one in command.params for name in (*one.opts, *one.secondary_opts)
+    }
     named = set(re.findall(r"`(--[a-z-]+)", README)) - {"--help", "--schema", "--shape", "--debug"}
     assert named
     assert named <= options
