@@ -20,7 +20,8 @@ from support import ROOT
 
 from conv3d_cli.cli.apply import apply
 from conv3d_cli.cli.batch import OF_APPLY, batch
-from conv3d_cli.cli.batching import Batch, _exit_code
+from conv3d_cli.cli.batching import Batch
+from conv3d_cli.cli.summary import exit_code
 from conv3d_cli.cli.talk import READ
 from conv3d_cli.cli.words import apply_command
 from conv3d_cli.limits import Limits
@@ -230,7 +231,7 @@ class Failure:
     ("codes", "code"), [((), 0), ((3,), 6), ((2, 137), 6), ((3, 5), 5), ((5, 4, 3), 4), ((4, 1, 5), 1)]
 )
 def test_the_gravest_error_gives_the_exit_code(codes, code):
-    assert _exit_code([Failure(one) for one in codes]) == code
+    assert exit_code([Failure(one) for one in codes]) == code
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,20 +39,17 @@ from conv3d_cli.cli.masks import masking_of
 from conv3d_cli.cli.prepare import check_layers, json_text, print_json
 from conv3d_cli.cli.runkeys import run_keys
 from conv3d_cli.cli.sbatch import print_script
+from conv3d_cli.cli.summary import exit_code, is_summary, row_of
 from conv3d_cli.cli.talk import STREAM, log, talking
 from conv3d_cli.cli.words import apply_command, command_line
-from conv3d_cli.errors import PARTLY, Conv3dError, InputError, OutputError, UsageError, listed, quoted
+from conv3d_cli.errors import Conv3dError, InputError, OutputError, UsageError, listed, quoted
 from conv3d_cli.limits import Limits
 from conv3d_cli.outfile import check_apart, remove_stale, replacing
 from conv3d_cli.report import BatchFacts, batch_document, render_batch
-from conv3d_cli.report.batch import BATCH
 from conv3d_cli.runfile import run_section
 from conv3d_cli.volumes import files_of
 
 T = TypeVar("T")
-
-FIRST_OF_CODES = (1, 4, 5)
-"""Exit codes of single volumes that are the batch's too, the gravest first; every other failure makes it 6."""
 
 
 class Batch:
@@ -140,7 +136,7 @@ class Batch:
     def _check_files(self, items: Sequence[Item]) -> None:
         """Keep the summary and the log apart from all that the batch reads and writes."""
         path = Path(self.summary)
-        if path.exists() and not _is_summary(path):
+        if path.exists() and not is_summary(path):
             raise OutputError(
                 f"{quoted(path)}: exists already, and is no summary of a batch: expected another --out-dir"
             )
@@ -189,8 +185,8 @@ class Batch:
         if self.dataset is not None:
             self.dataset.end(items, made_from)
         became = {outcome.job.item.name: outcome for outcome in outcomes}
-        rows = [_row(item, decision, became.get(item.name)) for item, decision in zip(items, decisions, strict=True)]
-        document = self._document(rows, size, limits, _exit_code(outcomes))
+        rows = [row_of(item, decision, became.get(item.name)) for item, decision in zip(items, decisions, strict=True)]
+        document = self._document(rows, size, limits, exit_code(outcomes))
         with replacing(self.summary, overwrite=True) as file:
             file.write(json_text(document).encode())
         return document
@@ -203,7 +199,7 @@ class Batch:
 
     def _planned(self, items: Sequence[Item], decisions: Sequence[Decision]) -> dict[str, Any]:
         size, threads = self._crew(sum(decision.run for decision in decisions))
-        rows = [_row(item, decision, None, "planned") for item, decision in zip(items, decisions, strict=True)]
+        rows = [row_of(item, decision, None, "planned") for item, decision in zip(items, decisions, strict=True)]
         return self._document(rows, size, Limits.detect(threads or None, self.words["max_memory"]), 0)
 
     def _crew(self, jobs: int) -> tuple[int, int]:
@@ -257,36 +253,3 @@ class Batch:
             render_batch(document)
         code: int = document["exit_code"]
         return code
-
-
-def _row(item: Item, decision: Decision, outcome: Outcome | None, otherwise: str = "left") -> dict[str, Any]:
-    """Return what the summary says of an item; ``otherwise`` is its state where it was to run, and did not."""
-    figures = outcome.figures if outcome else {}
-    state = otherwise if decision.run else "skipped"
-    if outcome is not None:
-        state = "done" if outcome.error is None else "failed"
-    return {
-        "source": item.source,
-        "output": item.output,
-        "sidecar": item.sidecar,
-        "state": state,
-        "why": decision.why,
-        "attempts": outcome.job.attempt if outcome else 0,
-        "code": outcome.code if outcome else 0,
-        "error": outcome.error if outcome else None,
-        "warnings": figures.get("warnings", []),
-        **{key: figures.get(key) for key in ("seconds", "voxels", "read_bytes", "written_bytes")},
-    }
-
-
-def _exit_code(outcomes: Sequence[Outcome]) -> int:
-    """Return the exit code of a batch: the gravest of its volumes' own, or that some failed."""
-    codes = {outcome.code for outcome in outcomes if outcome.error is not None}
-    return next((code for code in FIRST_OF_CODES if code in codes), PARTLY if codes else 0)
-
-
-def _is_summary(path: Path) -> bool:
-    try:
-        return bool(json.loads(path.read_bytes()).get("report") == BATCH)
-    except (OSError, ValueError, AttributeError):
-        return False
