@@ -60,7 +60,7 @@ def tables() -> list[dict]:
 def decisions() -> list[Callable]:
     """Return the functions that remember what they decided about a problem."""
     found = {value for module in modules() for value in vars(module).values() if hasattr(value, "cache_clear")}
-    return [function for function in found if "problem" in inspect.signature(function).parameters]
+    return [function for function in found if {"problem", "request"} & {*inspect.signature(function).parameters}]
 
 
 def _forget() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from conv3d_cli.engine import isa, pace
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import ACCURACIES, Candidate
+from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.methods import METHODS
 from conv3d_cli.engine.offers import Request, refuse
 from conv3d_cli.engine.problem import Problem, sort
@@ -116,7 +117,7 @@ def seen(plan: Plan, kernel: Array) -> Plan:
     """Return the plan that the values of the kernel allow, whatever those of the input will be."""
     if plan.may_gain or plan.candidate.at_worst is not None:
         try:
-            return _seen(plan, _turned(kernel, plan.asked.order))
+            return KERNELS.get(("plan", plan, isa.active()), kernel, lambda: _seen(plan, kernel), size=lambda _: 0)
         except OverLimit:  # memory that just holds the plan may not hold what the values open
             if plan.candidate.unproven is not None or plan.candidate.at_worst is not None:
                 raise
@@ -215,8 +216,9 @@ def _planned(request: Request, candidate: Candidate, offered: tuple[Candidate, .
     return Plan(inner, problem, candidate, offered, why, limits, request.method, request.accuracy)
 
 
-def _seen(plan: Plan, turned: Array) -> Plan:
+def _seen(plan: Plan, kernel: Array) -> Plan:
     """Return the plan that the kernel's values allow: what may gain by them is offered anew, the rest stays."""
+    turned = _turned(kernel, plan.asked.order)
     request = Request(plan.asked, plan.limits, plan.method_asked, plan.accuracy)
     offered: list[Candidate] = []
     for name, row in METHODS.items():

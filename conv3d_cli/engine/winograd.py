@@ -6,7 +6,7 @@ partly spent in transforms, which each channel and each filter needs once, so th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -51,7 +51,7 @@ def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) 
     reason = refusal(problem)
     if reason is not None:
         return [Candidate("winograd", refused=reason)]
-    return [next(_ways(problem, threads, accuracy, memory))]
+    return [_ways(problem, threads, accuracy, memory, isas.active())[0]]
 
 
 def proven(problem: Problem, kernel: Array, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
@@ -60,7 +60,7 @@ def proven(problem: Problem, kernel: Array, threads: int, accuracy: Accuracy, me
     if reason is not None:
         return [Candidate("winograd", refused=reason)]
     seen: list[Candidate] = []
-    for way in _ways(problem, threads, accuracy, memory):
+    for way in _ways(problem, threads, accuracy, memory, isas.active()):
         assert way.tile is not None
         made = expected_error(problem, way.tile, kernel, threads, way.scratch_bytes <= memory)
         seen.append(replace(way, error=made, at_worst=None))
@@ -169,12 +169,14 @@ def transformed(problem: Problem, kernel: Array, tile: Triple, threads: int) -> 
     return made
 
 
-def _ways(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> Iterator[Candidate]:
-    """Yield the tiles that keep the accuracy: those that fit in memory by time, then the others by memory."""
+@lru_cache(maxsize=256)
+def _ways(problem: Problem, threads: int, accuracy: Accuracy, memory: int, isa: str) -> tuple[Candidate, ...]:
+    """Return the tiles that keep the accuracy: those that fit in memory by time, then the others by memory."""
     keeping = [points for points in tiles_for(problem) if _keeps(problem, points, accuracy)]
     allowed = [_candidate(problem, points, threads, accuracy) for points in keeping or [_most_accurate(problem)]]
-    yield from sorted((way for way in allowed if way.scratch_bytes <= memory), key=lambda way: way.seconds)
-    yield from sorted((way for way in allowed if way.scratch_bytes > memory), key=lambda way: way.scratch_bytes)
+    fitting = sorted((way for way in allowed if way.scratch_bytes <= memory), key=lambda way: way.seconds)
+    others = sorted((way for way in allowed if way.scratch_bytes > memory), key=lambda way: way.scratch_bytes)
+    return (*fitting, *others)
 
 
 def _keeps(problem: Problem, points: Triple, accuracy: Accuracy) -> bool:
