@@ -69,7 +69,7 @@ def runtime(name: str) -> str:
 
 
 def run(python: Path, sanitizers: str, arguments: list[str], folder: Path) -> int:
-    """Run pytest with the sanitizer's runtime loaded before anything else; return its exit code."""
+    """Run pytest with the sanitizer's runtime, whose report is shown, loaded before all else; return its exit code."""
     # The runtime replaces what throws exceptions in libstdc++, which Python alone would not load in time.
     loaded = " ".join(runtime(name) for name in (RUNTIMES[sanitizers], "libstdc++.so"))
     # ThreadSanitizer knows a few layouts of memory; some kernels place programs outside of them.
@@ -78,7 +78,7 @@ def run(python: Path, sanitizers: str, arguments: list[str], folder: Path) -> in
     inside = ["env", f"LD_PRELOAD={loaded}", str(python), "-m", "pytest", "-c", str(ROOT / "pyproject.toml")]
     # From elsewhere: in the root the sources would be imported, which have no kernels.
     return subprocess.run(
-        [*fixed, *inside, "-q", "-x", *arguments], cwd=folder, env=environment, check=False
+        [*fixed, *inside, "-q", "-x", "-s", *arguments], cwd=folder, env=environment, check=False
     ).returncode
 
 
