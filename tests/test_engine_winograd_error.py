@@ -200,5 +200,5 @@ def test_what_is_expected_of_a_kernel_is_computed_once(monkeypatch):
     counted = []
     monkeypatch.setattr(winograd, "error_of", lambda *given: counted.append(given) or error_of(*given))
     for _ in range(3):
-        choose(problem, ROOM, "winograd", kernel=kernel.copy())
+        winograd.proven(problem, kernel.copy(), 1, ACCURACIES["default"], ROOM.memory)
     assert len(counted) == 1
