@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -15,6 +15,7 @@ from conv3d_cli.shapes import Triple, window
 
 Array: TypeAlias = NDArray[Any]
 Span: TypeAlias = tuple[int, int]
+Given = TypeVar("Given", NDArray[Any], NDArray[Any] | None)
 
 
 def blocks(size: Triple, block: Triple) -> Iterator[tuple[Span, Span, Span]]:
@@ -83,3 +84,12 @@ def whole_strides(array: Array) -> bool:
     True
     """
     return bool(array.flags.aligned) and all(stride % array.itemsize == 0 for stride in array.strides)
+
+
+def plain(array: Given) -> Given:
+    """Return an array with whole strides: itself, or a copy of it. What is not given stays so.
+
+    >>> plain(None) is None
+    True
+    """
+    return array if array is None or whole_strides(array) else array.copy()

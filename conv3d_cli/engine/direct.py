@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.blocks import Array, whole_strides
+from conv3d_cli.engine.blocks import Array, plain, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.direct_layout import Axis, Layout, layout_of, tile_of
 from conv3d_cli.engine.edges import native_boundary
@@ -84,7 +84,7 @@ def _portion(module: Any, problem: Problem, kernel: Array, threads: int) -> floa
         return 1.0
     isa = isas.active()
     layout = layout_of(problem, threads, isa)
-    return float(module.cost_share(isa, _plain(kernel), problem.groups, layout.channel_chunk, layout.columns))
+    return float(module.cost_share(isa, plain(kernel), problem.groups, layout.channel_chunk, layout.columns))
 
 
 def run(
@@ -120,7 +120,7 @@ def run(
     layout = layout_of(problem, threads, isa, out.strides[4] == out.itemsize, portion)
     boundary = native_boundary(problem)
     native = _native_layout(module, problem.groups, layout)
-    job = module.Job(isa, native, boundary, x, _plain(kernel), _plain(bias), out)
+    job = module.Job(isa, native, boundary, x, plain(kernel), plain(bias), out)
     workers = min(threads, layout.items)
     if layout.seconds < INLINE_SECONDS:
         job.work()
@@ -169,10 +169,6 @@ def seconds(problem: Problem, threads: int, portion: float = 1.0) -> float:
 
 
 PAGE_ELEMENTS = 1024
-
-
-def _plain(array: Array | None) -> Array | None:
-    return array if array is None or whole_strides(array) else array.copy()
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.blocks import Array, whole_strides
+from conv3d_cli.engine.blocks import Array, plain, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT
 from conv3d_cli.engine.direct_costs import MEMORY_THREADS
@@ -122,7 +122,7 @@ def run(
 
     The result has the same bits for any number of threads. ``tick`` hears the share done.
     """
-    x, whole = x if whole_strides(x) else x.copy(), out if whole_strides(out) else np.empty(out.shape, out.dtype)
+    x, whole = plain(x), out if whole_strides(out) else np.empty(out.shape, out.dtype)
     before = tuple(pads[0] for pads in problem.padding)
     bias = None if bias is None else np.ascontiguousarray(bias)
     module: Any = isas.native()

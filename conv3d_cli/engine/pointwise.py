@@ -16,7 +16,7 @@ from math import prod
 import numpy as np
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.blocks import Array, whole_strides
+from conv3d_cli.engine.blocks import Array, plain, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.direct_costs import COSTS, MEMORY_THREADS
 from conv3d_cli.engine.direct_layout import tile_of
@@ -85,9 +85,7 @@ def run(
         return
     isa = isa or isas.active()
     d, h, w = problem.strides
-    kernel = kernel[0, 0, 0]
-    kernel = kernel if whole_strides(kernel) else kernel.copy()
-    bias = bias if bias is None or whole_strides(bias) else bias.copy()
+    kernel, bias = plain(kernel[0, 0, 0]), plain(bias)
     layout = layout_of(problem, threads, isa)
     planar = out.strides[4] == out.itemsize or out.strides[1] != out.itemsize or not layout.by_filters
     module = isas.native()

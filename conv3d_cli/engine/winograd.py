@@ -15,7 +15,7 @@ import numpy as np
 
 from conv3d_cli.engine import fft
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.blocks import Array, whole_strides
+from conv3d_cli.engine.blocks import Array, plain, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.kept import KERNELS
@@ -121,7 +121,7 @@ def run(
         raise MethodError(f"method: 'winograd' cannot run: {isas.why_missing()}")
     layout = active_layout(problem, tile, threads)
     whole = out if whole_strides(out) else np.empty(out.shape, out.dtype)
-    x, kernel, bias = _whole(x), _whole(kernel), None if bias is None else _whole(bias)
+    x, kernel, bias = plain(x), plain(kernel), plain(bias)
     kernels = _kept(problem, kernel, tile, threads)
     axes = _axes(module, problem, layout.step, layout.tiles)
     job = module.WinogradJob(kernels, axes, native_boundary(problem), x, bias, whole)
@@ -192,7 +192,7 @@ def expected_error(problem: Problem, tile: Triple, kernel: Array, threads: int, 
 
     def made() -> float:
         if keep:
-            return error_of(problem, tile, kernel, _energies(_kept(problem, _whole(kernel), tile, threads), tile))
+            return error_of(problem, tile, kernel, _energies(_kept(problem, plain(kernel), tile, threads), tile))
         alone = replace(problem, channels=kernel.shape[3], filters=FEW_FILTERS, groups=1)
         parts = [kernel[..., f : f + FEW_FILTERS] for f in range(0, problem.filters, FEW_FILTERS)]
         return max(error_of(alone, tile, p, _energies(transformed(alone, p.copy(), tile, 1), tile)) for p in parts)
@@ -205,10 +205,6 @@ def _energies(kernels: Any, tile: Triple) -> Array:
     sums, (d, h, w) = np.empty(kernels.sums), tile
     kernels.energies(sums)
     return sums.reshape(kernels.groups, h, w, d, -1).transpose(0, 4, 3, 1, 2).reshape(-1, d, h, w)
-
-
-def _whole(array: Array) -> Array:
-    return array if whole_strides(array) else array.copy()
 
 
 def _candidate(problem: Problem, points: Triple, threads: int, accuracy: Accuracy) -> Candidate:
