@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from conv3d_cli.errors import LayerError
+from conv3d_cli.frozen import frozen
 
 Schema = Mapping[str, Any]
 
@@ -22,7 +22,7 @@ class RefusedError(Exception):
     """A value is not of a kind; the text says what is wrong with it."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Kind:
     """What an argument accepts: ``parse`` returns the canonical value or raises RefusedError."""
 

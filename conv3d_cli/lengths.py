@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from math import isfinite
+
+from conv3d_cli.frozen import frozen
 
 #: Micrometres in each unit. Files that name no unit are in millimetres by custom.
 MICROMETRES = {"mm": 1e3, "um": 1.0, "m": 1e6, "unknown": 1e3}
@@ -25,7 +26,7 @@ def digits(value: float) -> str:
     return repr(float(value)).removesuffix(".0")
 
 
-@dataclass(frozen=True)
+@frozen
 class Length:
     """Three lengths along x, y and z, each with its unit: "mm", "um", "m", "vox", or None for a bare number.
 

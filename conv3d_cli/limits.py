@@ -8,11 +8,11 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from conv3d_cli.errors import UsageError
+from conv3d_cli.frozen import frozen
 
 CGROUP = Path("/sys/fs/cgroup")
 CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
@@ -25,7 +25,7 @@ NO_LIMIT = 1 << 62
 MAX_MEMORY = "CONV3D_MAX_MEMORY"
 
 
-@dataclass(frozen=True)
+@frozen
 class Limits:
     """Threads to use, and bytes of memory that a run may take at its peak."""
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from conv3d_cli.errors import LayerError, UnknownArgument, nearest
+from conv3d_cli.frozen import frozen
 from conv3d_cli.kinds import Kind, Schema, shown
 
 WRAPPER = frozenset({"class_name", "config", "module", "registered_name"})
@@ -48,7 +49,7 @@ def default_name(class_name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
-@dataclass(frozen=True)
+@frozen
 class Parameter:
     """An argument of a named function: its default, and the kind of values that it accepts."""
 
@@ -56,7 +57,7 @@ class Parameter:
     kind: Kind
 
 
-@dataclass(frozen=True)
+@frozen
 class Row:
     """A named function: what it computes, its meaning in a line, the parameters that ``compute`` takes.
 
@@ -70,7 +71,7 @@ class Row:
     alone: bool = True
 
 
-@dataclass(frozen=True)
+@frozen
 class Table:
     """The rows of one kind of function by name, and further names for some of them.
 

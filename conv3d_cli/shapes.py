@@ -6,9 +6,10 @@ Lengths are in voxels along one axis. ``effective`` is the extent that a kernel 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
+
+from conv3d_cli.frozen import frozen
 
 Triple: TypeAlias = tuple[int, int, int]
 Pads: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -65,7 +66,7 @@ def window(start: int, stop: int, kernel: int, stride: int, dilation: int, befor
     return start * stride - before, (stop - 1) * stride - before + effective(kernel, dilation)
 
 
-@dataclass(frozen=True)
+@frozen
 class ReceptiveField:
     """What one voxel of the present output sees of the network's input, per axis, in input voxels.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from conv3d_cli.batch.naming import Item
 from conv3d_cli.batch.records import (
@@ -20,6 +20,7 @@ from conv3d_cli.batch.records import (
     write_record,
 )
 from conv3d_cli.errors import Conv3dError, OutputError, listed, quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.volumes import files_of, sha256_of_files
 
 COARSE_CLOCK, FINE_CLOCK = 2_000_000_000, 20_000_000
@@ -29,7 +30,7 @@ ANSWERS = ("error", "skip", "overwrite")
 """What may be done about an output that is there, and that no record tells of."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Decision:
     """Whether an item is to ``run``, and why or why not; ``overwrite`` says that its output may be replaced.
 
@@ -44,7 +45,7 @@ class Decision:
     refreshed: Record | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Manner:
     """How to decide: the folder, the answer for outputs that are not ours, whether marks are believed."""
 

@@ -11,13 +11,13 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 from conv3d_cli.batch.items import Found
 from conv3d_cli.errors import Conv3dError, InputError, listed, nearest, quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.volumes.formats import path_of
 
 EMPTY = ("", "n/a")
@@ -28,7 +28,7 @@ SEVERAL = "|"
 _SPACE = re.compile(r"\s*")
 
 
-@dataclass(frozen=True)
+@frozen
 class Option:
     """An option that a row may give: the word of ``apply`` that it is, and how a text becomes its value.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from string import Formatter
 from typing import Any
 
 from conv3d_cli.batch.items import SUFFIXES, Found
 from conv3d_cli.errors import OutputError, UsageError, listed, nearest, quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.report.batch import SIDECAR
 from conv3d_cli.volumes.formats import files_of, format_of, output_format, path_of
 
@@ -22,7 +22,7 @@ STATE_FOLDER = ".conv3d"
 _ENTITY = re.compile(r"(?:^|_)([A-Za-z]+)-([A-Za-z0-9+]+)(?=_|$)")
 
 
-@dataclass(frozen=True)
+@frozen
 class Item:
     """One volume of a batch: its input and output, and the words of ``apply`` that make the one from the other.
 

@@ -14,7 +14,6 @@ import pickle
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread, Timer
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from conv3d_cli.batch.crew import Crew
 from conv3d_cli.batch.lock import visiting
 from conv3d_cli.batch.perform import Job
 from conv3d_cli.batch.team import End
+from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import Limits
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ PROCESS = uuid4().hex
 """Which worker this is, even if another one comes to have its address."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Setting:
     """What all jobs of a batch share: a name that no other has, the folder it was started in and that of the outputs.
 
@@ -63,7 +63,7 @@ class Setting:
     own: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Welcome:
     """What a worker says of itself, or why it can do nothing: ``refusal`` is the rest of a sentence."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -13,12 +12,13 @@ from typing import Any, Protocol
 from conv3d_cli.batch.naming import Item
 from conv3d_cli.batch.records import DONE, STARTED, Content, Record, make_folder, marks_of, write_record
 from conv3d_cli.errors import OutputError, VolumeError, quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.volumes import files_of, sha256_of_files
 
 Words = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@frozen
 class Job:
     """An item to be made in a folder: what it is made from, whether it may replace files, the command that it equals.
 

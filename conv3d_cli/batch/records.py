@@ -11,12 +11,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
 from conv3d_cli.batch.naming import STATE_FOLDER, Item
 from conv3d_cli.errors import OutputError, quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.outfile import replacing
 
 RECORD = "conv3d-item"
@@ -26,7 +27,7 @@ STARTED, DONE, FAILED = STATES = ("started", "done", "failed")
 Mark = list[int]
 
 
-@dataclass(frozen=True)
+@frozen
 class Content:
     """Files as they were: their names, their SHA-256 one after the other, and a mark of each.
 
@@ -39,7 +40,7 @@ class Content:
     marks: list[Mark]
 
 
-@dataclass(frozen=True)
+@frozen
 class Record:
     """What is known of an output; ``made_from`` is what it depends on beside the input.
 

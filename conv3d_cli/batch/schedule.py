@@ -14,12 +14,13 @@ from conv3d_cli.batch.perform import Job
 from conv3d_cli.batch.records import FAILED, Record, files_there, was_started, write_record
 from conv3d_cli.batch.team import SIGNALLED, End, Team, TeamLost, Worker
 from conv3d_cli.errors import OutputError, quoted
+from conv3d_cli.frozen import frozen
 
 PAUSE = 0.5
 """Seconds before the first retry; each further one waits twice as long."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Rules:
     """How a batch is carried out: bytes that all jobs here may take together, retries, whether a failure ends it."""
 
@@ -28,7 +29,7 @@ class Rules:
     fail_fast: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Outcome:
     """What became of a job: figures if it is done, else an error, the exit code it stands for, and its tries."""
 

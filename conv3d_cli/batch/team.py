@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from conv3d_cli.batch.perform import Job
 from conv3d_cli.errors import Conv3dError
+from conv3d_cli.frozen import frozen
 
 SIGNALLED = 128
 """What is added to a signal's number for an exit code, and the code where no signal is known."""
 
 
-@dataclass(frozen=True)
+@frozen
 class End:
     """How a worker ended, as the rest of a sentence, the exit code for it, and whether another may fare better."""
 

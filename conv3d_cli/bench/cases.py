@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -12,13 +12,14 @@ import numpy as np
 from conv3d_cli.engine import Problem
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.errors import UsageError
+from conv3d_cli.frozen import frozen
 from conv3d_cli.shapes import Triple, same_padding
 
 TRUNCATE = 4.0  # standard deviations at which a Gaussian ends, as in scipy.ndimage
 EXAMPLES = "'16->16 64^3 k3 s2', '1->1 256x256x181 gaussian2' or '32->32 64^3 k3 g32 last'"
 
 
-@dataclass(frozen=True)
+@frozen
 class Values:
     """A kernel with a name: its taps an axis and its values, both from the number that follows the name."""
 
@@ -73,7 +74,7 @@ VALUES: dict[str, Values] = {
 NUMBERED = ("gaussian", "box")
 
 
-@dataclass(frozen=True)
+@frozen
 class Case:
     """A volume of ``size`` voxels and ``channels``, through ``filters`` kernels of ``kernel`` voxels.
 

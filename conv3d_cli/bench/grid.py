@@ -6,13 +6,13 @@ the measured bandwidth alone, or of the larger of that and the measured peak of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from conv3d_cli.bench.cases import Case, parse_case
+from conv3d_cli.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Region:
     """Cases of one kind; ``target`` and ``moonshot`` are ratios, ``within`` says how near to ``limit`` to come."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from conv3d_cli.engine import isa
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.threads import share
+from conv3d_cli.frozen import frozen
 
 STEPS = 1 << 20
 """Steps of a chain of multiply-adds: some milliseconds."""
@@ -24,7 +24,7 @@ REPEATS = 5
 LINE = 64  # bytes
 
 
-@dataclass(frozen=True)
+@frozen
 class Machine:
     """Floating-point operations and bytes a second; None where no compiled kernel can measure them.
 

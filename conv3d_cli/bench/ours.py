@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -12,12 +11,13 @@ from conv3d_cli.bench.cases import Case
 from conv3d_cli.engine import METHODS, Limits, Plan, choose, convolve_array, settle
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.errors import MethodError, OverLimit
+from conv3d_cli.frozen import frozen
 
 SLOWER, LONG = 6.0, 0.1
 """How many times slower than the chosen one a method may be predicted, and in how many seconds, to take part."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Way:
     """A method that serves a case: its plan, and the call to be timed, whose result is (N, F, D', H', W')."""
 

@@ -6,17 +6,17 @@ A row's library is imported when a case is prepared for it, never before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import metadata, util
 
 from conv3d_cli.bench import frameworks, itk, scipys
 from conv3d_cli.bench.cases import Case
 from conv3d_cli.engine.blocks import Array
+from conv3d_cli.frozen import frozen
 
 Call = Callable[[], Array]
 
 
-@dataclass(frozen=True)
+@frozen
 class Peer:
     """One way to have a convolution done by another library.
 

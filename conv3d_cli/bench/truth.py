@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
 from conv3d_cli.bench.cases import Case
 from conv3d_cli.engine.blocks import Array
+from conv3d_cli.frozen import frozen
 from conv3d_cli.shapes import Triple
 
 SAMPLES = 150
 
 
-@dataclass(frozen=True)
+@frozen
 class Truth:
     """Outputs at some places: ``at`` holds an index array for each axis of (N, F, D', H', W').
 

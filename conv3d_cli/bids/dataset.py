@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from conv3d_cli.bids.files import DESCRIPTION, read_object
 from conv3d_cli.bids.names import VOLUMES, Name
 from conv3d_cli.errors import InputError, UsageError, quoted
+from conv3d_cli.frozen import frozen
 
 DATATYPES = ("anat", "func", "dwi", "fmap", "perf", "pet")
 """Folders that hold volumes; spectra (mrs) are NIfTI too, and complex."""
@@ -24,7 +24,7 @@ SUB, SES = "sub-", "ses-"
 IGNORED = ".bidsignore"
 
 
-@dataclass(frozen=True)
+@frozen
 class Image:
     """A volume of a dataset: its file, its place in the dataset, and what its name says."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from conv3d_cli.frozen import frozen
 
 ORDER = (
     "sub", "ses", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc", "stain", "rec", "dir", "run", "mod",
@@ -20,7 +22,7 @@ VOLUMES = (".nii", ".nii.gz")
 _NAME = re.compile(r"((?:[A-Za-z]+-[A-Za-z0-9+]+_)*)([A-Za-z0-9]+)(\.[A-Za-z0-9.]+)")
 
 
-@dataclass(frozen=True)
+@frozen
 class Name:
     """A file's name, taken apart.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from conv3d_cli.bids.dataset import SES, SUB, Dataset, Image
 from conv3d_cli.errors import InputError, UsageError, listed, nearest, quoted
+from conv3d_cli.frozen import frozen
 
 PARTICIPANT, SESSION = "--participant-label", "--session-label"
 DATATYPE, SUFFIX, ENTITY = "--datatype", "--suffix", "--entity"
@@ -18,7 +18,7 @@ NO_INTENSITIES = ("mask", "dseg", "probseg", "defacemask")
 MOST_SHOWN = 20
 
 
-@dataclass(frozen=True)
+@frozen
 class Selection:
     """What is wanted; where nothing is said, everything is. Labels may have their ``sub-`` or ``ses-`` in front."""
 

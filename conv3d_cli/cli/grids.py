@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from conv3d_cli.frozen import frozen
 
 if TYPE_CHECKING:
     from conv3d_cli.pipeline import RunPlan
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from conv3d_cli.volumes import Geometry
 
 
-@dataclass(frozen=True)
+@frozen
 class BareShape:
     """A shape without a file, for ``plan --shape``."""
 
@@ -28,7 +29,7 @@ class BareShape:
         return 0
 
 
-@dataclass(frozen=True)
+@frozen
 class Placed:
     """A header whose voxels lie where another file says."""
 
@@ -59,7 +60,7 @@ class Placed:
         return self.header.extra_bytes(dtype)
 
 
-@dataclass(frozen=True)
+@frozen
 class PlanGrid:
     """The grid of a plan's input."""
 

@@ -8,7 +8,7 @@ done for them. For the kernel the batch is summed over as channels are, and stri
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from math import gcd
 
@@ -20,6 +20,7 @@ from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.plan import Plan, choose, execute
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.errors import OverLimit
+from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import Limits
 from conv3d_cli.shapes import effective, voxels
 
@@ -27,7 +28,7 @@ LARGE_KERNEL = 6.0
 """How much longer than predicted the engine takes for kernels as large as the volume, at the least."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Phase:
     """Along one axis: the voxels ``place`` of the input, and the correlation of the upstream that makes them.
 

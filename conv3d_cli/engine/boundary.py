@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError, ShapeError, nearest
+from conv3d_cli.frozen import frozen
 
 Places: TypeAlias = NDArray[np.int64]
 
@@ -30,7 +30,7 @@ LARGEST_VALUE = float(np.finfo(np.float32).max)
 """A constant is a number that both float32 and float64 hold."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Mode:
     """One way to go on beyond a volume, and its words elsewhere.
 
@@ -75,7 +75,7 @@ PATTERN = f"^(?:{'|'.join(WORDS[:-1])}|constant:{_NUMBER})$"
 """The same as a regular expression."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Boundary:
     """What a convolution reads outside of its volume: a key of MODES, with a value where that is "constant".
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from conv3d_cli.engine.problem import Real
+from conv3d_cli.frozen import frozen
 from conv3d_cli.shapes import Triple
 
 
-@dataclass(frozen=True)
+@frozen
 class Accuracy:
     """What error a user accepts: ``error`` relative to the largest output, and whether each voxel must hold it locally.
 
@@ -27,7 +26,7 @@ ACCURACIES: dict[str, Accuracy] = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Candidate:
     """One way to serve a problem: seconds predicted, bytes needed beside input and output, error to expect.
 

@@ -14,10 +14,11 @@ alone, which halves the work of a transform.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from typing import TypeAlias
+
+from conv3d_cli.frozen import frozen
 
 Row: TypeAlias = tuple[Fraction, ...]
 
@@ -34,7 +35,7 @@ inputs an axis, 1/2 and 2 would lose a third more in each.
 """
 
 
-@dataclass(frozen=True)
+@frozen
 class CookToom:
     """The matrices of F(m, r), by rows: ``inputs`` is B, ``kernel`` is G, ``outputs`` is A."""
 

@@ -5,10 +5,12 @@ Measured once: x86-64-v3 on two Zen 3 cores, the others on two Zen 4 cores.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from conv3d_cli.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Costs:
     """Seconds on one core: per multiply-add of a vector by kind of tile, and per unit of the other steps."""
 

@@ -8,7 +8,6 @@ far apart have bands of their own, so that what no output reads takes no room.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.direct_costs import COSTS, MEMORY_THREADS, Costs
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
+from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import second_level_cache
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ NEAR = 1.5  # halves of the second-level cache that a slab may take beside outpu
 FAR = 2.0  # how much slower a tile is whose slab lies outside of the second-level cache
 
 
-@dataclass(frozen=True)
+@frozen
 class Tile:
     """A kernel's register tile: bytes of a vector, most filters, most rows for 1, 2, 4, 8 filters, longest column."""
 
@@ -40,7 +40,7 @@ class Tile:
     column: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Axis:
     """One axis: its blocks, and its entries in the slab. A band is ``(position, start, length)``."""
 
@@ -59,7 +59,7 @@ class Axis:
         return -(-self.outputs // self.block)
 
 
-@dataclass(frozen=True)
+@frozen
 class Layout:
     """Blocks and chunks of a convolution; ``slab`` and ``out`` hold elements per row, plane and volume."""
 

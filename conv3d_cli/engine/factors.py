@@ -8,11 +8,10 @@ singular value decompositions, one nested in the other, as in the hierarchical f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from conv3d_cli.engine.blocks import Array
+from conv3d_cli.frozen import frozen
 
 ROUNDINGS = 8.0
 """A kernel is one product if each of its entries is, within so many units of its own rounding."""
@@ -23,7 +22,7 @@ LEAST_TERM = 1e-20
 """Share of a kernel below which a term is nothing but the decomposition's own rounding, or none."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Factors:
     """The sum of ``outer(a[t], b[t], c[t])`` over t, float64, along D, H and W; ``a`` and ``b`` have the 1-norm 1.
 

@@ -9,7 +9,6 @@ transform of a whole volume is always in float64. Through scipy.fft, strided out
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import product
 from math import ceil
 
@@ -32,6 +31,7 @@ from conv3d_cli.engine.tiles import (
     tile_of,
     whole_tile,
 )
+from conv3d_cli.frozen import frozen
 from conv3d_cli.shapes import Triple, effective, voxels
 
 LARGEST = {"float32": 1e37, "float64": 1e307}
@@ -134,7 +134,7 @@ def run(
         share(work, min(sharing.tiles, each), stop=close, tick=report)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Transforms:
     """The transformed kernels of one group, and how a tile goes through them."""
 

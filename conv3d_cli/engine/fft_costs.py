@@ -5,10 +5,10 @@ Those of x86-64-v3 were fitted on two Zen 3 cores, the others on two Zen 4 cores
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from conv3d_cli.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class FftCosts:
     """Seconds on one core, for as many tiles at once as a vector has lanes."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 from typing import Any
@@ -16,6 +15,7 @@ from conv3d_cli.engine.direct_costs import COSTS as DIRECT
 from conv3d_cli.engine.direct_costs import MEMORY_THREADS
 from conv3d_cli.engine.fft_long_costs import CALL_SECONDS, COSTS
 from conv3d_cli.engine.problem import Problem
+from conv3d_cli.frozen import frozen
 from conv3d_cli.shapes import Triple, effective
 
 ROOM = 64 << 20
@@ -43,7 +43,7 @@ def lanes_of(isa: str) -> int:
     return int(module.fft_long_lanes(isa))
 
 
-@dataclass(frozen=True)
+@frozen
 class Cut:
     """One axis cut into tiles: the length of a tile, the outputs that it keeps, tiles, and voxels inside the volume."""
 
@@ -85,7 +85,7 @@ def _cuts(problem: Problem, axis: int, isa: str) -> list[Cut]:
     return list(shortest.values())
 
 
-@dataclass(frozen=True)
+@frozen
 class Tilings:
     """Tiles to choose from, one a row, with the seconds and the bytes of scratch of each."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from conv3d_cli.engine.blocks import Array
+from conv3d_cli.frozen import frozen
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ MOST = 64
 """Results that are kept at most: so many are looked through at each call."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Entry:
     """A result, what it depends on, and the bytes of both."""
 

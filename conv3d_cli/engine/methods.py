@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from conv3d_cli.engine import direct, fft, pointwise, reference, separable, winograd
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.problem import Problem
+from conv3d_cli.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Method:
     """One way to convolve.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from conv3d_cli.engine import pace
 from conv3d_cli.engine.blocks import Array
@@ -11,10 +11,11 @@ from conv3d_cli.engine.candidate import ACCURACIES, Candidate
 from conv3d_cli.engine.methods import BOUNDED, METHODS, Method
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.errors import MethodError, OverLimit
+from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import Limits, size_words
 
 
-@dataclass(frozen=True)
+@frozen
 class Request:
     """A problem and how it is to be served: ``method`` is a key of METHODS or "auto", ``without`` leaves some out."""
 

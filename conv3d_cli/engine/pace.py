@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +18,7 @@ from conv3d_cli.engine import isa
 from conv3d_cli.engine.candidate import Candidate
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.errors import quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import processor, processor_flags
 
 FILE = "pace.json"
@@ -28,7 +28,7 @@ SLOWEST = 16.0
 log = logging.getLogger("conv3d")
 
 
-@dataclass(frozen=True)
+@frozen
 class Pace:
     """Multiples of the predicted seconds, by kind of work, and the day on which they were measured, if they were.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TypeVar
 
@@ -18,13 +18,14 @@ from conv3d_cli.engine.offers import Request, refuse
 from conv3d_cli.engine.problem import Problem, sort
 from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.errors import MethodError, OverLimit, UsageError, nearest
+from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import Limits
 from conv3d_cli.shapes import Triple
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@frozen
 class Plan:
     """How a problem will be served, and why; ``problem`` has its axes in memory order, ``asked`` as they were given."""
 

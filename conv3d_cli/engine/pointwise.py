@@ -9,7 +9,6 @@ filters read it, and the next block meanwhile into another.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
@@ -22,6 +21,7 @@ from conv3d_cli.engine.direct_costs import COSTS, MEMORY_THREADS
 from conv3d_cli.engine.direct_layout import tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.threads import share
+from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import second_level_cache
 
 INLINE_SECONDS = 3e-4
@@ -110,7 +110,7 @@ def run(
         tick(1.0)
 
 
-@dataclass(frozen=True)
+@frozen
 class Layout:
     """Voxels of a block, whether filters fill vectors where they are neighbours in memory, and what all blocks cost."""
 

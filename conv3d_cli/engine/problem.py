@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal, TypeAlias, TypeVar
 
 from conv3d_cli.engine.boundary import ZERO, Boundary
+from conv3d_cli.frozen import frozen
 from conv3d_cli.shapes import NO_PADS, Pads, Triple, output_size, voxels
 
 Real: TypeAlias = Literal["float32", "float64"]
@@ -16,7 +17,7 @@ T = TypeVar("T")
 ITEMSIZE: dict[str, int] = {"float32": 4, "float64": 8}
 
 
-@dataclass(frozen=True)
+@frozen
 class Problem:
     """The geometry of one convolution over blocks ``(batch, channels, *size)``; voxels and channels, no units.
 

@@ -7,7 +7,6 @@ added up in float64, so that the error does not grow with the volume.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import product
 from threading import Lock
 
@@ -17,6 +16,7 @@ from conv3d_cli.engine import costs
 from conv3d_cli.engine.blocks import Array, Span
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.engine.threads import Pieces, share
+from conv3d_cli.frozen import frozen
 from conv3d_cli.shapes import voxels
 
 BLOCK_VALUES = 1 << 20
@@ -42,7 +42,7 @@ CALL_SECONDS = 5e-6
 """Fixed cost of one window or one product, from Python."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Block:
     """A part of the work: planes and rows of the windows, and taps of a plane, for one group of one item."""
 

@@ -8,7 +8,6 @@ opens it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.separable_layout import Boxes, box_allowed, layout_of
 from conv3d_cli.engine.threads import share
 from conv3d_cli.errors import MethodError
+from conv3d_cli.frozen import frozen
 
 INLINE_SECONDS = 3e-4
 STREAM_BYTES = 8 << 20  # outputs of so many bytes go past the cache
@@ -138,7 +138,7 @@ def run(
         tick(1.0)
 
 
-@dataclass(frozen=True)
+@frozen
 class Sums:
     """The vectors along D, H and W as (filters, terms, taps), and the channel of each term of each filter.
 

@@ -7,7 +7,6 @@ cache; the planes that it reads beyond its own are read by its neighbours too, o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
 from typing import TypeAlias
@@ -15,6 +14,7 @@ from typing import TypeAlias
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT_COSTS
 from conv3d_cli.engine.direct_layout import tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
+from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import second_level_cache
 from conv3d_cli.shapes import Triple, effective
 
@@ -32,7 +32,7 @@ NO_BOX = (False, False, False)
 Boxes: TypeAlias = tuple[bool, bool, bool]
 
 
-@dataclass(frozen=True)
+@frozen
 class Costs:
     """Seconds on one core for a vector: to add it with a weight across rows, or along them, and to begin and store."""
 
@@ -50,7 +50,7 @@ COSTS = {
 """Measured once, on two Zen 3 cores; those of other instruction sets by the same reasoning."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Layout:
     """Output planes, rows and columns of a tile; bytes of one thread's scratch; predicted seconds."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from conv3d_cli.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Costs:
     """Seconds on one core: per vector of each kind of step, and per float32 of the others."""
 

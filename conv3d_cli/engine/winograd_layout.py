@@ -7,7 +7,6 @@ replace it, before the outputs are scattered. The slots of one block should not 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from math import ceil, prod
@@ -18,6 +17,7 @@ from conv3d_cli.engine.direct_costs import MEMORY_THREADS
 from conv3d_cli.engine.direct_layout import tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.winograd_costs import COSTS
+from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import second_level_cache
 from conv3d_cli.shapes import Triple
 
@@ -32,7 +32,7 @@ POINTS = {1: (1,), 2: (4, 6), 3: (4, 6), 4: (6, 8), 5: (6, 8)}
 """Points of a tile along an axis, by the taps of the kernel."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Layout:
     """Points and outputs of a tile, tiles of a block, along each axis; what a block needs and all of them cost."""
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from conv3d_cli.errors import LayerError
 from conv3d_cli.filters.grid import Grid
 from conv3d_cli.filters.kernel import Kernel
 from conv3d_cli.filters.table import FILTERS, ROWS, FilterRow
+from conv3d_cli.frozen import frozen
 from conv3d_cli.lengths import Length, digits
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?")
 _FLAGS = {"true": True, "false": False}
 
 
-@dataclass(frozen=True)
+@frozen
 class Filter:
     """A row of the table with the canonical value of every parameter.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError
+from conv3d_cli.frozen import frozen
 from conv3d_cli.lengths import MICROMETRES, VOXELS, Length
 
 Triple: TypeAlias = tuple[float, float, float]
@@ -21,7 +21,7 @@ RIGHT_ANGLE = 1e-4
 SAME = 1e-5
 
 
-@dataclass(frozen=True)
+@frozen
 class Loaded:
     """A kernel from a file: its values, the letter of each of its axes, its spacing along them and that one's unit."""
 
@@ -35,7 +35,7 @@ def _no_files(name: str) -> Loaded:
     raise LayerError(f"custom: file: cannot be read from here: got {name!r}, expected a run over volumes")
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Grid:
     """The voxels of a volume, axis by axis in a layer's order: its dimensions 1, 2 and 3.
 

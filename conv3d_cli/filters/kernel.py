@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError
+from conv3d_cli.frozen import frozen
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -18,7 +18,7 @@ MOST_WEIGHTS = 1 << 26
 """Most weights of a kernel, half a GiB of them."""
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Kernel:
     """Kernels ``(parts, d1, d2, d3)`` in float64, of odd sizes, each around its middle voxel.
 

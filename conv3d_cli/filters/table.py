@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from conv3d_cli.filters import custom, gaussians, stencils, windows
 from conv3d_cli.filters.kinds import DIRECTION, LENGTH, ORDERS, POSITIVE_LENGTH
+from conv3d_cli.frozen import frozen
 from conv3d_cli.kinds import FLAG, NUMBER, POSITIVE, TEXT, Kind, one_of
 from conv3d_cli.named import Parameter, Row, Table
 
 
-@dataclass(frozen=True)
+@frozen
 class FilterRow(Row):
     """A filter: ``compute`` takes a Grid and the parameters and returns a Kernel; ``formula`` is for people."""
 

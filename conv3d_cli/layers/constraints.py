@@ -8,13 +8,14 @@ Keras applies them after each step of training, never when a layer is built or c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError, ShapeError
+from conv3d_cli.frozen import frozen
 from conv3d_cli.kinds import AXIS, NUMBER, Kind, RefusedError
 from conv3d_cli.layers.given import Function, exact, looked_up, written
 from conv3d_cli.named import Parameter, Row, Table
@@ -143,7 +144,7 @@ TABLES: Mapping[int, Table] = {
 """The constraints of each dialect of Keras."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Constraint:
     """A projection of the table with its parameters, or a function of the caller's.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from conv3d_cli.errors import ShapeError
+from conv3d_cli.frozen import frozen
 from conv3d_cli.kinds import COUNT
 from conv3d_cli.layers.activations import Activation
 from conv3d_cli.layers.layer import Array, Layer, Shape
@@ -16,7 +16,7 @@ from conv3d_cli.layers.signature import COMMON, COMMON_RULES, DATA_FORMAT, Signa
 from conv3d_cli.layers.weighted import about
 
 
-@dataclass(frozen=True)
+@frozen
 class Length(Activation):
     """``sqrt(x1^2 + x2^2 + ...)`` over every ``parts`` neighbours along an axis, which becomes as much shorter."""
 

@@ -7,13 +7,14 @@ float32 holds it, also where the weights are float64.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError
+from conv3d_cli.frozen import frozen
 from conv3d_cli.kinds import NOT_NEGATIVE, NUMBER, Kind, RefusedError, one_of
 from conv3d_cli.layers.given import Function, looked_up, written
 from conv3d_cli.named import Parameter, Row, Table
@@ -134,7 +135,7 @@ TABLES: Mapping[int, Table] = {2: REGULARIZERS, 3: KERAS_3}
 RANKS = {"OrthogonalRegularizer": (2, "a matrix (2 axes)")}
 
 
-@dataclass(frozen=True)
+@frozen
 class Regularizer:
     """A loss of the table with its factors, or a function of the caller's; called with an array it returns a number.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from conv3d_cli.errors import LayerError, UnknownArgument, nearest
+from conv3d_cli.frozen import frozen
 from conv3d_cli.kinds import FLAG, TEXT, Kind, Schema, one_of, shown, sizes
 from conv3d_cli.layers import regularizers
 from conv3d_cli.layers.keras_json import FORMATS, default_data_format
@@ -22,7 +23,7 @@ DIALECTS = (2, 3)
 Refusal: TypeAlias = LayerError | UnknownArgument
 
 
-@dataclass(frozen=True)
+@frozen
 class Argument:
     """An argument of a layer; ``normalise`` takes a value and the dialect, and returns the canonical value."""
 
@@ -37,7 +38,7 @@ class Argument:
         return self.default is REQUIRED
 
 
-@dataclass(frozen=True)
+@frozen
 class Signature:
     """The arguments of a class of layers by name, and the rules between them.
 

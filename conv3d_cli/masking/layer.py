@@ -6,7 +6,7 @@ Arrays have their spatial axes in memory order. What a filter makes of missing v
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from math import prod
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from conv3d_cli.engine import Plan
 from conv3d_cli.engine.blocks import Array
+from conv3d_cli.frozen import frozen
 from conv3d_cli.masking.bits import add, in_blocks, only
 from conv3d_cli.masking.regions import Cut, Piece, Region
 from conv3d_cli.masking.rules import CANCELLED, ROUNDING, Magnitude, Mean, Rule, Tap, rules_of
@@ -26,7 +27,7 @@ ENLARGED = 4
 """How much larger a division may make rounding errors before all is computed in float64."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Inside:
     """What is inside: ``labels`` (d1, d2, d3), bool for a mask, or None for all; ``regions`` holds a box of each label.
 
@@ -47,7 +48,7 @@ class Inside:
         return piece.read(self.labels) == piece.label, self.labels[piece.outputs] == piece.label
 
 
-@dataclass(frozen=True)
+@frozen
 class MaskedLayer:
     """A convolution inside a mask: ``plan`` is that of the whole volume, ``kernel`` (k1, k2, k3, C / groups, F)."""
 
@@ -98,7 +99,7 @@ class MaskedLayer:
         return lost
 
 
-@dataclass(frozen=True)
+@frozen
 class _Part:
     """A piece of one item: which of the voxels that it reads are inside, for each channel or for all, and its weights.
 

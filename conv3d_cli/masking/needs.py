@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.problem import ITEMSIZE
 from conv3d_cli.errors import MethodError
+from conv3d_cli.frozen import frozen
 from conv3d_cli.masking.bits import BLOCK_VOXELS
 from conv3d_cli.masking.layer import MaskedLayer
 from conv3d_cli.masking.regions import Cut, whole_of
@@ -19,7 +20,7 @@ BYTES = {"mask": 1, "labels": 4, "missing": 0}
 """Bytes of each voxel that what is inside takes, at most."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Masking:
     """How a run is masked.
 
@@ -38,7 +39,7 @@ class Masking:
     missing: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Needs:
     """What a masked layer takes: bytes beside its input and output, and how many times the work of an unmasked one."""
 

@@ -6,7 +6,6 @@ All axes stand in memory order, the slowest first.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import ceil, prod
 from typing import Any, TypeAlias
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.engine.boundary import Boundary, Places
+from conv3d_cli.frozen import frozen
 from conv3d_cli.shapes import NO_PADS, Pads, Triple, voxels
 
 Array: TypeAlias = NDArray[Any]
@@ -33,7 +33,7 @@ REACHES = 2
 """Planes that a piece reads at least, in lengths of the kernel's reach: half of them are its neighbours' too."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Region:
     """The box around the voxels of one label; all voxels of a volume without a mask have the label 0."""
 
@@ -41,7 +41,7 @@ class Region:
     box: Box
 
 
-@dataclass(frozen=True)
+@frozen
 class Piece:
     """A part of a region: the outputs, and the voxels that they read.
 
@@ -76,7 +76,7 @@ class Piece:
         return found
 
 
-@dataclass(frozen=True)
+@frozen
 class Cut:
     """How the volume of a size is cut into pieces, for a kernel that reaches ``padding`` beyond each output."""
 

@@ -16,12 +16,12 @@ CANCELLED of s_|K|(M), where the weights left inside cancel.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from conv3d_cli.engine.blocks import Array
+from conv3d_cli.frozen import frozen
 
 CANCELLED = 1e-3
 """A sum of weights below this share of their magnitude is none.
@@ -41,7 +41,7 @@ class Tap(NamedTuple):
     kernel: Array
 
 
-@dataclass(frozen=True)
+@frozen
 class Magnitude:
     """The correlation with absolute weights: that of ``tap`` times ``sign``; ``total`` is the sum of the weights."""
 
@@ -50,7 +50,7 @@ class Magnitude:
     total: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Mean:
     """The part of one channel in a filter without a sum: its weights, their magnitude, and their own sum."""
 
@@ -60,7 +60,7 @@ class Mean:
     sum: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Rule:
     """How one filter is computed from the channels in ``reads``.
 

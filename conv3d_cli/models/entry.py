@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from conv3d_cli.frozen import frozen
 
-@dataclass(frozen=True)
+
+@frozen
 class Call:
     """One use of a layer: the names of the layers whose outputs it takes, and the options it was called with.
 
@@ -19,7 +21,7 @@ class Call:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Entry:
     """One layer of a model, as its file describes it, and where files keep its weights.
 
@@ -42,7 +44,7 @@ class Entry:
     extra: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Branch:
     """A model, the outermost or one nested in another: its layers and models in the file's order.
 
@@ -71,7 +73,7 @@ class Branch:
                 yield member
 
 
-@dataclass(frozen=True)
+@frozen
 class Model:
     """A model file: its tree, the dialect and version of the Keras that wrote it, and the hash of the file's bytes.
 

@@ -7,11 +7,11 @@ import stat
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from conv3d_cli.errors import SpecError, quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.heaps import heaps_are_sound
 from conv3d_cli.models.text import MOST_BYTES, read_json
 
@@ -28,7 +28,7 @@ _BLOCK = 1 << 20
 _MOST_MEMBERS = 10_000
 
 
-@dataclass(frozen=True)
+@frozen
 class Written:
     """What a file says: its form, its configuration as a JSON value, the version that it names, its hash."""
 

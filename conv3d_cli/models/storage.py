@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from conv3d_cli.frozen import frozen
 from conv3d_cli.named import default_name
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _WEIGHTLESS = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class Counted:
     """What counting needs to know of a layer: its class, whether it has weights, and whether it counts at all."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from conv3d_cli.engine.recycled import OUTPUTS
+from conv3d_cli.frozen import frozen
 from conv3d_cli.shapes import Triple
 
 Array: TypeAlias = NDArray[Any]
@@ -18,7 +18,7 @@ SPACE = "xyz"
 BATCH = "tb"
 
 
-@dataclass(frozen=True)
+@frozen
 class Arrangement:
     """The axes of one array: a letter each (x y z space, c channels, t and b batch), and its storage order.
 

@@ -11,6 +11,7 @@ import numpy as np
 from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.problem import Real, sort
+from conv3d_cli.frozen import frozen
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.magnitude import Length
 from conv3d_cli.masking import Inside, MaskedLayer, Masking, add, in_blocks, only, regions_of, steady
@@ -25,7 +26,7 @@ UNIT = 1e-3
 """How far from 1 the sum of a filter may be that averages without a mask as well."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Labels:
     """What is inside, with the axes of space of the input in the file's order: an array of bool, the label 1 alone.
 
@@ -36,7 +37,7 @@ class Labels:
     count: int = 1
 
 
-@dataclass(frozen=True)
+@frozen
 class LayerCounts:
     """How many filters of a layer follow which rule, and how many voxels inside, of all channels, got no value."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from conv3d_cli.engine.problem import ITEMSIZE, Real
+from conv3d_cli.frozen import frozen
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.layers.passing import Passing
 from conv3d_cli.pipeline.arrange import Arrangement
@@ -47,7 +47,7 @@ class Header(Protocol):
         """Return the memory that reading it as ``dtype`` takes beside the result."""
 
 
-@dataclass(frozen=True)
+@frozen
 class RunPlan:
     """A whole run as planned: its steps, and what they need together."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from conv3d_cli import engine
 from conv3d_cli.errors import OverLimit, ShapeError
+from conv3d_cli.frozen import frozen
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.limits import Limits, size_words
 from conv3d_cli.pipeline.step import Step
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from conv3d_cli.volumes import Geometry
 
 
-@dataclass(frozen=True)
+@frozen
 class Options:
     """What a user may ask of a run beside the spec."""
 
@@ -37,7 +38,7 @@ class Options:
     """How the run is masked, if it is."""
 
 
-@dataclass(frozen=True)
+@frozen
 class _Effect:
     """What a layer does before its activation: how it is computed, and what becomes of size, channels and space.
 
@@ -53,7 +54,7 @@ class _Effect:
     field: ReceptiveField
 
 
-@dataclass(frozen=True)
+@frozen
 class Planner:
     """What all layers of a run have in common; ``weights`` are the bytes that the weights of all of them take."""
 

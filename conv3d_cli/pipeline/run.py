@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.errors import MethodError
+from conv3d_cli.frozen import frozen
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.borders import fit
 from conv3d_cli.pipeline.activate import activated
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 Tick = Callable[[float], None]
 
 
-@dataclass(frozen=True)
+@frozen
 class StepOutcome:
     """What a layer did: the plan that was carried out in the end, its time in seconds, the loss of its output."""
 
@@ -38,7 +39,7 @@ class StepOutcome:
     counts: LayerCounts | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Outcome:
     """The output in the file's order of axes, the values going in and coming out, and what each layer did."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from conv3d_cli.engine.problem import ITEMSIZE, Real
+from conv3d_cli.frozen import frozen
 from conv3d_cli.shapes import NO_PADS, Pads, ReceptiveField, voxels
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from conv3d_cli.volumes import Geometry
 
 
-@dataclass(frozen=True)
+@frozen
 class Step:
     """One layer of a run as planned; shapes are in the order of the file's axes.
 

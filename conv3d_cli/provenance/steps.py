@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
+from conv3d_cli.frozen import frozen
 from conv3d_cli.volumes.formats import STREAM, path_of
 from conv3d_cli.volumes.making import MARK, MOST_BYTES
 
@@ -29,7 +30,7 @@ WITHOUT_EFFECT = frozenset({"threads", "max_memory", "as_json", "quiet", "verbos
 _FORM = MARK.strip('{":')
 
 
-@dataclass(frozen=True)
+@frozen
 class File:
     """A file that was read: its name without folders, and its SHA-256; of a pipe that was read in part, None."""
 
@@ -37,7 +38,7 @@ class File:
     sha256: str | None
 
 
-@dataclass(frozen=True)
+@frozen
 class Step:
     """A run: its command without folders, who did it, and the files it read, by what they are to it."""
 
@@ -58,7 +59,7 @@ class Step:
         return plain if self.layers is None else {**plain, "layers": dict(self.layers)}
 
 
-@dataclass(frozen=True)
+@frozen
 class History:
     """The steps that led to a volume, the last of which made it, and how many more there were before them."""
 

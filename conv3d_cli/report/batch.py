@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from conv3d_cli.frozen import frozen
 from conv3d_cli.report import words
 from conv3d_cli.report.document import versions
 from conv3d_cli.report.schema import (
@@ -35,7 +35,7 @@ MOST_FAILURES = 20
 Document = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@frozen
 class BatchFacts:
     """What holds for a whole batch: its command and folder, how it was carried out, seconds it took, its exit code.
 

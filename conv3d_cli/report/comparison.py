@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from conv3d_cli.frozen import frozen
 from conv3d_cli.report import words
 from conv3d_cli.report.document import place_document
 from conv3d_cli.report.schema import COUNT, NUMBER, OPTIONAL_NUMBER, PLACE, STRING, list_of, record
@@ -21,7 +21,7 @@ COMPARISON_VERSION = 1
 Document = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@frozen
 class Checked:
     """What was compared, and how: the two volumes by their names, the tolerance, what was asked for."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from conv3d_cli.frozen import frozen
 from conv3d_cli.report import words
 from conv3d_cli.report.masked import mask_lines, rule_lines
 
@@ -23,7 +23,7 @@ PLAIN_WIDTH = 160
 WIDEST = 1000
 
 
-@dataclass(frozen=True)
+@frozen
 class Column:
     """A column of the table of layers: its heading, a cell of it, and the text that it may be left out for."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from conv3d_cli.frozen import frozen
 from conv3d_cli.kinds import Kind
 from conv3d_cli.spec.forms import FILE_KEYS
 
@@ -17,7 +17,7 @@ OF_SPEC = tuple(key for key in FILE_KEYS if key != "weights")
 """Keys of a spec whose layers stand in the run file itself; weights are named as for any other layers."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Key:
     """A key of a run file and what it stands for.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from conv3d_cli.errors import UsageError
+from conv3d_cli.frozen import frozen
 from conv3d_cli.layers.arguments import ARGUMENTS
 from conv3d_cli.runfile.keys import BATCH, OF_SPEC, Keys
 from conv3d_cli.runfile.overrides import overridden, read_overrides
@@ -26,7 +26,7 @@ Words = dict[str, Any]
 Rule = Callable[[Words], object]
 
 
-@dataclass(frozen=True)
+@frozen
 class Run:
     """What a run file asks for: a command and all of its words, ``layers`` and ``run_path`` among them.
 

@@ -6,10 +6,10 @@ The forms are ``layers:`` with a list; the keys of a single Conv3D; and, for a l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import nearest
+from conv3d_cli.frozen import frozen
 from conv3d_cli.layers import LAYERS
 from conv3d_cli.layers.arguments import ARGUMENTS
 from conv3d_cli.layers.signature import DIALECTS, Signature
@@ -33,7 +33,7 @@ WRAPPER_KEYS = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class LayerNode:
     """A layer of a spec: its class, and the mapping from its arguments, which knows its place."""
 
@@ -51,7 +51,7 @@ class LayerNode:
         return LAYERS[self.class_name].signature
 
 
-@dataclass(frozen=True)
+@frozen
 class Canonical:
     """A spec in its one form."""
 

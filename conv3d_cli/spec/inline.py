@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.filters.table import ROWS
+from conv3d_cli.frozen import frozen
 from conv3d_cli.spec.check import build_network
 from conv3d_cli.spec.forms import FILE_KEYS, canonical_form
 from conv3d_cli.spec.load import load_spec
@@ -23,7 +23,7 @@ FILES = frozenset(name for name, row in ROWS.items() if "file" in row.parameters
 """Filters that read a file."""
 
 
-@dataclass(frozen=True)
+@frozen
 class InlineSpec:
     """The layers of the file at ``path`` as a text that means the same in any process; each `load` makes a network."""
 

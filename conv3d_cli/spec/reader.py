@@ -7,11 +7,12 @@ deep nesting, large files. The rest is PyYAML's, whose C parser and Python parse
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from conv3d_cli.errors import SpecError, quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.spec.problems import Place, Problems, shown
 from conv3d_cli.spec.scalars import made, read_scalar
 
@@ -25,7 +26,7 @@ MOST_DEPTH = 16
 A_SPEC = "`layers:`, or the keys of one Conv3D"
 
 
-@dataclass(frozen=True)
+@frozen
 class Node:
     """A value and its place; the values inside a list or a mapping are nodes again.
 

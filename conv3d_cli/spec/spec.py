@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from conv3d_cli.frozen import frozen
 
 if TYPE_CHECKING:
     from conv3d_cli.layers import Network
     from conv3d_cli.models import Entry
 
 
-@dataclass(frozen=True)
+@frozen
 class Spec:
     """What a spec file says: an unbuilt network, the path of its weights or None, the hash of its bytes.
 

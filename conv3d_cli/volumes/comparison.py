@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from conv3d_cli.frozen import frozen
 from conv3d_cli.volumes.axes import order_of
 from conv3d_cli.volumes.deviation import Deviation, Tolerance, compare_values
 
@@ -18,7 +18,7 @@ CHECKS = ("values", "geometry", "dtype")
 """What may make two volumes different; a shape always does."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Comparison:
     """What was found of two volumes A and B.
 

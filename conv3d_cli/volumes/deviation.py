@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conv3d_cli.errors import OverLimit
+from conv3d_cli.frozen import frozen
 from conv3d_cli.volumes.axes import order_of
 from conv3d_cli.volumes.blocks import BLOCK, places, storage_order
 
@@ -23,7 +24,7 @@ SLAB = 1 << 20
 BYTES_OF_A_BLOCK = 64
 
 
-@dataclass(frozen=True)
+@frozen
 class Tolerance:
     """What two values may be apart: ``|a - b| <= atol + rtol * max(|a|, |b|)``; NaN equals NaN unless told otherwise.
 
@@ -37,7 +38,7 @@ class Tolerance:
     voxels: float = 1e-3
 
 
-@dataclass(frozen=True)
+@frozen
 class Worst:
     """The voxel that is farthest beyond what is allowed: its index in the order of the first file, both values."""
 

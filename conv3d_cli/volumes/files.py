@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import OutputError, UsageError, quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.outfile import (
     check_apart,
     check_not_a_terminal,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from conv3d_cli.volumes.source import Source
 
 
-@dataclass(frozen=True)
+@frozen
 class Saved:
     """What was written: bytes of voxels, values clipped to the dtype's range, NaN that became 0, the file's axes."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from conv3d_cli.errors import UsageError, VolumeError, quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.volumes import nifti, npy, references, writers
 from conv3d_cli.volumes.gzipped import MAGIC as GZIP
 from conv3d_cli.volumes.gzipped import GzipStream
@@ -25,7 +25,7 @@ NIFTI_TYPES = ("float32", "float64", *INTEGERS)
 ALL_TYPES = (*FLOATS, *INTEGERS)
 
 
-@dataclass(frozen=True)
+@frozen
 class Format:
     """A row of FORMATS. ``write`` is None for pairs, which are two files; ``order`` is the axes' order on the disk."""
 

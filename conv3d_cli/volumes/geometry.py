@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from conv3d_cli.frozen import frozen
 from conv3d_cli.lengths import MICROMETRES
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Geometry:
     """The affine map from voxel indices (x, y, z) to the world, 4x4 float64, and the unit of the world.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conv3d_cli.errors import quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.heaps import Guarded
 from conv3d_cli.volumes.making import ATTRIBUTE
 from conv3d_cli.volumes.signals import deferred
@@ -39,7 +39,7 @@ BROKEN = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 _WORDS = re.compile(r"[A-Z]?[a-z]+[0-9]*|[A-Z]+(?![a-z])[0-9]*")
 
 
-@dataclass(frozen=True)
+@frozen
 class Attributes:
     """Values by name, the names of those that were too large, of no simple type or damaged, and the dataset's rank."""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from conv3d_cli.errors import VolumeError, quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.volumes.geometry import Geometry
 from conv3d_cli.volumes.gzipped import MAGIC as GZIP
 from conv3d_cli.volumes.nifti_fields import (
@@ -63,7 +63,7 @@ UNITS = {0: "unknown", 1: "m", 2: "mm", 3: "um"}
 LARGEST_OFFSET = float(1 << 53)
 
 
-@dataclass(frozen=True)
+@frozen
 class Header:
     """What a NIfTI header says, checked.
 

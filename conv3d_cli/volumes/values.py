@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from conv3d_cli.engine.threads import Pieces, share
+from conv3d_cli.frozen import frozen
 from conv3d_cli.volumes.blocks import BLOCK, blocks, storage_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@frozen
 class Values:
     """Least, greatest and mean of the finite values, or NaN, and the count and first place of the others."""
 

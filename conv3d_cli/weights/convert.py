@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conv3d_cli.errors import WeightsError, nearest, quoted
+from conv3d_cli.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ SHOWN = 20
 TO_KERAS, TO_TORCH = (2, 3, 4, 1, 0), (4, 3, 0, 1, 2)
 
 
-@dataclass(frozen=True)
+@frozen
 class Taken:
     """Arrays in Keras's layout by layer and name, and what a person should know of what was left out."""
 

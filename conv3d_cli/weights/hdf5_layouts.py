@@ -7,10 +7,11 @@ Legacy (Keras 1 and 2, and 3's ``.h5``): the attribute ``layer_names`` of the ro
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import WeightsError, quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.weights.hdf5_groups import DEEPEST, MOST_NAMES, child, group_of, natural, text, texts
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ VARIABLES = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Stored:
     """One array: the layer and the weight it is, and the dataset; with the class and the group of a Keras 3 file."""
 
@@ -43,7 +44,7 @@ class Stored:
     place: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Layout:
     """Everything that a file stores, whether its layers have names, and whether their order is the model's."""
 

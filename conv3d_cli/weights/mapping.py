@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
+
+from conv3d_cli.frozen import frozen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 TORCH_NAMES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
-@dataclass(frozen=True)
+@frozen
 class Header:
     """What a file announces about one array."""
 
@@ -28,7 +29,7 @@ class Header:
         return prod(self.shape) * self.dtype.itemsize
 
 
-@dataclass(frozen=True)
+@frozen
 class FileLayer:
     """A layer as a file has it: its weights' names in the file by their own, in the order of the file.
 

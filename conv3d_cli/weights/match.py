@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import quoted
+from conv3d_cli.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,7 @@ Shape = tuple[int, ...]
 Shapes = dict[str, dict[str, Shape]]
 
 
-@dataclass(frozen=True)
+@frozen
 class Match:
     """The file's name of every weight, by layer, whether it is there or not; and what is to be said about it."""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from conv3d_cli.errors import WeightsError, quoted
+from conv3d_cli.frozen import frozen
 from conv3d_cli.weights.mapping import Header, Weights
 from conv3d_cli.weights.opened import (
     BLOCK,
@@ -38,7 +38,7 @@ HEADER_BYTES = 64 * 1024
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Member:
     """A zip member that holds one array; the values begin ``skip`` bytes into it."""
 

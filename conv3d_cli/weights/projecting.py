@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from conv3d_cli.frozen import frozen
 
 if TYPE_CHECKING:
     from conv3d_cli.layers import Network
 
 
-@dataclass(frozen=True)
+@frozen
 class Projected:
     """One constrained weight: its constraint, and how far it was from it and is now, by ``Constraint.violation``."""
 

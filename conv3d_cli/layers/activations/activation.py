@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import FunctionType
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError
+from conv3d_cli.frozen import frozen
 from conv3d_cli.kinds import Schema
 from conv3d_cli.layers.activations.calls import broadcast, called, in_chunks
 from conv3d_cli.layers.activations.forms import ActivationTable, either, is_layer, object_kind, whole_config
@@ -32,7 +33,7 @@ LAYER = "Activation"
 """The layer of Keras that only holds another activation."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Activation:
     """A function of the table with all its parameters, or one of the caller's.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from conv3d_cli.errors import LayerError, UnknownArgument
+from conv3d_cli.frozen import frozen
 from conv3d_cli.kinds import FLAG, TEXT, Kind, RefusedError, Schema, shown
 from conv3d_cli.named import WRAPPER, Row, Table, default_name, wrapped
 
@@ -16,7 +17,7 @@ BUILT = "build_config"
 _WRAPPER: Schema = {key: {} for key in sorted({*WRAPPER, BUILT})}
 
 
-@dataclass(frozen=True)
+@frozen
 class ObjectKind(Kind):
     """A parameter that is itself a named function; ``of`` reads it and names the subject in its errors."""
 
@@ -100,7 +101,7 @@ def whole_config(name: str, config: Mapping[str, Any], keras: int) -> dict[str, 
     return {key: whole[key] for key in WRITTEN_KEYS.get(name, {}).get(keras, tuple(whole))}
 
 
-@dataclass(frozen=True)
+@frozen
 class ActivationTable(Table):
     """The activations of one dialect; ``other`` are the rows of the other one, to tell them from misspelt names.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
 
 from conv3d_cli.errors import LayerError, ShapeError
 from conv3d_cli.filters import FILTERS, Filter, Grid, Kernel
+from conv3d_cli.frozen import frozen
 from conv3d_cli.layers.initializers.filling import Shape
 from conv3d_cli.layers.initializers.initializer import Initializer
 from conv3d_cli.layers.initializers.philox import Floats
@@ -17,7 +18,7 @@ from conv3d_cli.layers.initializers.philox import Floats
 KERNEL_AXES = 5
 
 
-@dataclass(frozen=True)
+@frozen
 class Filtered(Initializer):
     """The kernel of a filter around the middle of a layer's kernel, for each channel on its own.
 

@@ -6,13 +6,14 @@ A seed makes here the weights that it makes in Keras; ``filling`` computes them,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conv3d_cli.errors import LayerError, ShapeError
+from conv3d_cli.frozen import frozen
 from conv3d_cli.kinds import real_array
 from conv3d_cli.layers.given import Function, looked_up, written
 from conv3d_cli.layers.initializers.filling import Shape
@@ -41,7 +42,7 @@ RANKS = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Initializer:
     """A function of the table with all its parameters, or one of the caller's; called it returns an array.
 

@@ -9,12 +9,13 @@ last bit of a logarithm or a sine.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import pi
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from conv3d_cli.frozen import frozen
 
 Words: TypeAlias = NDArray[np.uint32]
 Floats: TypeAlias = NDArray[np.floating]
@@ -55,7 +56,7 @@ def philox(counter: tuple[NDArray[np.uint64], ...], key: tuple[int, int]) -> Wor
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 
-@dataclass(frozen=True)
+@frozen
 class Stream:
     """The numbers of one seed, a signed number of 64 bits; each call starts at the beginning.
 
