@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import OutputError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+#: Bytes written at once of which the disk is told right away, rather than at the end with all others.
+LARGE = 1 << 19
 
 
 @contextmanager
@@ -63,6 +66,8 @@ class CheckedFile(io.RawIOBase):
         """Write at the position, as much as the system takes at once."""
         with naming(self.name):
             sent = os.write(self.fileno(), data)
+        if sent >= LARGE:
+            _send_on(self.fileno(), self.at, sent)
         self.at += sent
         self.extent = max(self.extent, self.at)
         return sent
@@ -92,3 +97,12 @@ class CheckedFile(io.RawIOBase):
         if descriptor is not None:
             with naming(self.name):
                 os.close(descriptor)
+
+
+def _send_on(descriptor: int, start: int, length: int) -> None:
+    """Have the system begin to write bytes to the disk, while those that follow are still made.
+
+    POSIX_FADV_DONTNEED starts that for pages that are not written yet, and keeps them: only written ones are let go.
+    """
+    with suppress(OSError, AttributeError):  # a pipe, or a system without the call: it is advice
+        os.posix_fadvise(descriptor, start, length, os.POSIX_FADV_DONTNEED)

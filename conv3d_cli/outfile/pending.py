@@ -17,7 +17,7 @@ from conv3d_cli.errors import OutputError, quoted
 from conv3d_cli.outfile.checked import CheckedFile, naming
 from conv3d_cli.outfile.names import Name, check_target, exists_already, fcntl, hidden, remove_stale
 
-BUFFER = 1 << 20
+BUFFER = 1 << 16
 NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 _serial = itertools.count()
