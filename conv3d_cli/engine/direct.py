@@ -16,7 +16,7 @@ import numpy as np
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array, plain, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
-from conv3d_cli.engine.direct_layout import Axis, Layout, layout_of, tile_of
+from conv3d_cli.engine.direct_layout import Axis, Layout, channel_chunk_of, columns_of, layout_of, tile_of
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.threads import share
@@ -53,7 +53,7 @@ def offers(problem: Problem, kernel: Array, threads: int, accuracy: Accuracy, me
     module = isas.native()
     if module is None or isas.active() == isas.NUMPY:
         return [_refused()]
-    portion = _portion(module, problem, kernel, threads)
+    portion = _portion(module, problem, kernel)
     left = f", {portion:.0%} of the work for all taps" if portion < 1 else ""
     return [
         Candidate(
@@ -78,13 +78,13 @@ def _refused() -> Candidate:
     return Candidate("direct", refused=f"no compiled kernel: {isas.why_missing()}")
 
 
-def _portion(module: Any, problem: Problem, kernel: Array, threads: int) -> float:
+def _portion(module: Any, problem: Problem, kernel: Array) -> float:
     """Return the work that a kernel's taps are, as a share of what as many would be without zeros or equal weights."""
     if 0 in problem.output_shape or 0 in kernel.shape:
         return 1.0
     isa = isas.active()
-    layout = layout_of(problem, threads, isa)
-    return float(module.cost_share(isa, plain(kernel), problem.groups, layout.channel_chunk, layout.columns))
+    chunk, columns = channel_chunk_of(problem, isa), columns_of(problem)
+    return float(module.cost_share(isa, plain(kernel), problem.groups, chunk, columns))
 
 
 def run(

@@ -9,17 +9,24 @@ far apart have bands of their own, so that what no output reads takes no room.
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil, prod
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
 
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.direct_costs import COSTS, MEMORY_THREADS, Costs
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import second_level_cache
+from conv3d_cli.shapes import Triple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    Counts: TypeAlias = NDArray[np.int64]
 
 PAGE = 4096
 MAX_SPLITS = 64
@@ -123,16 +130,29 @@ def layout_of(problem: Problem, threads: int, isa: str, planar: bool = True, por
     tile = tile_of(isa)
     lanes = tile.vector_bytes // ITEMSIZE[problem.dtype]
     room = second_level_cache() // 2 // ITEMSIZE[problem.dtype]
-    chunk = _channel_chunk(problem, lanes, room)
-    best: Layout | None = None
+    chunk = channel_chunk_of(problem, isa)
     costs = COSTS[isa].of_portion(portion)
+    ways = _ways(problem, tile, lanes, room // chunk, threads)
+    cuts = tuple(_Cuts.of(axes) for axes in zip(*ways, strict=True))
+    best: tuple[float, int, int] | None = None
     for filter_chunk in _filter_chunks(problem, tile, threads):
-        for axes in _candidates(problem, tile, lanes, room // chunk, threads):
-            layout = _finish(problem, tile, lanes, axes, chunk, filter_chunk, threads, room, planar, costs)
-            if best is None or layout.seconds < best.seconds:
-                best = layout
+        seconds = _seconds(problem, lanes, cuts, chunk, filter_chunk, threads, room, planar, costs)
+        least = int(seconds.argmin())
+        if best is None or seconds[least] < best[0]:
+            best = float(seconds[least]), least, filter_chunk
     assert best is not None
-    return best
+    return _layout(problem, lanes, ways[best[1]], chunk, best[2], best[0], planar)
+
+
+def channel_chunk_of(problem: Problem, isa: str) -> int:
+    """Return how many channels are summed at a time, which depends on neither the threads nor the kernel's values."""
+    lanes = tile_of(isa).vector_bytes // ITEMSIZE[problem.dtype]
+    return _channel_chunk(problem, lanes, second_level_cache() // 2 // ITEMSIZE[problem.dtype])
+
+
+def columns_of(problem: Problem) -> bool:
+    """Return whether the taps of a column lie next to each other in the slab, as tiles of one filter sum them."""
+    return problem.dilation[1] == problem.strides[1]
 
 
 def _channel_chunk(problem: Problem, lanes: int, room: int) -> int:
@@ -172,12 +192,14 @@ def _splits(outputs: int, unit: int) -> list[int]:
     return sorted(sizes, reverse=True)
 
 
-def _candidates(problem: Problem, tile: Tile, lanes: int, room: int, threads: int) -> Iterator[tuple[Axis, Axis, Axis]]:
+@lru_cache(maxsize=64)
+def _ways(problem: Problem, tile: Tile, lanes: int, room: int, threads: int) -> list[tuple[Axis, Axis, Axis]]:
     """For each width and height of a block the depths that fill the cache, with blocks for all threads."""
     depth, height, width = problem.output_size
     rows = tile.rows[min(tile.filters, problem.filters // problem.groups).bit_length() - 1]
     depths = [axis_of(problem, 0, n) for n in _splits(depth, 1)]
     heights = [axis_of(problem, 1, n) for n in _splits(height, rows)]
+    ways = []
     for n in _splits(width, 3 * lanes)[:8]:
         across = axis_of(problem, 2, n, lanes)
         for down in heights:
@@ -185,68 +207,99 @@ def _candidates(problem: Problem, tile: Tile, lanes: int, room: int, threads: in
             others = across.blocks * down.blocks * problem.batch * problem.groups
             parallel = [a for a in depths if a.blocks * others >= threads]
             both = [a for a in parallel if a in fitting]
-            for a in {*fitting[:1], *both[:2], *parallel[:1], *([] if fitting else depths[-1:])}:
-                yield a, down, across
+            chosen = {*fitting[:1], *both[:2], *parallel[:1], *([] if fitting else depths[-1:])}
+            ways += [(a, down, across) for a in chosen]
+    return ways
 
 
-def _finish(
+class _Cuts(NamedTuple):
+    """One axis of many ways to cut a problem: arrays with an entry for each."""
+
+    outputs: int
+    block: Counts
+    blocks: Counts
+    extent: Counts
+    bands: Counts
+
+    @classmethod
+    def of(cls, axes: Sequence[Axis]) -> _Cuts:
+        """Return the cuts along an axis."""
+        rows = np.array([(a.block, a.blocks, a.extent, len(a.bands)) for a in axes])
+        return cls(axes[0].outputs, *rows.T)
+
+    def mean(self, items: Counts, threads: int) -> NDArray[np.float64]:
+        """Return the outputs of a block, which may be smaller at the end of an axis: their mean if blocks are many."""
+        return np.where(items <= threads, self.block, self.outputs / self.blocks)
+
+    def entries(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the entries of the slab that so many outputs read, on average."""
+        return self.extent - self.bands * (self.block - outputs)
+
+
+def _seconds(
     problem: Problem,
-    tile: Tile,
     lanes: int,
-    axes: tuple[Axis, Axis, Axis],
+    cuts: tuple[_Cuts, ...],
     channel_chunk: int,
     filter_chunk: int,
     threads: int,
     room: int,
     planar: bool,
     costs: Costs,
-) -> Layout:
+) -> NDArray[np.float64]:
+    """Return the predicted seconds of each way to cut a problem."""
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-    slab = _pitches(axes[2].extent, axes[1].extent, axes[0].extent, lanes, ITEMSIZE[problem.dtype])
-    width = -(-axes[2].block // lanes) * lanes
-    out = _pitches(width, axes[1].block, axes[0].block, lanes, ITEMSIZE[problem.dtype])
-    items = problem.batch * problem.groups * prod(a.blocks for a in axes) * -(-filters // filter_chunk)
-    columns = problem.dilation[1] == problem.strides[1]
-    kind = "column" if filters == 1 and columns else str(min(1 << (filters.bit_length() - 1), 8))
-    used = min(threads, items)
-    # The last block of an axis may be smaller: where there are many blocks, what counts is their mean.
-    depth, height, across = (a.block if items <= threads else a.outputs / a.blocks for a in axes)
-    rows = depth * height * ceil(across / lanes)
-    fmas = rows * problem.taps * channels * min(filter_chunk, filters)
-    lane_scale = 4 / ITEMSIZE[problem.dtype]
-    packed = _entries(axes[0], depth) * _entries(axes[1], height) * slab[0]
-    far = FAR if slab[2] * channel_chunk > room * NEAR else 1.0
-    kept = 0.0 if planar else costs.unpack * depth * height * across * filter_chunk
-    if not planar and out[2] * filter_chunk > room:
-        kept *= FAR
+    itemsize, written = ITEMSIZE[problem.dtype], min(filter_chunk, filters)
+    row, _, slab = _pitches(cuts[2].extent, cuts[1].extent, cuts[0].extent, lanes, itemsize)
+    items = cuts[0].blocks * cuts[1].blocks * cuts[2].blocks
+    items = items * (problem.batch * problem.groups * -(-filters // filter_chunk))
+    kind = "column" if filters == 1 and columns_of(problem) else str(min(1 << (filters.bit_length() - 1), 8))
+    used = np.minimum(threads, items)
+    depth, height, across = (cut.mean(items, threads) for cut in cuts)
+    rows = depth * height * np.ceil(across / lanes)
+    fmas = rows * (problem.taps * channels * written)
+    packed = cuts[0].entries(depth) * cuts[1].entries(height) * row
+    far = np.where(slab * channel_chunk > room * NEAR, FAR, 1.0)
+    pieces = channels * cuts[0].extent * cuts[1].extent + written * cuts[0].block * cuts[1].block
     per_item = (
         costs.fma[kind] * fmas * far
-        + costs.store * rows * min(filter_chunk, filters) * -(-channels // channel_chunk)
-        + costs.pack * packed * channels / lane_scale
-        + kept
-        + PIECE * _pieces(axes, channels, min(filter_chunk, filters))
+        + costs.store * rows * written * -(-channels // channel_chunk)
+        + costs.pack * packed * channels * (itemsize / 4)
+        + PIECE * np.where(cuts[2].blocks == 1, 0, pieces)  # rows that are parts of longer ones
         + costs.item
     )
-    rounds = -(-items // used)
+    if not planar:
+        _, _, out = _pitches(_lined(cuts[2].block, lanes), cuts[1].block, cuts[0].block, lanes, itemsize)
+        kept = costs.unpack * filter_chunk * depth * height * across
+        per_item += kept * np.where(out * filter_chunk > room, FAR, 1.0)
     memory = (problem.input_bytes + problem.output_bytes) * costs.byte
-    seconds = (
-        max(per_item * rounds, 0.0) + memory / min(used, MEMORY_THREADS) + (costs.threads * used if used > 1 else 0.0)
-    )
-    stream = planar and channel_chunk == channels and _streams(problem)
-    return Layout(axes, channel_chunk, filter_chunk, slab, out, columns, stream, items, seconds)
+    started = np.where(used > 1, costs.threads * used, 0.0)
+    seconds: NDArray[np.float64] = per_item * -(-items // used) + memory / np.minimum(used, MEMORY_THREADS) + started
+    return seconds
 
 
-def _entries(axis: Axis, outputs: float) -> float:
-    """Return the entries of the slab that so many outputs read, on average."""
-    return axis.extent - len(axis.bands) * (axis.block - outputs)
+def _layout(
+    problem: Problem,
+    lanes: int,
+    axes: tuple[Axis, Axis, Axis],
+    channel_chunk: int,
+    filter_chunk: int,
+    seconds: float,
+    planar: bool,
+) -> Layout:
+    itemsize = ITEMSIZE[problem.dtype]
+    slab = _pitches(axes[2].extent, axes[1].extent, axes[0].extent, lanes, itemsize)
+    out = _pitches(_lined(axes[2].block, lanes), axes[1].block, axes[0].block, lanes, itemsize)
+    filters = problem.filters // problem.groups
+    items = problem.batch * problem.groups * prod(a.blocks for a in axes) * -(-filters // filter_chunk)
+    stream = planar and channel_chunk == problem.channels // problem.groups and _streams(problem)
+    columns = columns_of(problem)
+    return Layout(axes, channel_chunk, filter_chunk, _whole(slab), _whole(out), columns, stream, items, seconds)
 
 
-def _pieces(axes: tuple[Axis, Axis, Axis], channels: int, filters: int) -> int:
-    """Return the rows that a block reads and writes, if they are parts of longer rows."""
-    depth, height, width = axes
-    if width.blocks == 1:
-        return 0
-    return channels * depth.extent * height.extent + filters * depth.block * height.block
+def _whole(pitches: tuple[Any, Any, Any]) -> Triple:
+    row, plane, volume = map(int, pitches)
+    return row, plane, volume
 
 
 def _streams(problem: Problem) -> bool:
@@ -259,10 +312,20 @@ def _streams(problem: Problem) -> bool:
     return lines and problem.filters == problem.groups and problem.output_bytes >= STREAM_BYTES
 
 
-def _pitches(width: int, height: int, depth: int, lanes: int, itemsize: int) -> tuple[int, int, int]:
-    """Row, plane and volume in elements; none a multiple of a page, which would crowd into one cache set."""
-    row = width if width * itemsize % PAGE else width + lanes
-    plane = row * height
-    plane = plane if plane * itemsize % PAGE else plane + lanes
-    volume = plane * depth
-    return row, plane, volume if volume * itemsize % PAGE else volume + lanes
+def _lined(width: Any, lanes: int) -> Any:
+    """Return a width in whole vectors."""
+    return -(-width // lanes) * lanes
+
+
+def _pitches(width: Any, height: Any, depth: Any, lanes: int, itemsize: int) -> tuple[Any, Any, Any]:
+    """Row, plane and volume in elements; none a multiple of a page, which would crowd into one cache set.
+
+    Numbers, or arrays of them.
+    """
+    row = _off_page(width, lanes, itemsize)
+    plane = _off_page(row * height, lanes, itemsize)
+    return row, plane, _off_page(plane * depth, lanes, itemsize)
+
+
+def _off_page(elements: Any, lanes: int, itemsize: int) -> Any:
+    return elements + np.where(elements * itemsize % PAGE, 0, lanes)
