@@ -63,12 +63,13 @@ def apply(**words: Any) -> None:
 
 def perform(words: dict[str, Any]) -> None:
     """Do what the words of the command ask, and tell of it."""
-    from conv3d_cli.cli.prepare import show
     from conv3d_cli.cli.talk import talking
 
     check_streams(words)
     with talking(words):
         document = applied(words)
+    from conv3d_cli.cli.prepare import show
+
     show(document, words, stream_output=words["target"] == "-")
 
 

@@ -21,6 +21,7 @@ from conv3d_cli.errors import Conv3dError, quoted
 
 #: New objects between two searches for garbage.
 OBJECTS = 100_000
+SWITCH_SECONDS = 5e-4
 INTERNAL_ERROR, USAGE_ERROR, WRITE_ERROR, OVER_LIMIT = 1, 2, 4, 5
 
 COMMANDS = {
@@ -95,6 +96,8 @@ def _begin() -> None:
     gc.set_threshold(OBJECTS)
     # The engine has threads of its own. Those of NumPy's BLAS, once started, wait for work in a loop for a while.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # What hashes a file beside the main thread asks for the interpreter between two pieces, and waits so long for it.
+    sys.setswitchinterval(SWITCH_SECONDS)
 
 
 def _end(code: int) -> NoReturn:

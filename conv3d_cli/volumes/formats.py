@@ -94,7 +94,7 @@ FORMATS = (
     Format("hdf5", references.HDF5, _open_hdf5, _write_hdf5, ALL_TYPES, _hdf5_order),
 )
 #: Bytes that are hashed at once: little beside a volume, for this happens while one is convolved.
-HASHED = 1 << 18
+HASHED = 1 << 22
 #: What a stream to the standard output is, by the volume's format.
 STREAMS = {"nifti": FORMATS[0], "npy": FORMATS[3], "hdf5": FORMATS[3]}
 STREAM = "-"
