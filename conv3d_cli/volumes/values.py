@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from conv3d_cli.engine.ranges import range_of
 from conv3d_cli.engine.threads import Pieces, share
 from conv3d_cli.frozen import frozen
 from conv3d_cli.volumes.blocks import BLOCK, blocks, storage_order
@@ -73,16 +74,14 @@ def scan(array: NDArray[Any], threads: int = 1) -> Values:
 
 
 def _part(block: NDArray[Any]) -> _Part:
-    low, high = float(block.min()), float(block.max())
-    with np.errstate(over="ignore"):  # no mean in float64 then, which says enough
-        # NaN goes through both, an infinity is one of the two: a finite pair means a finite block.
-        if np.isfinite(low) and np.isfinite(high):
-            return _Part(low, high, float(block.sum(dtype=np.float64)))
-        finite = np.isfinite(block)
-        values = block[finite]
-        low, high = (float(values.min()), float(values.max())) if values.size else (np.inf, -np.inf)
-        first = int(np.argmin(finite.reshape(-1)))
-        return _Part(low, high, float(values.sum(dtype=np.float64)), block.size - values.size, first)
+    low, high, total = range_of(block)
+    # NaN goes through both, an infinity is one of the two: a finite pair means a finite block.
+    if np.isfinite(low) and np.isfinite(high):
+        return _Part(low, high, total)
+    finite = np.isfinite(block)
+    values = block[finite]
+    low, high, total = range_of(values) if values.size else (np.inf, -np.inf, 0.0)
+    return _Part(low, high, total, block.size - values.size, int(np.argmin(finite.reshape(-1))))
 
 
 def _place(flat: int | None, shape: tuple[int, ...], order: tuple[int, ...]) -> tuple[int, ...] | None:

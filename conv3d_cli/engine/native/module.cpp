@@ -20,6 +20,7 @@
 #include "job.hpp"
 #include "machine_module.hpp"
 #include "pointwise_job.hpp"
+#include "range_module.hpp"
 #include "separable_job.hpp"
 #include "units.hpp"
 #include "winograd_module.hpp"
@@ -81,6 +82,7 @@ NB_MODULE(_native, m) {
     conv3d::bind_fft_long(m);
     conv3d::bind_winograd(m);
     conv3d::bind_machine(m);
+    conv3d::bind_range(m);
 
     m.def(
         "runnable",
