@@ -22,7 +22,6 @@ A message is one line: the subject, what is wrong with it, the value got, and wh
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 __all__ = [
@@ -155,6 +154,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("zzz", ["kernel_size", "filters"])
     ''
     """
+    import difflib
+
     lowered = {k.lower(): k for k in known}
     close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
     return f"; did you mean {lowered[close[0]]!r}?" if close else ""
