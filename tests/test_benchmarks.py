@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 
+import nibabel as nib
+import numpy as np
 import pytest
 from support import ROOT
 
 from conv3d_cli.bench import GRID, Settings, bench_document, measure_case, parse_case
 from conv3d_cli.bench.machine import Machine
+from conv3d_cli.cli import main
 from conv3d_cli.engine import Limits
 
 MACHINE = Machine(1, "x86-64-v3", 1e11, 1e11, 2e10, 3e10)
@@ -90,3 +94,34 @@ def test_an_interrupted_run_goes_on(document, monkeypatch, tmp_path):
     monkeypatch.setattr(main, "installed", lambda: {"Other": "1"})
     with pytest.raises(SystemExit, match="was measured on another machine, with other versions"):
         main.measured(cases, [1], pace, path, resume=True)
+
+
+def test_whole_commands_are_timed_and_leave_their_outputs(monkeypatch, capsys, tmp_path):
+    processes = script("processes", monkeypatch)
+    kept = {}
+
+    def timed(words, environment):
+        assert main.run(words[1:]) == 0
+        kept[environment["FSLOUTPUTTYPE"]] = nib.load(words[3]).get_fdata()
+        return processes.Run(0.25 * len(kept), 3 << 20)
+
+    monkeypatch.setattr(processes, "timed", timed)
+    monkeypatch.setattr(processes, "is_here", lambda name, program: name == "conv3d")
+    monkeypatch.setattr(sys, "argv", ["processes", str(ROOT / "sample_data" / "mni152_t1_2mm.nii.gz"), "--rounds", "1"])
+    processes.main()
+    told = capsys.readouterr()
+    assert "| .nii | conv3d | 0.250 | 0.250 | 3 |\n| .nii.gz | conv3d | 0.500 | 0.500 | 3 |\n" in told.out
+    assert told.err == "not installed: niimath, mrfilter, SimpleITK\n"
+    assert np.array_equal(kept["NIFTI"], kept["NIFTI_GZ"])
+    assert kept["NIFTI"].std() > 0
+
+
+def test_a_command_is_timed_with_its_memory(monkeypatch, tmp_path):
+    processes = script("processes", monkeypatch)
+    run = processes.timed(
+        [sys.executable, "-c", "import time; held = bytes(64 << 20); time.sleep(0.2)"], dict(os.environ)
+    )
+    assert run.seconds > 0.2
+    assert run.peak > 64 << 20
+    with pytest.raises(SystemExit, match="ended with 3"):
+        processes.timed([sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ))

@@ -1,0 +1,113 @@
+"""Time whole commands that smooth a volume, start to end: ``python -m benchmarks.processes SCAN.nii``.
+
+Each command reads the volume from a file, smooths it by a Gaussian of 6 mm (full width at half maximum) and writes a
+file, plain and in gzip. Those of this machine's programs take turns; what is not installed is left out, and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+
+from conv3d_cli import __version__
+from conv3d_cli.limits import processor, processors
+
+FWHM = 6.0
+SIGMA = FWHM / 2.3548200450309493
+ITK = (
+    "import sys, SimpleITK as s; s.WriteImage(s.SmoothingRecursiveGaussian(s.ReadImage(sys.argv[1]), {}), sys.argv[2])"
+)
+
+COMMANDS = {
+    "conv3d": ("conv3d", "apply", "IN", "OUT", "--filter", f"gaussian:fwhm={FWHM:g}mm", "--overwrite", "-q"),
+    "niimath": ("niimath", "IN", "-s", f"{SIGMA:.6f}", "OUT"),
+    "mrfilter": ("mrfilter", "IN", "smooth", "OUT", "-fwhm", f"{FWHM:g}", "-force", "-quiet"),
+    "SimpleITK": (sys.executable, "-c", ITK, "IN", "OUT"),
+}
+"""The words of each program, with IN and OUT where the files stand."""
+
+SUFFIXES = {".nii": "NIFTI", ".nii.gz": "NIFTI_GZ"}
+"""How files are stored, and the word that niimath takes for it from its environment."""
+
+
+class Run(NamedTuple):
+    """One call: its seconds, and the most memory that it held, in bytes."""
+
+    seconds: float
+    peak: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.processes", description=__doc__)
+    parser.add_argument("scan", type=Path, help="a NIfTI volume")
+    parser.add_argument("--rounds", type=int, default=9, help="calls of each program for each kind of file")
+    options = parser.parse_args()
+    programs = found()
+    print(f"{processor()}, {processors()} processors, {platform.platform()}; conv3d {__version__}.\n")
+    print("| file | program | median, s | least, s | peak, MiB |\n|---|---|---:|---:|---:|")
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in SUFFIXES:
+            source = stored(options.scan, Path(folder, f"in{suffix}"))
+            for name, runs in measured(programs, source, options.rounds).items():
+                seconds, peak = [run.seconds for run in runs], max(run.peak for run in runs) / 2**20
+                print(f"| {suffix} | {name} | {statistics.median(seconds):.3f} | {min(seconds):.3f} | {peak:.0f} |")
+
+
+def found() -> dict[str, tuple[str, ...]]:
+    """Return the commands whose programs are here; the others are named on standard error."""
+    here = {name: words for name, words in COMMANDS.items() if is_here(name, words[0])}
+    if missing := [name for name in COMMANDS if name not in here]:
+        print(f"not installed: {', '.join(missing)}", file=sys.stderr)
+    return here
+
+
+def is_here(name: str, program: str) -> bool:
+    """Say whether a program, or the library that Python would run it with, is installed."""
+    return bool(importlib.util.find_spec(name) if program == sys.executable else shutil.which(program))
+
+
+def stored(scan: Path, path: Path) -> Path:
+    """Write the volume as float32 in the kind of file that ``path`` names."""
+    image = nib.load(scan)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.float32), image.affine), path)
+    return path
+
+
+def measured(programs: dict[str, tuple[str, ...]], source: Path, rounds: int) -> dict[str, list[Run]]:
+    """Run the programs in turns, so that what slows the machine down for a while slows all of them."""
+    suffix = "".join(source.suffixes)
+    runs: dict[str, list[Run]] = {name: [] for name in programs}
+    for _ in range(rounds + 1):
+        for name, words in programs.items():
+            files = {"IN": str(source), "OUT": str(source.with_name(f"{name}{suffix}"))}
+            environment = {**os.environ, "FSLOUTPUTTYPE": SUFFIXES[suffix]}
+            runs[name].append(timed([files.get(word, word) for word in words], environment))
+    return {name: those[1:] for name, those in runs.items()}  # the first warms the caches up
+
+
+def timed(words: list[str], environment: dict[str, str]) -> Run:
+    start = time.perf_counter()
+    with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        sys.exit(f"{words[0]}: ended with {process.returncode}")
+    return Run(seconds, used.ru_maxrss * 1024)
+
+
+if __name__ == "__main__":
+    main()
