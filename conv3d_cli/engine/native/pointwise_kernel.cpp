@@ -41,10 +41,10 @@ void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& so
     tile.out_step = step;
     tile.weights = run.weights;
     tile.stream = task.stream;
-    const Index parts = (task.filters + most_planar_filters - 1) / most_planar_filters;
+    const Index most = most_of_part(task.filters), parts = (task.filters + most - 1) / most;
     const Index pieces = (task.channels + parts - 1) / parts;
     for (Index f = 0, filters; f < task.filters; f += filters, tile.weights += filters * task.channels) {
-        filters = part_of(task.filters - f, most_planar_filters);
+        filters = part_of(task.filters - f, most);
         tile.bias = run.bias ? run.bias + f : nullptr;
         tile.source = source.first;
         const Index width = most_vectors_of(static_cast<int>(filters)) * lanes;
@@ -168,9 +168,13 @@ void run(const PointwiseTask& task, Index item, void* scratch) {
 }  // namespace
 
 extern const PointwiseUnit pointwise_unit;
-const PointwiseUnit pointwise_unit = {CONV3D_ISA_NAME, most_planar_filters, most_vectors_of(most_planar_filters),
+const PointwiseUnit pointwise_unit = {CONV3D_ISA_NAME,
+                                      most_planar_filters,
+                                      most_vectors_of(most_planar_filters),
+                                      most_of_part,
                                       [](Index filters) -> Index { return most_vectors_of(static_cast<int>(filters)); },
-                                      run<float>, run<double>};
+                                      run<float>,
+                                      run<double>};
 
 }  // namespace CONV3D_UNIT
 }  // namespace conv3d
