@@ -15,7 +15,7 @@ from conv3d_cli.engine.candidate import ACCURACIES, Candidate
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.methods import METHODS
 from conv3d_cli.engine.offers import Request, refuse
-from conv3d_cli.engine.problem import Problem, sort
+from conv3d_cli.engine.problem import IN_ORDER, Problem
 from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.errors import MethodError, OverLimit, UsageError, nearest
 from conv3d_cli.limits import Limits
@@ -160,12 +160,11 @@ def execute(
     order, problem = plan.asked.order, plan.problem
     if problem.batch != x.shape[0]:
         problem = replace(problem, batch=x.shape[0])
-    axes = (0, 1, *(2 + axis for axis in order))
-    target = OUTPUTS.empty(problem.output_shape, problem.dtype) if out is None else out.transpose(axes)
+    target = OUTPUTS.empty(problem.output_shape, problem.dtype) if out is None else _sorted(out, order)
     if target.size and problem.multiply_adds:
         METHODS[plan.method].run(
             problem,
-            x.transpose(axes),
+            _sorted(x, order),
             np.ascontiguousarray(_turned(kernel, order)),
             bias,
             target,
@@ -248,7 +247,11 @@ def _proved(request: Request, turned: Array, offered: list[Candidate]) -> Plan:
 
 
 def _turned(kernel: Array, order: Triple) -> Array:
-    return kernel.transpose(*sort((0, 1, 2), order), 3, 4)
+    return kernel if order == IN_ORDER else kernel.transpose(*order, 3, 4)
+
+
+def _sorted(block: Array, order: Triple) -> Array:
+    return block if order == IN_ORDER else block.transpose(0, 1, *(2 + axis for axis in order))
 
 
 def _may_gain(plan: Plan, candidate: Candidate) -> bool:

@@ -84,7 +84,9 @@ def run(
         out[...] = whole
         return
     isa = isa or isas.active()
-    d, h, w = problem.strides
+    if problem.strides != (1, 1, 1):
+        d, h, w = problem.strides
+        x = x[:, :, ::d, ::h, ::w]
     kernel, bias = plain(kernel[0, 0, 0]), plain(bias)
     layout = layout_of(problem, threads, isa)
     planar = out.strides[4] == out.itemsize or out.strides[1] != out.itemsize or not layout.by_filters
@@ -92,7 +94,7 @@ def run(
     assert module is not None
     job = module.Pointwise(
         isa,
-        x[:, :, ::d, ::h, ::w],
+        x,
         kernel,
         bias,
         out,
