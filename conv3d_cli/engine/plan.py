@@ -88,10 +88,9 @@ def choose(
     >>> choose(large, Limits(threads=2, memory=2**32)).method
     'fft'
     """
-    request = Request(problem, limits, method, accuracy, without)
     if kernel is None:
-        return _chosen(request, isa.active(), pace.active(limits.threads))
-    return _choose(request, kernel)
+        return _chosen(problem, limits, method, accuracy, without, isa.active(), pace.active(limits.threads))
+    return _choose(Request(problem, limits, method, accuracy, without), kernel)
 
 
 def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
@@ -185,9 +184,17 @@ def known(name: str, table: Mapping[str, T], kind: str) -> T:
 
 
 @lru_cache(maxsize=256)
-def _chosen(request: Request, instructions: str, measured: pace.Pace) -> Plan:
+def _chosen(
+    problem: Problem,
+    limits: Limits,
+    method: str,
+    accuracy: str,
+    without: tuple[str, ...],
+    instructions: str,
+    measured: pace.Pace,
+) -> Plan:
     """Return the plan for a problem whose kernel is not known: always the same with the same instructions and pace."""
-    return _choose(request, None)
+    return _choose(Request(problem, limits, method, accuracy, without), None)
 
 
 def _choose(request: Request, kernel: Array | None) -> Plan:

@@ -115,13 +115,15 @@ constexpr int most_planar_filters = wide_file ? 8 : 6;
 // the lines of fewer filters are written at once.
 constexpr int most_of_several = wide_file ? 8 : 4;
 
-inline Index most_of_part(Index filters) { return filters > most_planar_filters ? most_of_several : most_planar_filters; }
+inline Index most_of_part(Index filters) {
+    return filters > most_planar_filters ? most_of_several : most_planar_filters;
+}
 constexpr int most_voxels = wide_file ? 8 : 4;
 
 // Vectors of voxels that a tile for so many filters holds: enough sums to hide the latency of each.
 constexpr int most_vectors_of(int filters) { return filters > 2 ? (wide_file ? 3 : 2) : wide_file ? 8 : 4; }
 
-static_assert(most_of_several >= 4 && most_planar_filters >= 5, "where there are several parts each has tiles of one width");
+static_assert(most_of_several >= 4 && most_planar_filters >= 5, "several parts must have tiles of one width");
 
 inline Index tile_vectors(Index filters, Index left) {
     Index vectors = most_vectors_of(static_cast<int>(filters));
