@@ -150,6 +150,20 @@ def test_a_row_has_the_same_bits_whatever_rows_are_computed_with_it(filters, wid
             np.testing.assert_array_equal(out[:, :, :, y : y + 1], alone)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("taps", [1, 2, 4, 5, 7])
+@pytest.mark.parametrize("vectors", [1, 2, 3, 5, 6, 7, 9])
+def test_tiles_cover_every_number_of_rows_and_of_vectors(vectors, taps, dtype):
+    width = 8 * vectors * 4 // np.dtype(dtype).itemsize - 1  # of 32 bytes; of 16 and 64 there are others
+    problem = Problem((2, 24, width), (1, taps, 2), dtype=dtype)
+    x, kernel, bias = arrays(problem)
+    check(problem, x, kernel, bias)
+    for name, rows in itertools.product(ISAS, range(taps, 24)):
+        whole = convolve(problem, x, kernel, bias, name=name)
+        some = convolve(replace(problem, size=(2, rows, width)), x[:, :, :, :rows], kernel, bias, name=name)
+        np.testing.assert_array_equal(some, whole[:, :, :, : rows - taps + 1])
+
+
 @pytest.mark.parametrize("storage", STORAGE)
 def test_a_problem_of_many_blocks_in_every_storage_order(storage):
     problem = Problem((30, 31, 70), (3, 3, 3), padding=((1, 1),) * 3, channels=6, filters=11)

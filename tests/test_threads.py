@@ -136,7 +136,7 @@ def test_a_forked_process_has_threads_of_its_own():
 def test_a_thread_is_woken_on_another_processor_but_for_one_that_takes_the_callers_place(more, begun, monkeypatch):
     workers()
     asked = []
-    monkeypatch.setattr(threads, "confine", lambda number, *, here: asked.append((number, here)) or frozenset())
+    monkeypatch.setattr(threads, "confine", lambda number, *, here, now: asked.append((number, here)) or (now, now))
     workers(**more)
     assert [here for _, here in asked] == begun
     assert len({number for number, _ in asked}) == len(begun)
@@ -156,11 +156,65 @@ def test_a_thread_is_confined_only_until_it_runs(monkeypatch):
     assert len(narrow) >= 2 or len(allowed) == 1
 
 
+@pytest.mark.skipif(isa.native() is None or not hasattr(os, "sched_setaffinity"), reason="threads cannot be placed")
+def test_a_thread_of_brief_work_stays_confined_until_the_caller_moves_or_the_work_is_long(monkeypatch):
+    allowed, set_to = os.sched_getaffinity(0), []
+    if len(allowed) < 2:
+        pytest.skip("only one processor")
+    set_affinity, caller = os.sched_setaffinity, threading.get_ident()
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *to: set_to.append(to) or set_affinity(*to))
+
+    def where(**more):
+        set_to.clear()
+        seen, gate = {}, threading.Barrier(2)
+        share(lambda: (seen.update({threading.get_ident(): os.sched_getaffinity(0)}), gate.wait(10)), 2, **more)
+        seen.pop(caller, None)
+        while len(Worker.idle) < len(seen):
+            time.sleep(1e-3)
+        return list(seen.values())
+
+    brief = {"stop": lambda: None, "seconds": 0.0}
+    monkeypatch.setattr(Worker, "idle", [])
+    where(**brief)  # a new thread
+    mine = min(allowed)
+    monkeypatch.setattr(isa.native(), "processor", lambda: mine)
+    assert where(**brief) == [allowed - {mine}]
+    assert len(set_to) == 1
+    assert where(**brief) == [allowed - {mine}]
+    assert set_to == []
+    mine = max(allowed)
+    assert where(**brief) == [allowed - {mine}]
+    assert where(stop=lambda: None) == [allowed, allowed]
+    assert where(**brief) == [allowed - {mine}]
+    assert len(set_to) == 1
+
+
+@pytest.mark.skipif(isa.native() is None or not hasattr(os, "sched_setaffinity"), reason="threads cannot be placed")
+def test_a_thread_that_stayed_confined_follows_the_caller_to_its_only_processor():
+    allowed, ended = os.sched_getaffinity(0), []
+    if len(allowed) < 2:
+        pytest.skip("only one processor")
+    confine, here = processors.confine, {isa.native().processor()}
+    thread = threading.Thread(target=lambda: ended.append(None) or event.wait(10))
+    event = threading.Event()
+    thread.start()
+    try:
+        _, where = confine(thread.native_id, here=False)
+        assert os.sched_getaffinity(thread.native_id) == where
+        os.sched_setaffinity(0, here)
+        assert confine(thread.native_id, here=False, now=where) == (frozenset(), frozenset())
+        assert os.sched_getaffinity(thread.native_id) == here
+    finally:
+        os.sched_setaffinity(0, allowed)
+        event.set()
+        thread.join()
+
+
 @pytest.mark.skipif(isa.native() is None, reason="no compiled kernels in this install")
 def test_one_processor_is_left_as_it_is(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {isa.native().processor()}, raising=False)
     monkeypatch.setattr(os, "sched_setaffinity", lambda *to: pytest.fail("it was confined"), raising=False)
-    assert processors.confine(threading.get_native_id(), here=True) == frozenset()
+    assert processors.confine(threading.get_native_id(), here=True) == (frozenset(), frozenset())
 
 
 def test_a_system_that_forbids_to_place_threads_is_left_alone(monkeypatch):
@@ -169,5 +223,5 @@ def test_a_system_that_forbids_to_place_threads_is_left_alone(monkeypatch):
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {0, 1, 2, 3}, raising=False)
     monkeypatch.setattr(os, "sched_setaffinity", forbid, raising=False)
-    assert processors.confine(threading.get_native_id(), here=False) == frozenset()
+    assert processors.confine(threading.get_native_id(), here=False) == (frozenset(), frozenset())
     processors.free(frozenset({0, 1}))

@@ -34,13 +34,15 @@ def convolve_array(
     >>> y.shape, float(y.max())
     ((2, 3, 3, 3, 3, 1), 8.0)
     """
-    batch_shape = x.shape[:-4]
-    merged = x.astype(problem.dtype, copy=False).reshape(problem.batch, *x.shape[-4:])
-    n, filters, *size = problem.output_shape
-    result = OUTPUTS.empty((n, *size, filters) if channels_last else (n, filters, *size), problem.dtype)
+    batch_shape, merged, shape = x.shape[:-4], x, problem.output_shape
+    if x.dtype != problem.dtype or batch_shape != shape[:1]:
+        merged = x.astype(problem.dtype, copy=False).reshape(problem.batch, *x.shape[-4:])
+    if channels_last:
+        shape = (*shape[:1], *shape[2:], shape[1])
+    result = OUTPUTS.empty(shape, problem.dtype)
     plan = choose(problem, limits, method, accuracy)
     execute(plan, _planar(merged, channels_last), kernel, bias, _planar(result, channels_last))
-    return result.reshape(*batch_shape, *result.shape[1:])
+    return result if batch_shape == shape[:1] else result.reshape(*batch_shape, *shape[1:])
 
 
 def _planar(block: Array, channels_last: bool) -> Array:

@@ -83,7 +83,8 @@ def whole_strides(array: Array) -> bool:
     >>> whole_strides(np.zeros((2, 3))[:, ::-2])
     True
     """
-    return bool(array.flags.aligned) and all(stride % array.itemsize == 0 for stride in array.strides)
+    flags = array.flags
+    return flags.aligned and (flags.c_contiguous or all(stride % array.itemsize == 0 for stride in array.strides))
 
 
 def plain(array: Given) -> Given:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from conv3d_cli.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import ModuleType
 
 VARIABLE = "CONV3D_ISA"
@@ -49,6 +49,24 @@ def available() -> tuple[str, ...]:
     return _runnable(module) if module is not None else ()
 
 
+def variable(name: str) -> bytes | None:
+    """Return a variable of the environment, or None: what every call looks at, without the errors of ``os.environ``.
+
+    >>> variable("PATH") == os.fsencode(os.environ["PATH"]), variable("CONV3D_NO_SUCH_VARIABLE")
+    (True, None)
+    """
+    return _reader()(name)
+
+
+@cache
+def _reader() -> Callable[[str], bytes | None]:
+    module = native()
+    if module is None:
+        return lambda name: os.fsencode(os.environ[name]) if name in os.environ else None
+    read: Callable[[str], bytes | None] = module.variable
+    return read
+
+
 def active(environ: Mapping[str, str] = os.environ) -> str:
     """Return the instruction set in use: the best one, or that of ``CONV3D_ISA``; ``numpy`` without kernels.
 
@@ -61,7 +79,7 @@ def active(environ: Mapping[str, str] = os.environ) -> str:
     conv3d_cli.errors.UsageError: CONV3D_ISA: unknown instruction set: got 'x86-64-v9', expected one of ...
     """
     names = available()
-    asked = environ.get(VARIABLE, "")
+    asked = environ.get(VARIABLE, "") if environ is not os.environ or variable(VARIABLE) else ""
     if not asked:
         return names[0] if names else NUMPY
     if asked not in KNOWN:

@@ -8,7 +8,6 @@ machine is told by its processor, its instruction set, its number of threads and
 from __future__ import annotations
 
 import logging
-import os
 import platform
 from functools import lru_cache
 from typing import Any
@@ -59,7 +58,7 @@ def kind_of(candidate: Candidate, problem: Problem) -> str:
 
 def active(threads: int) -> Pace:
     """Return the pace that was measured here for so many threads, else the shipped one; the file is read once."""
-    return _kept(*(os.environ.get(name) for name in userfiles.VARIABLES), isa.active(), threads)
+    return _kept(*map(isa.variable, userfiles.VARIABLES), isa.active(), threads)
 
 
 def keep(pace: Pace, threads: int) -> str:
@@ -92,7 +91,7 @@ def machine(threads: int) -> str:
 
 
 @lru_cache(maxsize=16)
-def _kept(own: str | None, shared: str | None, home: str | None, instructions: str, threads: int) -> Pace:
+def _kept(own: bytes | None, shared: bytes | None, home: bytes | None, instructions: str, threads: int) -> Pace:
     """Return what ``active`` does, by all that it depends on."""
     try:
         entries = _entries()

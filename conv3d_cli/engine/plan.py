@@ -15,7 +15,7 @@ from conv3d_cli.engine.candidate import ACCURACIES, Candidate
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.methods import METHODS
 from conv3d_cli.engine.offers import Request, refuse
-from conv3d_cli.engine.problem import Problem, sort
+from conv3d_cli.engine.problem import IN_ORDER, Problem
 from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.errors import MethodError, OverLimit, UsageError, nearest
 from conv3d_cli.frozen import frozen
@@ -89,10 +89,9 @@ def choose(
     >>> choose(large, Limits(threads=2, memory=2**32)).method
     'fft'
     """
-    request = Request(problem, limits, method, accuracy, without)
     if kernel is None:
-        return _chosen(request, isa.active(), pace.active(limits.threads))
-    return _choose(request, kernel)
+        return _chosen(problem, limits, method, accuracy, without, isa.active(), pace.active(limits.threads))
+    return _choose(Request(problem, limits, method, accuracy, without), kernel)
 
 
 def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
@@ -161,12 +160,11 @@ def execute(
     order, problem = plan.asked.order, plan.problem
     if problem.batch != x.shape[0]:
         problem = replace(problem, batch=x.shape[0])
-    axes = (0, 1, *(2 + axis for axis in order))
-    target = OUTPUTS.empty(problem.output_shape, problem.dtype) if out is None else out.transpose(axes)
+    target = OUTPUTS.empty(problem.output_shape, problem.dtype) if out is None else _sorted(out, order)
     if target.size and problem.multiply_adds:
         METHODS[plan.method].run(
             problem,
-            x.transpose(axes),
+            _sorted(x, order),
             np.ascontiguousarray(_turned(kernel, order)),
             bias,
             target,
@@ -187,9 +185,17 @@ def known(name: str, table: Mapping[str, T], kind: str) -> T:
 
 
 @lru_cache(maxsize=256)
-def _chosen(request: Request, instructions: str, measured: pace.Pace) -> Plan:
+def _chosen(
+    problem: Problem,
+    limits: Limits,
+    method: str,
+    accuracy: str,
+    without: tuple[str, ...],
+    instructions: str,
+    measured: pace.Pace,
+) -> Plan:
     """Return the plan for a problem whose kernel is not known: always the same with the same instructions and pace."""
-    return _choose(request, None)
+    return _choose(Request(problem, limits, method, accuracy, without), None)
 
 
 def _choose(request: Request, kernel: Array | None) -> Plan:
@@ -249,7 +255,11 @@ def _proved(request: Request, turned: Array, offered: list[Candidate]) -> Plan:
 
 
 def _turned(kernel: Array, order: Triple) -> Array:
-    return kernel.transpose(*sort((0, 1, 2), order), 3, 4)
+    return kernel if order == IN_ORDER else kernel.transpose(*order, 3, 4)
+
+
+def _sorted(block: Array, order: Triple) -> Array:
+    return block if order == IN_ORDER else block.transpose(0, 1, *(2 + axis for axis in order))
 
 
 def _may_gain(plan: Plan, candidate: Candidate) -> bool:

@@ -3,7 +3,7 @@
 Where filters are neighbours in memory (channels last) the vectors run along filters and the arrays are used in place;
 else they run along voxels. Where all filters fit one tile, or channels are so few that a cache holds a line of each,
 these are read in place; else the channels of a block of voxels are copied into a slab that stays in cache while all
-filters read it, and the next block meanwhile into another.
+filters read it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from conv3d_cli.limits import second_level_cache
 INLINE_SECONDS = 3e-4
 STREAM_BYTES = 8 << 20  # outputs of so many bytes go past the cache
 LINE = 64
-MOST_VOXELS = 2048  # of a block: memory is read and written in long runs
+MOST_VOXELS = 1024  # of a block: memory is read and written in long runs
 LEAST_VOXELS = 96
 BYTE = 0.06e-9  # one core: a byte of input or output, read from or written to memory
 COPY = 0.03e-9  # a byte of the slab
@@ -84,7 +84,9 @@ def run(
         out[...] = whole
         return
     isa = isa or isas.active()
-    d, h, w = problem.strides
+    if problem.strides != (1, 1, 1):
+        d, h, w = problem.strides
+        x = x[:, :, ::d, ::h, ::w]
     kernel, bias = plain(kernel[0, 0, 0]), plain(bias)
     layout = layout_of(problem, threads, isa)
     planar = out.strides[4] == out.itemsize or out.strides[1] != out.itemsize or not layout.by_filters
@@ -92,7 +94,7 @@ def run(
     assert module is not None
     job = module.Pointwise(
         isa,
-        x[:, :, ::d, ::h, ::w],
+        x,
         kernel,
         bias,
         out,
@@ -149,13 +151,13 @@ def seconds(problem: Problem, threads: int) -> float:
 
 
 def scratch_bytes(problem: Problem, threads: int) -> int:
-    """Return the bytes that ``run`` takes beside its arrays: two slabs for each thread, and the packed weights."""
+    """Return the bytes that ``run`` takes beside its arrays: a slab for each thread, and the packed weights."""
     isa = isas.active()
     lanes, block, line = _lanes(problem, isa), _block(problem, isa), LINE // ITEMSIZE[problem.dtype]
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
     slab = block * channels + block // (_tile(isa)[1] * lanes) * 2 * line
     weights = problem.groups * (channels + 1) * (filters + lanes)
-    return (threads * (2 * slab + (block + lanes) * (filters + 1)) + weights) * ITEMSIZE[problem.dtype]
+    return (threads * (slab + (block + lanes) * (filters + 1)) + weights) * ITEMSIZE[problem.dtype]
 
 
 def _past_the_cache(isa: str) -> bool:

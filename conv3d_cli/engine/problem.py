@@ -14,6 +14,9 @@ Real: TypeAlias = Literal["float32", "float64"]
 
 T = TypeVar("T")
 
+IN_ORDER: Triple = (0, 1, 2)
+"""The order of axes that are sorted from the slowest to the fastest in memory."""
+
 ITEMSIZE: dict[str, int] = {"float32": 4, "float64": 8}
 
 
@@ -39,13 +42,13 @@ class Problem:
     filters: int = 1
     groups: int = 1
     dtype: Real = "float32"
-    order: Triple = (0, 1, 2)
+    order: Triple = IN_ORDER
     """The spatial axes from the slowest to the fastest in memory; only speed depends on it."""
     boundary: Boundary = ZERO
 
     def in_memory_order(self) -> Problem:
         """Return the same convolution with its spatial axes sorted from the slowest to the fastest in memory."""
-        if self.order == (0, 1, 2):
+        if self.order == IN_ORDER:
             return self
         return replace(
             self,
@@ -54,7 +57,7 @@ class Problem:
             strides=sort(self.strides, self.order),
             dilation=sort(self.dilation, self.order),
             padding=sort(self.padding, self.order),
-            order=(0, 1, 2),
+            order=IN_ORDER,
         )
 
     @cached_property

@@ -10,7 +10,7 @@ from math import inf
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from conv3d_cli.engine.processors import confine, free
+from conv3d_cli.engine.processors import NOWHERE, confine, free
 
 T = TypeVar("T")
 
@@ -57,25 +57,32 @@ class Worker:
     def __init__(self) -> None:
         self._inbox: SimpleQueue[tuple[Callable[[], None], frozenset[int]]] = SimpleQueue()
         self._number = 0
+        self._confined = NOWHERE
         threading.Thread(target=self._live, name="conv3d-worker", daemon=True).start()
 
     @classmethod
-    def lend(cls, work: Callable[[], None], *, here: bool) -> None:
+    def lend(cls, work: Callable[[], None], *, here: bool, brief: bool) -> None:
         """Have a thread do some work, which must not raise: one that waits, or a new one.
 
-        It begins on this processor, which the calling thread is about to leave, or on another.
+        It begins on this processor, which the calling thread is about to leave, or on another; ``brief`` work it may
+        have to do there to its end.
         """
         try:
             worker = cls.idle.pop()
         except IndexError:
             worker = cls()
-        worker._inbox.put((work, confine(worker._number, here=here) if worker._number else frozenset()))
+        allowed = NOWHERE
+        if worker._number:
+            allowed, worker._confined = confine(worker._number, here=here, now=worker._confined)
+        worker._inbox.put((work, NOWHERE if brief else allowed))
 
     def _live(self) -> None:
         self._number = threading.get_native_id()
         while True:
             work, processors = self._inbox.get()
-            free(processors)
+            if processors:
+                free(processors)
+                self._confined = NOWHERE
             work()
             del work  # what it holds goes with it
             self.idle.append(self)
@@ -125,7 +132,7 @@ def share(
     started = 0
     try:
         for last in range(1 - others, 1):
-            Worker.lend(guarded, here=last == 0 and not joins)
+            Worker.lend(guarded, here=last == 0 and not joins, brief=joins)
             started += 1
         if joins:
             work()

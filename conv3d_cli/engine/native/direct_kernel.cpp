@@ -76,7 +76,7 @@ void sweep(const Task& task, const Block& block, Index filters, const Taps& taps
     args.pitch = task.pitch;
     for (Index z = 0; z < block.count[0]; ++z)
         for (Index y = 0, rows; y < block.count[1]; y += rows) {
-            rows = tile_rows(filters, block.count[1] - y);
+            rows = tile_rows(filters, block.count[1] - y, vectors);
             T* const to = out + z * target.plane + y * target.row;
             if (target.buffer && add) read_rows(target, to, filters, rows, block.count[2]);
             args.out_filter = target.buffer ? rows * target.line : target.filter;
@@ -180,8 +180,13 @@ void run(const Task& task, Index number, void* scratch) {
 }  // namespace
 
 extern const Unit unit;
-const Unit unit = {CONV3D_ISA_NAME, CONV3D_VECTOR_BYTES, most_filters, {rows_of(1), rows_of(2), rows_of(4), rows_of(8)},
-                   longest_column,  run<float>,          run<double>};
+const Unit unit = {CONV3D_ISA_NAME,
+                   CONV3D_VECTOR_BYTES,
+                   most_filters,
+                   {rows_of_block(1), rows_of_block(2), rows_of_block(4), rows_of_block(8)},
+                   longest_column,
+                   run<float>,
+                   run<double>};
 
 }  // namespace CONV3D_UNIT
 }  // namespace conv3d

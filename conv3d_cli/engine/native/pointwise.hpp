@@ -36,6 +36,7 @@ constexpr Index most_filter_vectors = 3;  // of a tile whose vectors run along f
 struct PointwiseUnit {
     const char* name;
     Index filters, vectors;  // of a planar tile, at most
+    Index (*part)(Index filters);  // filters of a planar tile, at most, where a group has so many
     Index (*vectors_of)(Index filters);  // of a planar tile for so many filters
     void (*run_float)(const PointwiseTask&, Index item, void* scratch);
     void (*run_double)(const PointwiseTask&, Index item, void* scratch);

@@ -86,7 +86,7 @@ class Pointwise {
         run_ = double_ ? loops.run_double : loops.run_float;
         lanes_ = unit.vector_bytes / (double_ ? 8 : 4);
         describe_arrays(groups, block, planar);
-        const Index unit_of = planar ? 1 : lanes_, most = planar ? loops.filters : most_filter_vectors;
+        const Index unit_of = planar ? 1 : lanes_, most = planar ? loops.part(task_.filters) : most_filter_vectors;
         if (double_)
             pack_weights<double>(describe(kernel), bias, unit_of, most);
         else
@@ -107,7 +107,7 @@ class Pointwise {
     }
 
     void work() {
-        const Index elements = 2 * task_.slab + task_.pitch + task_.kept;
+        const Index elements = task_.slab + task_.pitch + task_.kept;
         const auto scratch = aligned_scratch(elements * (double_ ? 8 : 4));
         items_.each(total_, [&](Index item) { run_(task_, item, scratch.get()); });
     }
@@ -160,7 +160,7 @@ class Pointwise {
     // Panels and rows are an odd number of lines or vectors apart: powers of two would crowd into one cache set.
     void lay_out_slab(const PointwiseUnit& loops) {
         const Index line = 64 / (double_ ? 8 : 4);
-        task_.width = loops.vectors_of(part_of(task_.filters, loops.filters)) * lanes_;
+        task_.width = loops.vectors_of(part_of(task_.filters, loops.part(task_.filters))) * lanes_;
         task_.panel = ((task_.channels * task_.width + line - 1) / line | 1) * line;
         task_.slab = (task_.block + task_.width - 1) / task_.width * task_.panel;
         task_.pitch = (task_.block / lanes_ | 1) * lanes_;

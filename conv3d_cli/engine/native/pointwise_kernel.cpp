@@ -9,7 +9,6 @@ namespace conv3d {
 namespace CONV3D_UNIT {
 namespace {
 
-constexpr Index batch = 16;  // tiles between which nothing is copied
 constexpr Index ways = 8;    // lines a power of two apart that the first-level cache holds, at least
 
 // Voxels that lie in one row of the merged volume, and what the tiles need to know of the group.
@@ -30,10 +29,9 @@ struct Source {
     Index next;     // from one whole tile's voxels to the next one's
 };
 
-// All filters for a run of voxels; `to` takes the filters `step` apart. Meanwhile `feed` gets the next run.
+// All filters for a run of voxels; `to` takes the filters `step` apart.
 template <class T>
-void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& source, T* to, Index step,
-               Feed<T> feed) {
+void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& source, T* to, Index step) {
     constexpr Index lanes = Simd<T>::lanes;
     PointwiseTile<T> tile{};
     tile.channel = source.channel;
@@ -41,23 +39,20 @@ void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& so
     tile.out_step = step;
     tile.weights = run.weights;
     tile.stream = task.stream;
-    const Index parts = (task.filters + most_planar_filters - 1) / most_planar_filters;
-    const Index pieces = (task.channels + parts - 1) / parts;
+    const Index most = most_of_part(task.filters);
     for (Index f = 0, filters; f < task.filters; f += filters, tile.weights += filters * task.channels) {
-        filters = part_of(task.filters - f, most_planar_filters);
+        filters = part_of(task.filters - f, most);
         tile.bias = run.bias ? run.bias + f : nullptr;
         tile.source = source.first;
         const Index width = most_vectors_of(static_cast<int>(filters)) * lanes;
         Index v = 0;
         tile.tail = lanes;
         tile.next = source.next;
-        const PointwiseTileOf<T> whole = voxels_tile_of<T, most_planar_filters>(filters, width / lanes);
-        for (; v + width <= run.voxels; v += tile.tiles * width, tile.source += tile.tiles * source.next) {
-            tile.tiles = least((run.voxels - v) / width, batch);
-            tile.out = to + f * step + v;
-            feed.copy(pieces * tile.tiles);
-            whole(tile);
-        }
+        tile.tiles = run.voxels / width;
+        tile.out = to + f * step;
+        voxels_tile_of<T, most_planar_filters>(filters, width / lanes)(tile);
+        v += tile.tiles * width;
+        tile.source += tile.tiles * source.next;
         tile.tiles = 1;
         for (Index vectors; v < run.voxels; v += vectors * lanes, tile.source += vectors * lanes) {
             vectors = tile_vectors(filters, (run.voxels - v + lanes - 1) / lanes);
@@ -66,45 +61,36 @@ void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& so
             voxels_tile_of<T, most_planar_filters>(filters, vectors)(tile);
         }
     }
-    feed.copy_all();
 }
 
-// The slabs of a thread: one is computed from while the other is filled.
+// What a thread has for itself.
 template <class T>
-struct Slabs {
-    T *now, *next;
+struct Scratch {
+    T* slab;
     T* row;
     T* kept;
-    Index ready;  // voxels that `now` holds of the run whose turn it is, or 0
 };
 
 // In place where each value is used once, or stays in cache until it is used again though its channels lie a power of
 // two apart; but for the last part of a vector, beyond which nothing may be read.
 template <class T>
-void planar(const PointwiseTask& task, Run<T> run, Slabs<T>& slabs, Index next) {
+void planar(const PointwiseTask& task, Run<T> run, const Scratch<T>& own) {
     constexpr Index lanes = Simd<T>::lanes;
     const Index *s = task.x_strides, *o = task.out_strides;
     if (s[4] == 1 && !task.kept && (task.filters <= most_planar_filters || task.channels <= ways)) {
         const Index rest = run.voxels % lanes;
         run.voxels -= rest;
-        by_voxels(task, run, {run.x, s[1], task.width}, run.out, o[1], Feed<T>{});
+        by_voxels(task, run, {run.x, s[1], task.width}, run.out, o[1]);
         run.x += run.voxels;
         run.out += run.voxels;
         run.voxels = rest;
         if (rest == 0) return;
-        next = 0;
     }
-    if (!slabs.ready) pack(task, run.x, run.voxels, slabs.now, slabs.row);
-    slabs.ready = s[4] == 1 ? next : 0;
-    const Feed<T> feed =
-        slabs.ready ? Feed<T>(task, run.x + run.voxels, s[1], task.channels, next, slabs.next) : Feed<T>{};
-    const Source<T> source{slabs.now, task.width, task.panel};
-    by_voxels(task, run, source, task.kept ? slabs.kept : run.out, task.kept ? task.pitch : o[1], feed);
+    pack(task, run.x, run.voxels, own.slab, own.row);
+    const Source<T> source{own.slab, task.width, task.panel};
+    by_voxels(task, run, source, task.kept ? own.kept : run.out, task.kept ? task.pitch : o[1]);
     for (Index v = 0; task.kept && v < run.voxels; ++v)
-        for (Index f = 0; f < task.filters; ++f) run.out[v * o[4] + f * o[1]] = slabs.kept[f * task.pitch + v];
-    T* const full = slabs.next;
-    slabs.next = slabs.now;
-    slabs.now = full;
+        for (Index f = 0; f < task.filters; ++f) run.out[v * o[4] + f * o[1]] = own.kept[f * task.pitch + v];
 }
 
 // A few voxels at a time with all their filters, so that input and output each pass once.
@@ -148,7 +134,7 @@ void run(const PointwiseTask& task, Index item, void* scratch) {
     now.weights = static_cast<const T*>(task.weights) + group * task.channels * filters;
     now.bias = task.bias ? static_cast<const T*>(task.bias) + group * filters : nullptr;
     T* const slab = static_cast<T*>(scratch);
-    Slabs<T> slabs{slab, slab + task.slab, slab + 2 * task.slab, slab + 2 * task.slab + task.pitch, 0};
+    const Scratch<T> own{slab, slab + task.slab, slab + task.slab + task.pitch};
     const Index end = least((block + 1) * task.span * task.block - task.skew, all);
     for (Index v = most(block * task.span * task.block - task.skew, 0); v < end; v += now.voxels) {
         if (__atomic_load_n(task.stop, __ATOMIC_RELAXED)) return;
@@ -158,7 +144,7 @@ void run(const PointwiseTask& task, Index item, void* scratch) {
         now.x = x + plane * s[2] + row * s[3] + column * s[4];
         now.out = out + plane * o[2] + row * o[3] + column * o[4];
         if (task.planar)
-            planar(task, now, slabs, least(least(width - column, end - v) - now.voxels, task.block));
+            planar(task, now, own);
         else
             by_filters(task, now);
     }
@@ -168,9 +154,13 @@ void run(const PointwiseTask& task, Index item, void* scratch) {
 }  // namespace
 
 extern const PointwiseUnit pointwise_unit;
-const PointwiseUnit pointwise_unit = {CONV3D_ISA_NAME, most_planar_filters, most_vectors_of(most_planar_filters),
+const PointwiseUnit pointwise_unit = {CONV3D_ISA_NAME,
+                                      most_planar_filters,
+                                      most_vectors_of(most_planar_filters),
+                                      most_of_part,
                                       [](Index filters) -> Index { return most_vectors_of(static_cast<int>(filters)); },
-                                      run<float>, run<double>};
+                                      run<float>,
+                                      run<double>};
 
 }  // namespace CONV3D_UNIT
 }  // namespace conv3d

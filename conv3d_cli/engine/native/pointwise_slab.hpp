@@ -13,60 +13,30 @@
 namespace conv3d {
 namespace CONV3D_UNIT {
 
-// Copies rows whose voxels are neighbours, channel by channel, a few pieces of a panel's width at a time: done between
-// the tiles of the run before, this reads memory while there are sums to compute.
+// Copies rows whose voxels are neighbours, channel by channel, so that memory is read in long runs. Whole vectors are
+// filled: what no voxel fills is zero, so that nothing is read that was not written.
 template <class T>
-struct Feed {
-    static constexpr Index line = 64 / static_cast<Index>(sizeof(T));
-    const T* from = nullptr;  // the channel in turn
-    Index channel = 0, channels = 0, voxels = 0;
-    T* to = nullptr;  // where that channel goes in the first panel
-    Index width = 0, panel = 0;
-    Index at = 0;  // voxels of it that are copied
-    T* piece = nullptr;
-
-    Feed() = default;
-    Feed(const PointwiseTask& task, const T* first, Index step, Index rows, Index count, T* slab)
-        : from(first), channel(step), channels(rows), voxels(count), to(slab), width(task.width), panel(task.panel),
-          piece(slab) {}
-
-    void copy(Index pieces) {
-        for (; pieces > 0 && channels > 0; --pieces) {
-            const T* source = from + at;
-            const Index count = least(width, voxels - at);
-            for (Index i = 0; i < count; i += line) __builtin_prefetch(source + channel + i);
-            copy_vectors(source, count);
-            piece += panel;
-            at += width;
-            if (at < voxels) continue;
-            at = 0;
-            from += channel;
-            to += width;
-            piece = to;
-            --channels;
+inline void copy_panels(const PointwiseTask& task, const T* from, Index step, Index channels, Index voxels, T* slab) {
+    constexpr Index lanes = Simd<T>::lanes, line = 64 / static_cast<Index>(sizeof(T));
+    for (Index c = 0; c < channels; ++c, from += step, slab += task.width) {
+        T* panel = slab;
+        for (Index v = 0; v < voxels; v += task.width, panel += task.panel) {
+            const Index count = least(task.width, voxels - v);
+            for (Index i = 0; i < count; i += line) __builtin_prefetch(from + step + v + i);
+            Index i = 0;
+            for (; i + lanes <= count; i += lanes) store(panel + i, load(from + v + i));
+            if (i < count) store(panel + i, load_some(from + v + i, count - i));
         }
     }
+}
 
-    // Fills whole vectors: what no voxel fills is zero, so that nothing is read that was not written.
-    void copy_vectors(const T* source, Index count) {
-        constexpr Index lanes = Simd<T>::lanes;
-        Index i = 0;
-        for (; i + lanes <= count; i += lanes) store(piece + i, load(source + i));
-        if (i < count) store(piece + i, load_some(source + i, count - i));
-    }
-
-    void copy_all() {
-        while (channels > 0) copy(1);
-    }
-};
-
-// All at once, from any layout; `row` has room for the voxels of one channel.
+// From any layout; `row` has room for the voxels of one channel.
 template <class T>
 inline void pack(const PointwiseTask& task, const T* x, Index voxels, T* slab, T* row) {
     constexpr Index lanes = Simd<T>::lanes;
     const Index* s = task.x_strides;
     if (s[4] == 1) {
-        Feed<T>(task, x, s[1], task.channels, voxels, slab).copy_all();
+        copy_panels(task, x, s[1], task.channels, voxels, slab);
     } else if (magnitude(s[1]) < magnitude(s[4])) {
         for (Index v = 0; v < voxels; v += task.width, slab += task.panel) {
             const Index count = least(task.width, voxels - v), rest = count % lanes;
@@ -76,7 +46,7 @@ inline void pack(const PointwiseTask& task, const T* x, Index voxels, T* slab, T
     } else {
         for (Index c = 0; c < task.channels; ++c) {
             copy_rows(row, 0, x + c * s[1], 0, s[4], 1, voxels);
-            Feed<T>(task, row, 0, 1, voxels, slab + c * task.width).copy_all();
+            copy_panels<T>(task, row, 0, 1, voxels, slab + c * task.width);
         }
     }
 }

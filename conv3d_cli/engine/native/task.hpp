@@ -78,7 +78,7 @@ struct Unit {
     const char* name;
     Index vector_bytes;
     Index filters;  // most filters that a register tile holds
-    Index rows[4];  // most rows of a register tile for 1, 2, 4 and 8 filters
+    Index rows[4];  // rows that a block should have a multiple of, for 1, 2, 4 and 8 filters
     Index column;   // longest column of taps along H
     void (*run_float)(const Task&, Index item, void* scratch);
     void (*run_double)(const Task&, Index item, void* scratch);

@@ -3,7 +3,9 @@
 // A tile is F filters x Y rows x X vectors along W of the output, all in registers. Each column of C taps along H is
 // read from the slab as Y + C - 1 rows; row r serves every output row y with the tap r - y, so that for one filter,
 // where the loads are what limits the speed, a vector that was loaded is used up to C times. Two multiply-adds a cycle
-// that each take four cycles need eight sums at least; what registers are left hold the weights of a column.
+// that each take four cycles need eight sums at least; what registers are left hold the weights of a column. A sum takes
+// C multiply-adds in a row, so that more than eight leave them room to wait: of 16 registers 5 x 2 sums, 5 weights and a
+// value take all, and run a tenth faster than 8 x 1.
 //
 // W columns of equal weights are one column of the sums of their values: an addition in place of C multiply-adds.
 #pragma once
@@ -70,7 +72,7 @@ void tile(const TileArgs<T>& a) {
     constexpr Index lanes = Simd<T>::lanes;
     // Where several rows have few vectors, their values are held while the weights take turns: else each weight is.
     constexpr bool weights_last = F > 1 && Y > 1 && Y * X <= most_vectors;
-    static_assert(!weights_last || C == 1, "columns are for one filter");
+    static_assert(F == 1 || C == 1, "columns are for one filter");
     const Index pitch = a.pitch;
     for (Index n = 0; n < a.tiles; ++n) {
         T* const out = a.out + n * X * lanes;
@@ -92,19 +94,18 @@ void tile(const TileArgs<T>& a) {
                     if ((C > 1 || weights_last) && W == 1) hold(value[x]);
                     CONV3D_UNROLL
                     for (int i = 1; i < W; ++i) value[x] += load(row[i] + x * lanes);
+                    if (C == 1) continue;
+                    CONV3D_UNROLL
+                    for (int c = 0; c < C; ++c)
+                        if (c <= r && r - c < Y) sum[0][r - c][x] += value[x] * w[c];
                 }
                 CONV3D_UNROLL
                 for (int i = 0; i < W; ++i) row[i] += pitch;
-                if (weights_last) continue;
+                if (weights_last || C > 1) continue;
                 CONV3D_UNROLL
-                for (int c = 0; c < C; ++c) {
-                    const int y = r - c;
-                    if (y < 0 || y >= Y) continue;
+                for (int f = 0; f < F; ++f)
                     CONV3D_UNROLL
-                    for (int f = 0; f < F; ++f)
-                        CONV3D_UNROLL
-                        for (int x = 0; x < X; ++x) sum[f][y][x] += value[x] * w[c * F + f];
-                }
+                    for (int x = 0; x < X; ++x) sum[f][r][x] += value[x] * w[f];
             }
             if (!weights_last) continue;
             CONV3D_UNROLL
@@ -128,12 +129,25 @@ constexpr int most_filters = wide_file ? 8 : 4;
 constexpr int most_rows = 8;
 constexpr int longest_column = wide_file ? 7 : 5;
 
+// Whether one filter takes rows in fives and vectors in twos: where a product needs no register of its own.
+#if defined(__FMA__)
+constexpr bool in_fives = !wide_file;
+#else
+constexpr bool in_fives = false;
+#endif
+
 // Rows of the largest tile for so many filters. With 16 registers four filters by three vectors are best.
 constexpr int rows_of(Index filters) {
     return static_cast<int>(wide_file || filters < 4 ? most_rows / filters : 3);
 }
 
-constexpr int fewer_rows(int rows) { return rows == 3 ? 2 : rows / 2; }
+constexpr int fewer_rows(Index filters, int rows) {
+    if (filters == 1 && in_fives) return rows == 8 ? 5 : rows - 1;
+    return rows == 3 ? 2 : rows / 2;
+}
+
+// Rows that a block should have a multiple of.
+constexpr int rows_of_block(Index filters) { return filters == 1 && in_fives ? 5 : rows_of(filters); }
 
 // Whether the vectors of a tile lie in one row as well as in as many rows: what is left of rows is then taken from
 // several at once.
@@ -141,7 +155,7 @@ constexpr bool lies_either_way(Index filters) { return rows_of(filters) == most_
 
 // The longest tile for so many filters and rows.
 constexpr int vectors_of(Index filters, Index rows) {
-    return wide_file || filters * rows < 4 || (filters == 4 && rows == 1) ? most_vectors : filters * rows == 4 ? 2 : 1;
+    return wide_file || filters * rows < 4 || (filters == 4 && rows == 1) ? most_vectors : filters * rows <= 5 ? 2 : 1;
 }
 
 template <class T, int F, int Y, int X, int C>
@@ -167,7 +181,7 @@ Tile<T> of_width(Index vectors, Index ways) {
 template <class T, int F, int Y, int C>
 Tile<T> of_rows(Index rows, Index vectors, Index ways) {
     if constexpr (Y > 1) {
-        if (rows < Y) return of_rows<T, F, fewer_rows(Y), C>(rows, vectors, ways);
+        if (rows < Y) return of_rows<T, F, fewer_rows(F, Y), C>(rows, vectors, ways);
     }
     return of_width<T, F, Y, C>(vectors, ways);
 }
@@ -188,10 +202,15 @@ Tile<T> of_filters(Index filters, Index rows, Index vectors, Index ways) {
     return of_rows<T, F, rows_of(F), 1>(rows, vectors, ways);
 }
 
-// Rows that a tile for so many filters takes when so many rows are left.
-inline Index tile_rows(Index filters, Index left) {
+// Rows that a tile for so many filters takes when so many rows are left, each of so many vectors. An odd vector, which
+// has a tile to itself, leaves five rows too few sums: unless most vectors are in twos, tiles of eight rows are better.
+inline Index tile_rows(Index filters, Index left, Index vectors) {
+    if (filters == 1 && in_fives && (vectors % 2 == 0 || vectors > 5)) {
+        const Index parts = (left + 4) / 5;
+        return (left + parts - 1) / parts;
+    }
     int rows = rows_of(filters);
-    while (rows > left) rows = fewer_rows(rows);
+    while (rows > left) rows = fewer_rows(filters, rows);
     return rows;
 }
 
