@@ -20,7 +20,8 @@ from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, isa,
 from conv3d_cli.engine.cook_toom import cook_toom
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.kept import Kept
-from conv3d_cli.engine.winograd_layout import PAGE, active_layout, is_local, tiles_for, weight_elements
+from conv3d_cli.engine.pages import HUGE
+from conv3d_cli.engine.winograd_layout import active_layout, is_local, tiles_for, weight_elements
 from conv3d_cli.errors import MethodError, OverLimit
 
 ROOM = Limits(threads=2, memory=1 << 33)
@@ -310,7 +311,7 @@ def test_the_memory_that_is_stated_bounds_what_is_taken(tile, changed, channels,
     job = module.WinogradJob(
         kernels, winograd._axes(module, problem, layout.step, layout.tiles), native_boundary(problem), x, None, out
     )
-    assert 0.7 * (layout.scratch_bytes - PAGE) < job.scratch_bytes <= layout.scratch_bytes
+    assert 0.7 * (layout.scratch_bytes - HUGE) < job.scratch_bytes <= layout.scratch_bytes
 
 
 @needs_kernels

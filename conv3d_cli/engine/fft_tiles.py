@@ -21,6 +21,7 @@ from conv3d_cli.engine.direct_costs import MEMORY_THREADS
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.fft_costs import COSTS, FftCosts
 from conv3d_cli.engine.kept import KERNELS
+from conv3d_cli.engine.pages import all_in_pages
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.engine.threads import share
 from conv3d_cli.limits import second_level_cache
@@ -202,11 +203,14 @@ def _predictions(problem: Problem, threads: int, isa: str) -> tuple[Array, Array
     used = np.minimum(threads, items)
 
     spectra = 2 * FLOAT * columns * t[0] * channels * filters
-    column_bytes = 2 * FLOAT * lanes * columns * np.maximum(channels * t[0], filters * kept[0])
+    together = _filter_chunk(channels, filters, lanes)
+    of_inputs, of_sums = channels * t[0], together * kept[0]
+    column_planes = np.maximum(of_inputs, of_sums) if together == filters else of_inputs + of_sums
+    column_bytes = 2 * FLOAT * lanes * columns * column_planes
     planes = FLOAT * lanes * (_together(channels, filters, lanes) * t[1] * t[2] + 2 * columns)
-    lines = 2 * FLOAT * lanes * (channels + filters) * t[0]
+    lines = 2 * FLOAT * lanes * (channels + together) * t[0]
     padding = 2 * FLOAT * lanes * columns
-    room = threads * (column_bytes + planes + lines + padding)
+    room = threads * all_in_pages(column_bytes + planes + lines + padding)
     scratch = spectra * problem.groups + room
 
     move = costs.pack + (costs.apart if apart[2] > 1 else 0.0)
@@ -235,6 +239,11 @@ def _seconds(problem: Problem, threads: int, isa: str, tile: Triple) -> float:
     """Return the prediction for one of the tiles to choose from, infinity for any other."""
     tiles, seconds, _ = _predictions(problem, threads, isa)
     return float(np.min(seconds[(tiles == tile).all(axis=1)], initial=np.inf))
+
+
+def _filter_chunk(channels: int, filters: int, lanes: int) -> int:
+    """Return of how many filters the sums are in work at once, as in fft_job.cpp."""
+    return min(filters, lanes) if channels == 1 else filters
 
 
 def _together(channels: int, filters: int, lanes: int) -> int:

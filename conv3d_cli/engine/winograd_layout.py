@@ -16,6 +16,7 @@ from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT_COSTS
 from conv3d_cli.engine.direct_costs import MEMORY_THREADS
 from conv3d_cli.engine.direct_layout import tile_of
+from conv3d_cli.engine.pages import in_pages
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.winograd_costs import COSTS
 from conv3d_cli.limits import second_level_cache
@@ -24,9 +25,6 @@ from conv3d_cli.shapes import Triple
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 ROOM = 6
 """Second-level caches that a block may take at most, if there are smaller ones."""
-
-PAGE = 1 << 21
-"""Bytes of a huge page: memory of more than a quarter of one is asked for in whole ones."""
 
 POINTS = {1: (1,), 2: (4, 6), 3: (4, 6), 4: (6, 8), 5: (6, 8)}
 """Points of a tile along an axis, by the taps of the kernel."""
@@ -167,10 +165,6 @@ def _elements(problem: Problem, points: Triple, tiles: Triple, lanes: int) -> in
     return points[1] * points[2] * slot + between + rows
 
 
-def _in_pages(size: int) -> int:
-    return -(-size // PAGE) * PAGE if size > PAGE // 4 else size
-
-
 def _forward(points: int) -> int:
     """Operations, loads and stores of the transform of an input vector."""
     return 2 if points == 1 else points * (points // 2 + 1)
@@ -232,7 +226,7 @@ def _finish(
     memory = (problem.input_bytes + problem.output_bytes) * DIRECT_COSTS[isa].byte / min(used, MEMORY_THREADS)
     prepare = weight_elements(problem, points) * costs.prepare / used
     seconds = rounds * (gather + multiply + scatter + far + costs.item) + memory + prepare + costs.threads * used
-    return Layout(points, step, tiles, items, _in_pages(elements * ITEMSIZE[problem.dtype]), seconds)
+    return Layout(points, step, tiles, items, in_pages(elements * ITEMSIZE[problem.dtype]), seconds)
 
 
 def active_layout(problem: Problem, points: Triple, threads: int) -> Layout:
