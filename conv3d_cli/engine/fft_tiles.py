@@ -45,6 +45,12 @@ ROOM_PER_THREAD = 8 << 20
 VOLUMES = 4
 """Volumes of one layer among which the work on its kernels is divided, if what comes of it is kept."""
 
+FAR_COLUMNS, FAR_SPECTRA = 12, 32
+"""Second-level caches that a thread's columns, and the spectra of all kernels, may take to stay in the last level."""
+
+FAR = 4.0
+"""How much longer it takes to read or write what does not."""
+
 FLOAT = 4
 
 
@@ -219,11 +225,11 @@ def _predictions(problem: Problem, threads: int, isa: str) -> tuple[Array, Array
         + _transform_seconds(costs, t, t / folds, kept) * filters
         + move * (channels * t[0] * t[1] * t[2] + filters * np.prod(kept, axis=0))
         + costs.product * columns * t[0] * channels * filters
-        + costs.byte * (_beyond(column_bytes) * 4 + _beyond(spectra))
+        + costs.byte * (_beyond(column_bytes, FAR_COLUMNS) * 4 + _beyond(spectra, FAR_SPECTRA))
     )
     prepare = (_transform_seconds(costs, t, t, t) + costs.spread * columns * t[0] * lanes) * kernels
-    # Rows of a tile begin and end within lines of memory, which are read before they are written.
-    memory = (problem.input_bytes + 3 * problem.output_bytes) * DIRECT[isa].byte
+    # Lines of memory are read before they are written.
+    memory = (problem.input_bytes + 2 * problem.output_bytes) * DIRECT[isa].byte
     seconds = (
         CALL_SECONDS
         + item * np.ceil(items / used)
@@ -264,6 +270,7 @@ def _transform_seconds(costs: FftCosts, t: Array, lengths: Array, kept: Array) -
     return result
 
 
-def _beyond(size: Array) -> Array:
-    """Return the bytes that do not stay in the second-level cache from one use to the next."""
-    return np.where(size > second_level_cache() // 2, size, 0.0)
+def _beyond(size: Array, far: int) -> Array:
+    """Return the bytes that do not stay in the second-level cache from one use to the next, those far away as more."""
+    cache = second_level_cache()
+    return np.where(size > far * cache, FAR * size, np.where(size > cache // 2, size, 0.0))
