@@ -108,6 +108,15 @@ def test_channels_and_filters_that_lie_side_by_side(channels):
     check(problem, (8, 8, 12), "channels_last", "channels_last")
 
 
+@pytest.mark.parametrize("name", ISAS)
+@pytest.mark.parametrize("filters", [3, 16, 17, 37])
+def test_the_filters_of_one_channel_are_taken_in_chunks(filters, name):
+    problem = Problem((9, 12, 17), (3, 2, 3), padding=((1, 1), (1, 0), (2, 1)), channels=1, filters=filters)
+    for storage in ("planar", "channels_last"):
+        check(problem, (8, 6, 12), storage, storage, names=[name])
+    check(replace(problem, channels=2, filters=2 * filters, groups=2, strides=(1, 1, 2)), (8, 6, 12), names=[name])
+
+
 @pytest.mark.parametrize(("channels", "size", "taps"), [(4, 40, 7), (16, 30, 5), (2, 30, 11)])
 def test_errors_are_small_against_the_largest_output(channels, size, taps):
     pads = ((taps // 2, taps // 2),) * 3
@@ -188,6 +197,7 @@ def test_the_memory_that_is_planned_is_what_is_taken(threads):
     for problem in (
         LAYER,
         replace(LAYER, channels=1),
+        replace(LAYER, channels=1, filters=50),
         replace(LAYER, filters=1, kernel=(1, 3, 7), padding=((0, 0), (1, 1), (3, 3))),
         replace(LAYER, groups=4),
         replace(LAYER, channels=1, filters=1),

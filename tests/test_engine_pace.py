@@ -13,7 +13,7 @@ from conv3d_cli.engine.calibration import calibrate
 from conv3d_cli.engine.pace import SHIPPED, Pace
 from conv3d_cli.errors import OutputError
 
-CUBE = Problem((32, 32, 32), (3, 3, 3), padding=((1, 1),) * 3, channels=8, filters=8)
+CUBE = Problem((32, 32, 32), (3, 3, 3), padding=((1, 1),) * 3, channels=16, filters=16)
 ROOM = Limits(threads=2, memory=1 << 33)
 MEASURED = Pace((("direct many", 0.5), ("fft compiled many", 8.0), ("reference many", 2.0)), "2026-01-31")
 

@@ -21,6 +21,7 @@ from conv3d_cli.engine.direct_costs import MEMORY_THREADS
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.fft_costs import COSTS, FftCosts
 from conv3d_cli.engine.kept import KERNELS
+from conv3d_cli.engine.pages import all_in_pages
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.engine.threads import share
 from conv3d_cli.limits import second_level_cache
@@ -43,6 +44,12 @@ ROOM_PER_THREAD = 8 << 20
 
 VOLUMES = 4
 """Volumes of one layer among which the work on its kernels is divided, if what comes of it is kept."""
+
+FAR_COLUMNS, FAR_SPECTRA = 12, 32
+"""Second-level caches that a thread's columns, and the spectra of all kernels, may take to stay in the last level."""
+
+FAR = 4.0
+"""How much longer it takes to read or write what does not."""
 
 FLOAT = 4
 
@@ -202,11 +209,14 @@ def _predictions(problem: Problem, threads: int, isa: str) -> tuple[Array, Array
     used = np.minimum(threads, items)
 
     spectra = 2 * FLOAT * columns * t[0] * channels * filters
-    column_bytes = 2 * FLOAT * lanes * columns * np.maximum(channels * t[0], filters * kept[0])
+    together = _filter_chunk(channels, filters, lanes)
+    of_inputs, of_sums = channels * t[0], together * kept[0]
+    column_planes = np.maximum(of_inputs, of_sums) if together == filters else of_inputs + of_sums
+    column_bytes = 2 * FLOAT * lanes * columns * column_planes
     planes = FLOAT * lanes * (_together(channels, filters, lanes) * t[1] * t[2] + 2 * columns)
-    lines = 2 * FLOAT * lanes * (channels + filters) * t[0]
+    lines = 2 * FLOAT * lanes * (channels + together) * t[0]
     padding = 2 * FLOAT * lanes * columns
-    room = threads * (column_bytes + planes + lines + padding)
+    room = threads * all_in_pages(column_bytes + planes + lines + padding)
     scratch = spectra * problem.groups + room
 
     move = costs.pack + (costs.apart if apart[2] > 1 else 0.0)
@@ -215,11 +225,11 @@ def _predictions(problem: Problem, threads: int, isa: str) -> tuple[Array, Array
         + _transform_seconds(costs, t, t / folds, kept) * filters
         + move * (channels * t[0] * t[1] * t[2] + filters * np.prod(kept, axis=0))
         + costs.product * columns * t[0] * channels * filters
-        + costs.byte * (_beyond(column_bytes) * 4 + _beyond(spectra))
+        + costs.byte * (_beyond(column_bytes, FAR_COLUMNS) * 4 + _beyond(spectra, FAR_SPECTRA))
     )
     prepare = (_transform_seconds(costs, t, t, t) + costs.spread * columns * t[0] * lanes) * kernels
-    # Rows of a tile begin and end within lines of memory, which are read before they are written.
-    memory = (problem.input_bytes + 3 * problem.output_bytes) * DIRECT[isa].byte
+    # Lines of memory are read before they are written.
+    memory = (problem.input_bytes + 2 * problem.output_bytes) * DIRECT[isa].byte
     seconds = (
         CALL_SECONDS
         + item * np.ceil(items / used)
@@ -235,6 +245,11 @@ def _seconds(problem: Problem, threads: int, isa: str, tile: Triple) -> float:
     """Return the prediction for one of the tiles to choose from, infinity for any other."""
     tiles, seconds, _ = _predictions(problem, threads, isa)
     return float(np.min(seconds[(tiles == tile).all(axis=1)], initial=np.inf))
+
+
+def _filter_chunk(channels: int, filters: int, lanes: int) -> int:
+    """Return of how many filters the sums are in work at once, as in fft_job.cpp."""
+    return min(filters, lanes) if channels == 1 else filters
 
 
 def _together(channels: int, filters: int, lanes: int) -> int:
@@ -255,6 +270,7 @@ def _transform_seconds(costs: FftCosts, t: Array, lengths: Array, kept: Array) -
     return result
 
 
-def _beyond(size: Array) -> Array:
-    """Return the bytes that do not stay in the second-level cache from one use to the next."""
-    return np.where(size > second_level_cache() // 2, size, 0.0)
+def _beyond(size: Array, far: int) -> Array:
+    """Return the bytes that do not stay in the second-level cache from one use to the next, those far away as more."""
+    cache = second_level_cache()
+    return np.where(size > far * cache, FAR * size, np.where(size > cache // 2, size, 0.0))

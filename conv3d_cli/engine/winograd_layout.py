@@ -15,6 +15,7 @@ from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT_COSTS
 from conv3d_cli.engine.direct_costs import MEMORY_THREADS
 from conv3d_cli.engine.direct_layout import tile_of
+from conv3d_cli.engine.pages import in_pages
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.winograd_costs import COSTS
 from conv3d_cli.frozen import frozen
@@ -25,8 +26,8 @@ PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 ROOM = 6
 """Second-level caches that a block may take at most, if there are smaller ones."""
 
-PAGE = 1 << 21
-"""Bytes of a huge page: memory of more than a quarter of one is asked for in whole ones."""
+LINE = 64
+"""Bytes of a line of memory: the channels and filters in one are read and written together."""
 
 POINTS = {1: (1,), 2: (4, 6), 3: (4, 6), 4: (6, 8), 5: (6, 8)}
 """Points of a tile along an axis, by the taps of the kernel."""
@@ -167,8 +168,17 @@ def _elements(problem: Problem, points: Triple, tiles: Triple, lanes: int) -> in
     return points[1] * points[2] * slot + between + rows
 
 
-def _in_pages(size: int) -> int:
-    return -(-size // PAGE) * PAGE if size > PAGE // 4 else size
+def _abreast(problem: Problem, points: Triple, tiles: Triple, lanes: int) -> int:
+    """Return how many elements a thread needs on top where channels or filters lie side by side in memory."""
+    side = LINE // ITEMSIZE[problem.dtype]
+    channels, filters = (min(n // problem.groups, side) - 1 for n in (problem.channels, problem.filters))
+    step = _step(problem, points)
+    reach = [(n - 1) // m * g for n, m, g in zip(points, step, gaps(problem), strict=True)]
+    row = step[2] * (tiles[2] + reach[2] + 2 * lanes)
+    packed = residues(problem)[2] * step[1] * (tiles[1] + reach[1]) * row
+    line = (tiles[1] + reach[1]) * tiles[2] + 3 * lanes
+    rows = max(channels, filters) * (problem.strides[2] * row + lanes)
+    return channels * packed + filters * step[1] * step[2] * line + rows
 
 
 def _forward(points: int) -> int:
@@ -231,8 +241,11 @@ def _finish(
     rounds = -(-items // used)
     memory = (problem.input_bytes + problem.output_bytes) * DIRECT_COSTS[isa].byte / min(used, MEMORY_THREADS)
     prepare = weight_elements(problem, points) * costs.prepare / used
-    seconds = rounds * (gather + multiply + scatter + far + costs.item) + memory + prepare + costs.threads * used
-    return Layout(points, step, tiles, items, _in_pages(elements * ITEMSIZE[problem.dtype]), seconds)
+    abreast = _abreast(problem, points, tiles, lanes)
+    scratch_bytes = in_pages((elements + abreast) * ITEMSIZE[problem.dtype])
+    begin = costs.begin + costs.threads * used
+    seconds = rounds * (gather + multiply + scatter + far + costs.item) + memory + prepare + begin
+    return Layout(points, step, tiles, items, scratch_bytes, seconds)
 
 
 def active_layout(problem: Problem, points: Triple, threads: int) -> Layout:

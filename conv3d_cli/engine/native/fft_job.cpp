@@ -30,6 +30,9 @@ FftJob::FftJob(const FftSpectra& spectra, const FftSizes& sizes, BoundaryTables 
     std::copy(x.shape.begin() + 2, x.shape.end(), task_.size);
     std::copy(out.shape.begin() + 2, out.shape.end(), task_.outputs);
     task_.batch = x.shape[0];
+    // The spectrum of one channel is small, the sums of many filters are not: a few at a time stay near. With more
+    // channels, to read their spectra again and again costs more.
+    task_.filter_chunk = task_.channels == 1 ? std::min(task_.filters, unit_.lanes) : task_.filters;
     for (int axis = 0; axis < 3; ++axis) cut(axis);
     // Planes an odd number of lines apart spread over all sets of the cache.
     const Index lines = ceil_div(task_.columns * 2 * unit_.lanes, in_line);

@@ -25,7 +25,7 @@ class FftJob {
     void cancel() { __atomic_store_n(&stop_, true, __ATOMIC_RELAXED); }
     Index finished() const { return finished_; }
     Index total() const { return total_; }
-    Index thread_bytes() const { return unit_.scratch(task_) * static_cast<Index>(sizeof(float)); }
+    Index thread_bytes() const { return in_pages(unit_.scratch(task_) * static_cast<Index>(sizeof(float))); }
 
   private:
     void check(const Array& x, const Array& bias, const Array& out) const;

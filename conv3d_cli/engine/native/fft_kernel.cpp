@@ -3,7 +3,8 @@
 // Planes of the tiles are packed and transformed along W and H, one after the other. Then, column by column of
 // frequencies along D: transform along D, product with the kernels' spectra, transform back along D; a column of all
 // channels stays in cache meanwhile, and its place is taken by the filters' columns. Last, planes are transformed back
-// along H and W and stored. Only what is kept is transformed back.
+// along H and W and stored. Only what is kept is transformed back. Where filters are taken in chunks, their columns have
+// a place of their own, and the channels' are transformed along D again for each chunk.
 
 #include "fft_pack.hpp"
 #include "fft_prepare.hpp"
@@ -14,10 +15,11 @@ namespace {
 
 inline bool stopped(const FftTask& task) { return __atomic_load_n(task.stop, __ATOMIC_RELAXED); }
 
-// What a thread works in. `planes` holds the planes along D of all channels, later of all filters, each as frequencies
-// along H and W; `voxels` one plane; `x` and `y` a column of all channels and of all filters.
+// What a thread works in. `planes` holds the planes along D of all channels, `sums` those of a chunk of filters, which
+// take the same place if they are all, each as frequencies along H and W; `voxels` one plane; `x` and `y` a column of
+// all channels and of the filters.
 struct Scratch {
-    float *planes, *voxels, *x, *y;
+    float *planes, *sums, *voxels, *x, *y;
     Index voxels_pitch;  // floats of one channel's plane of voxels
     Index size;
 };
@@ -32,10 +34,13 @@ Scratch divide(const FftTask& task, float* at) {
         used += count;
         return from;
     };
-    s.planes = take(larger(task.channels * task.tile[0], task.filters * task.kept[0]) * task.pitch);
+    const Index of_x = task.channels * task.tile[0] * task.pitch, of_y = task.filter_chunk * task.kept[0] * task.pitch;
+    const bool whole = task.filter_chunk == task.filters;
+    s.planes = take(whole ? larger(of_x, of_y) : of_x);
+    s.sums = whole ? s.planes : take(of_y);
     s.voxels = take(together * s.voxels_pitch);
     s.x = take(task.tile[0] * task.channels * pair);
-    s.y = take(task.tile[0] * task.filters * pair);
+    s.y = take(task.tile[0] * task.filter_chunk * pair);
     s.size = used;
     return s;
 }
@@ -59,30 +64,32 @@ void transform_planes(const FftTask& task, const Places& places, const Scratch& 
         }
 }
 
-void multiply_columns(const FftTask& task, const float* spectra, const Scratch& s) {
+// Filters `first` to `first + count`; the spectra of the kernels are those of all filters.
+void multiply_columns(const FftTask& task, const float* spectra, const Scratch& s, Index first, Index count) {
     const Index depth = task.tile[0], kept = task.kept[0];
     const auto forward = find(line_lengths, depth)->forward;
-    const Index xs = task.channels * pair, ys = task.filters * pair;
+    const Index xs = task.channels * pair, ys = count * pair;
+    spectra += 2 * first * task.channels;
     for (Index column = 0; column < task.columns && !stopped(task); ++column) {
-        float* lines = s.planes + column * pair;
-        forward({lines, task.pitch, depth * task.pitch}, {s.x, xs, pair}, task.channels, depth);
+        forward({s.planes + column * pair, task.pitch, depth * task.pitch}, {s.x, xs, pair}, task.channels, depth);
         for (Index z = 0; z < depth; ++z, spectra += 2 * task.channels * task.filters)
-            multiply(s.x + z * xs, spectra, task.channels, task.filters, s.y + z * ys);
-        restore_lines(task.restored[0], task.folds[0], {s.y, ys, pair}, {lines, task.pitch, kept * task.pitch},
-                      task.filters, kept);
+            multiply(s.x + z * xs, spectra, task.channels, count, s.y + z * ys);
+        restore_lines(task.restored[0], task.folds[0], {s.y, ys, pair},
+                      {s.sums + column * pair, task.pitch, kept * task.pitch}, count, kept);
     }
 }
 
-void restore_planes(const FftTask& task, const Places& places, const Scratch& s, const float* bias) {
+void restore_planes(const FftTask& task, const Places& places, const Scratch& s, const float* bias, Index first,
+                    Index count) {
     const Index* t = task.tile;
     // Both transforms along W gave twice the spectrum, and no transform back is divided by its length.
     const float scale = 1.0f / static_cast<float>(4 * t[0] * t[1] * t[2]);
     const Index most = across(task.out_strides, task.filters) ? lanes : 1, width = task.frequencies * pair;
     for (Index z = 0; z < task.kept[0] && !stopped(task); ++z)
-        for (Index f = 0; f < task.filters; f += most) {
-            const Index filters = smaller(most, task.filters - f);
+        for (Index f = 0; f < count; f += most) {
+            const Index filters = smaller(most, count - f);
             for (Index i = 0; i < filters; ++i) {
-                float* plane = s.planes + ((f + i) * task.kept[0] + z) * task.pitch;
+                float* plane = s.sums + ((f + i) * task.kept[0] + z) * task.pitch;
                 restore_lines(task.restored[1], task.folds[1], {plane, width, pair}, {plane, width, pair},
                               task.frequencies, task.kept[1]);
                 restore_rows(task.restored[2], task.folds[2], plane, s.voxels + i * s.voxels_pitch, task.kept[1]);
@@ -90,10 +97,10 @@ void restore_planes(const FftTask& task, const Places& places, const Scratch& s,
             for (Index y = 0; y < task.kept[1]; ++y) {
                 const float* row = s.voxels + y * task.restored[2] * lanes;
                 if (most > 1)
-                    unpack_row_across(task, places, row, s.voxels_pitch, z, y, f, filters, scale,
-                                      bias ? bias + f : nullptr);
+                    unpack_row_across(task, places, row, s.voxels_pitch, z, y, first + f, filters, scale,
+                                      bias ? bias + first + f : nullptr);
                 else
-                    unpack_row(task, places, row, z, y, f, scale, bias ? bias[f] : 0.0f);
+                    unpack_row(task, places, row, z, y, first + f, scale, bias ? bias[first + f] : 0.0f);
             }
         }
 }
@@ -105,8 +112,13 @@ void run(const FftTask& task, Index item, float* memory) {
     const Scratch s = divide(task, memory);
     const Places places = find_places(task, item);
     transform_planes(task, places, s);
-    multiply_columns(task, task.spectra + 2 * group * task.columns * task.tile[0] * task.channels * task.filters, s);
-    restore_planes(task, places, s, task.bias ? task.bias + group * task.filters : nullptr);
+    const float* spectra = task.spectra + 2 * group * task.columns * task.tile[0] * task.channels * task.filters;
+    const float* bias = task.bias ? task.bias + group * task.filters : nullptr;
+    for (Index first = 0; first < task.filters; first += task.filter_chunk) {
+        const Index count = smaller(task.filter_chunk, task.filters - first);
+        multiply_columns(task, spectra, s, first, count);
+        restore_planes(task, places, s, bias, first, count);
+    }
 }
 
 }  // namespace

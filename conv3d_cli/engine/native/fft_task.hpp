@@ -54,6 +54,7 @@ struct FftTask : FftShape {
     Index kept[3];             // outputs of a tile
     Index tiles[3];            // of all phases
     Index batch;
+    Index filter_chunk;        // filters whose sums are in work at once
     Index pitch;               // floats from one plane of frequencies to the next
     const bool* stop;          // set to make an item end early
 };

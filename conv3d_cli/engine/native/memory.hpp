@@ -5,6 +5,8 @@
 #include <memory>
 #include <new>
 
+#include "index.hpp"
+
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -13,6 +15,13 @@ namespace conv3d {
 
 constexpr std::size_t line = 64;  // bytes: vectors of the widest set are aligned, and no two threads share a line
 constexpr std::size_t huge = 2 << 20;
+
+// What is to be asked for: memory of more than a quarter of a huge page is handed over in whole ones, as the small pages
+// of a rest would take longer than all others.
+inline Index in_pages(Index bytes) {
+    constexpr Index page = static_cast<Index>(huge);
+    return bytes > page / 4 ? (bytes + page - 1) / page * page : bytes;
+}
 
 struct Free {
     void operator()(void* p) const { std::free(p); }

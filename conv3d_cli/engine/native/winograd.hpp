@@ -79,6 +79,8 @@ struct WinogradTask {
     Index plane, phase, channel, slot;       // tiles of a plane rounded up; pitches within the slots
     Index rows;                              // of a phase of H in a plane
     Index row, line;                         // pitches of a phase of W in a packed row, and of one of H after it
+    Index channels_abreast, filters_abreast; // whose rows are read, or written, at once: those that lie side by side
+    Index voxels, packed, outputs;           // pitches, from one of them to the next: a row, packed rows, rows of outputs
     const bool* stop;
 };
 

@@ -53,11 +53,10 @@ WinogradJob::WinogradJob(const WinogradKernels& kernels, const std::vector<Winog
     const Index item = is_double_ ? 8 : 4;
     Index scratch = 0;
     unit_.measure(task_, item, scratch);
-    used_bytes_ = scratch_bytes_ = scratch * item;
     // Slots lie so far apart that each is on pages of its own: small ones are too many for the processor to keep in
     // mind.
-    const Index page = static_cast<Index>(huge);
-    if (scratch_bytes_ > page / 4) scratch_bytes_ = ceil_div(scratch_bytes_, page) * page;
+    used_bytes_ = scratch * item;
+    scratch_bytes_ = in_pages(used_bytes_);
     if (bias.data) copy_bias(bias);
 }
 

@@ -37,42 +37,58 @@ void multiply(const Work<T>& w) {
     }
 }
 
-// One plane of one filter; `from` is its place in the slots, `out` the output at the block's first row and column.
+// One plane of one filter, A along H and W; `from` is its place in the slots.
 template <class T>
-void scatter_plane(const Work<T>& w, const T* from, T bias, T* out) {
+void restore_plane(const Work<T>& w, const T* from, T bias, T* to) {
     const WinogradTask& t = w.task;
     const WinogradAxis &height = t.axes[1], &width = t.axes[2];
     const Index vectors = w.vectors(w.plane);
-    const Index rows = least(w.tiles[1] * height.step, height.outputs - w.first[1] * height.step);
-    const Index count = least(w.tiles[2] * width.step, width.outputs - w.first[2] * width.step);
-    if (t.out_strides[4] == 1)
-        for (Index y = 0; y < rows; ++y) expect_row(out + y * t.out_strides[3], count);
     inverse(height, from, width.points * t.slot, w.lines, width.points * t.line, vectors,
             {width.points, t.slot, t.line});
-    inverse(width, w.lines, t.line, w.rows, t.line, vectors,
-            {height.step, width.points * t.line, width.step * t.line}, bias);
+    inverse(width, w.lines, t.line, to, t.line, vectors, {height.step, width.points * t.line, width.step * t.line},
+            bias);
+}
+
+// The rows of some filters; `out` is the output at the block's first row and column.
+template <class T>
+void write_plane(const Work<T>& w, Index rows, Index count, Index filters, T* out) {
+    const WinogradTask& t = w.task;
+    const WinogradAxis &height = t.axes[1], &width = t.axes[2];
+    const Index* o = t.out_strides;
+    const bool straight = o[4] == 1 && count == w.tiles[2] * width.step && filters == 1;
     Place kept;
-    for (Index y = 0; y < rows; ++y, kept.advance(height)) {
+    for (Index y = 0; y < rows; ++y, kept.advance(height), out += o[3]) {
         const T* phase = w.rows + kept.phase * width.step * t.line + kept.at * w.tiles[2];
-        T* to = out + y * t.out_strides[3];
-        const bool straight = t.out_strides[4] == 1 && count == w.tiles[2] * width.step;
-        join(width.step, width.dilation, phase, t.line, straight ? to : w.row, w.tiles[2]);
-        if (!straight) put_row(w.row, to, t.out_strides[4], count);
+        for (Index f = 0; f < filters; ++f)
+            join(width.step, width.dilation, phase + f * t.outputs, t.line, straight ? out : w.row + f * t.voxels,
+                 w.tiles[2]);
+        if (filters > 1)
+            put_rows(w.row, t.voxels, out, o[1], o[4], filters, count);
+        else if (!straight)
+            put_row(w.row, out, o[4], count);
     }
 }
 
 template <class T>
 void scatter(const Work<T>& w, T* out) {
     const WinogradTask& t = w.task;
-    const WinogradAxis& depth = t.axes[0];
+    const WinogradAxis &depth = t.axes[0], &height = t.axes[1], &width = t.axes[2];
     const T* bias = t.bias ? static_cast<const T*>(t.bias) + w.group * t.filters : nullptr;
     const Index planes = least(w.tiles[0] * depth.step, depth.outputs - w.first[0] * depth.step);
+    const Index rows = least(w.tiles[1] * height.step, height.outputs - w.first[1] * height.step);
+    const Index count = least(w.tiles[2] * width.step, width.outputs - w.first[2] * width.step);
     Place kept;
-    for (Index z = 0; z < planes && !stopped(t); ++z, kept.advance(depth)) {
-        for (Index f = 0; f < t.filters; ++f)
-            scatter_plane(w, w.slots + (f * depth.step + kept.phase) * t.most_tiles + kept.at * w.plane,
-                          bias ? bias[f] : T(0), out + f * t.out_strides[1] + z * t.out_strides[2]);
-    }
+    for (Index z = 0; z < planes && !stopped(t); ++z, kept.advance(depth))
+        for (Index f = 0, filters; f < t.filters; f += filters) {
+            filters = least(t.filters_abreast, t.filters - f);
+            T* to = out + f * t.out_strides[1] + z * t.out_strides[2];
+            if (t.out_strides[4] == 1)
+                for (Index y = 0; y < rows; ++y) expect_row(to + y * t.out_strides[3], count);
+            for (Index i = 0; i < filters; ++i)
+                restore_plane(w, w.slots + ((f + i) * depth.step + kept.phase) * t.most_tiles + kept.at * w.plane,
+                              bias ? bias[f + i] : T(0), w.rows + i * t.outputs);
+            write_plane(w, rows, count, filters, to);
+        }
 }
 
 // Item number -> batch entry, group, block: the last varies fastest.

@@ -71,6 +71,22 @@ void fetch_row(const T* from, Index stride, const Edge& edge, Index begin, Index
     fill_outside(to + high, edge, begin + high, 1, count - high, from, stride, fill);
 }
 
+// The same of several channels that lie side by side, to rows `pitch` apart.
+template <class T>
+void fetch_rows(const T* from, Index channel, Index stride, const Edge& edge, Index begin, Index count, T fill, T* to,
+                Index pitch, Index channels) {
+    const Index low = begin < 0 ? least(-begin, count) : 0;
+    const Index high = most(low, least(edge.size - begin, count));
+    copy_strips(to + low, pitch, from + (begin + low) * stride, channel, stride, channels, high - low);
+    for (Index c = 0; c < channels; ++c, to += pitch, from += channel) {
+        flood(to, low, fill);
+        flood(to + high, count - high, fill);
+        if (!edge.places) continue;
+        fill_outside(to, edge, begin, 1, low, from, stride, fill);
+        fill_outside(to + high, edge, begin + high, 1, count - high, from, stride, fill);
+    }
+}
+
 // Asks for a row of the output before it is written.
 template <class T>
 inline void expect_row(const T* to, Index count) {
@@ -83,6 +99,19 @@ void put_row(const T* from, T* to, Index stride, Index count) {
         __builtin_memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
     else
         for (Index i = 0; i < count; ++i) to[i * stride] = from[i];
+}
+
+// The same of several filters that lie side by side, from rows `pitch` apart.
+template <class T>
+void put_rows(const T* from, Index pitch, T* to, Index filter, Index stride, Index filters, Index count) {
+    for (Index begin = 0; begin < count; begin += strip) {
+        const Index end = least(begin + strip, count);
+        if (filter == 1)
+            transpose(to + begin * stride, stride, from + begin, pitch, filters, end - begin);
+        else
+            for (Index i = begin; i < end; ++i)
+                for (Index f = 0; f < filters; ++f) to[f * filter + i * stride] = from[f * pitch + i];
+    }
 }
 
 }  // namespace CONV3D_UNIT

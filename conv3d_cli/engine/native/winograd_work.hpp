@@ -1,7 +1,7 @@
 // One thread's memory, and the block that it works on.
 #pragma once
 
-#include "simd.hpp"
+#include "pack.hpp"
 #include "winograd.hpp"
 
 namespace conv3d {
@@ -48,12 +48,18 @@ inline Parts parts_of(const WinogradTask& t, Index lanes) {
     p.values = a[1].points * a[2].points * t.slot;
     p.sums = p.values + a[0].points * (t.channels * t.most_tiles + lanes);
     p.packed = p.sums + a[0].points * (t.filters * t.most_tiles + lanes);
-    p.lines = p.packed + a[2].residues * a[1].step * t.rows * a[2].step * t.row;
+    p.lines = p.packed + t.channels_abreast * t.packed;
     p.rows = p.lines + a[1].step * a[2].points * t.line;
-    p.row = p.rows + a[1].step * a[2].step * t.line;
-    p.apart = p.row + a[2].stride * a[2].step * t.row;
+    p.row = p.rows + t.filters_abreast * t.outputs;
+    p.apart = p.row + most(t.channels_abreast, t.filters_abreast) * t.voxels;
     p.end = p.apart + (a[2].stride > 1 ? a[2].stride * a[2].step * t.row : 0);
     return p;
+}
+
+// How many channels, or filters, to take at once. Where they are nearer to each other in memory than the voxels of a
+// row, a line of memory holds so many, and is to be used as a whole.
+inline Index abreast(const Index (&strides)[5], Index count, Index item_bytes) {
+    return magnitude(strides[1]) < magnitude(strides[4]) ? least(count, 64 / item_bytes) : 1;
 }
 
 inline void measure(WinogradTask& t, Index item_bytes, Index& scratch) {
@@ -68,6 +74,11 @@ inline void measure(WinogradTask& t, Index item_bytes, Index& scratch) {
     t.rows = a[1].tiles + reach(a[1]);
     t.row = up(a[2].tiles + reach(a[2]) + lanes, lanes);
     t.line = uncrowded(up((a[1].tiles + reach(a[1])) * a[2].tiles + lanes, lanes), lanes, item_bytes);
+    t.channels_abreast = abreast(t.x_strides, t.sources, item_bytes);
+    t.filters_abreast = abreast(t.out_strides, t.filters, item_bytes);
+    t.voxels = uncrowded(a[2].stride * a[2].step * t.row, lanes, item_bytes);
+    t.packed = a[2].residues * a[1].step * t.rows * a[2].step * t.row;
+    t.outputs = a[1].step * a[2].step * t.line;
     scratch = parts_of(t, lanes).end;
 }
 
