@@ -103,4 +103,4 @@ def packed(array: Given) -> Given:
     >>> packed(np.zeros((2, 3))[:, ::2]).flags.c_contiguous
     True
     """
-    return array if array is None else np.require(array, requirements="CA")
+    return array if array is None else np.require(array, requirements=("C", "A"))

@@ -46,8 +46,8 @@ class Problem:
     def in_memory_order(self) -> Problem:
         """Return the same convolution with its spatial axes sorted from the slowest to the fastest in memory.
 
-        A stride or a dilation that leads out of the padded axis becomes as long as that is: no method then meets numbers
-        that have nothing to do with the arrays.
+        A stride or a dilation that leads out of the padded axis becomes as long as that is: no method then meets
+        numbers that have nothing to do with the arrays.
 
         >>> Problem(size=(5, 5, 5), kernel=(1, 3, 3), strides=(10**30, 2, 1)).in_memory_order().strides
         (5, 2, 1)
