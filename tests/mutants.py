@@ -21,21 +21,29 @@ ENGINE = FOLDER / "tree" / "conv3d_cli" / "engine"
 PROBLEMS = 2000
 
 MUTANTS = [
-    ("a pad off by one", "native/pack.hpp", "- axis.before +", "- axis.before + (axis.before > 2) +"),
-    ("no bias", "native/tile.hpp", "a.bias && !a.add ? spread(a.bias[f]) : V{}", "V{}"),
-    ("a tail too long", "native/tile.hpp", "if (a.tail == lanes)", "if (a.tail + 1 >= lanes)"),
+    ("a pad off by one", "native/slab.hpp", "- axis.before +", "- axis.before + (axis.before > 2) +"),
+    ("a row taken for another", "native/slab.hpp", "+ at_y * task.x_strides[3]", "+ (at_y & ~8) * task.x_strides[3]"),
+    ("no bias", "native/tile.hpp", "a.bias ? a.bias[f] : T(0)", "T(0)"),
     ("a tap dropped", "native/tile.hpp", "t < a.columns; ++t, w", "t < a.columns - (a.columns > 9); ++t, w"),
+    ("columns lost that share weights", "native/kernel_taps.cpp", "Index ways : {4, 2, 1}", "Index ways : {4, 2}"),
+    ("columns lost in a cut", "native/tap_lists.cpp", "ceil_div(pass.columns, left)", "pass.columns / left"),
+    ("an overflow not repaired", "native/direct_rare.hpp", "if (value - value == 0) continue;", "continue;"),
+    ("a mirror off by one", "native/boundary.hpp", "- edge.size + edge", "- edge.size + (position > 9) + edge"),
     ("strides exchanged", "direct_layout.py", "problem.strides[index], ", "problem.strides[(1, 0, 2)[index]], "),
     ("a wrong twiddle factor", "native/fft_lines.hpp", "N : k) / N;", "N : k) / N * (k == 5 ? 1.001 : 1);"),
-    ("an output lost", "native/fft_pack.hpp", "outputs[axis] - at) : 0", "outputs[axis] - at - (at > 8)) : 0"),
+    ("an output lost", "native/fft_pack.hpp", "(left + steps - 1) / steps)", "(left + steps - 1 - (at > 8)) / steps)"),
+    ("a tile without room", "native/fft_long_job.cpp", "boundary.is_zero ? before : 0", "size ? before : 0"),
+    ("a strided row begun too early", "native/fft_long_rows.hpp", "(stride - n % stride) % stride", "0"),
     ("a first output too early", "tiles.py", "first = [-(-lo // s)", "first = [lo // s"),
     ("no bias", "native/winograd_kernel.cpp", "bias ? bias[f + i] : T(0), w", "T(0), w"),
-    ("too little reach", "native/winograd_work.hpp", "(a.points - 1) / a.step", "(a.points - 2) / a.step"),
-    ("NaN let in", "winograd.py", "    bright, heavy = largest(x)", "    return None\n    bright, heavy = largest(x)"),
-    ("a plane taken for padding", "native/separable_kernel.cpp", "inside = p >= 0", "inside = p > 0"),
-    ("dilations exchanged", "native/separable_kernel.cpp", "r * task.dilation[1])", "r * task.dilation[2])"),
+    ("too little reach", "native/winograd_work.hpp", "(a.points - 1) / a.step *", "(a.points - 2) / a.step *"),
+    ("channels twice", "native/winograd_job.cpp", "(part + 1) * run.count / parts", "(part + 1) * run.count"),
+    ("NaN let in", "winograd.py", "    bright, heavy = brightest", "    return None\n    bright, heavy = brightest"),
+    ("a plane taken for another", "native/separable_kernel.cpp", "axes[0], top + p)", "axes[0], top + (p & ~8))"),
+    ("dilations exchanged", "native/separable_kernel.cpp", "step = task.dilation[2];", "step = task.dilation[1];"),
     ("any kernel a product", "factors.py", "ROUNDINGS = 8.0", "ROUNDINGS = 8e7"),
     ("a tail too long", "native/pointwise_tile.hpp", "x == X - 1 ? a.tail : lanes", "lanes"),
+    ("rows joined that lie apart", "native/pointwise_job.cpp", "!follows && rows > 1", "!follows && rows > 2"),
 ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from storages import field_of_a_record
 from ways import USABLE
 
 from conv3d_cli.engine import METHODS, Limits, Problem, choose, direct, execute, fft, reference, threads
+from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.errors import MethodError
 
 ROOM = Limits(threads=2, memory=1 << 33)
@@ -208,6 +209,47 @@ def test_one_voxel_of_a_record_counts_as_contiguous_and_has_odd_strides_all_the_
     except MethodError:
         return
     assert execute(plan, x, weights, None, field_of_a_record(problem.output_shape, "f4")).ravel() == [1.5]
+
+
+@pytest.mark.parametrize("long", [2**40, 2**70])
+@pytest.mark.parametrize("method", METHODS)
+def test_strides_and_dilations_that_lead_out_of_the_volume_cost_nothing(method, long):
+    given = {"channels": 4, "filters": 4, "padding": ((1, 1),) * 3}
+    for name, kernel in (("strides", (3, 3, 3)), ("dilation", (1, 3, 3)), ("strides", (1, 1, 1))):
+        if (method == "pointwise") != (kernel == (1, 1, 1)):
+            continue
+        far = Problem((5, 9, 9), kernel, **{name: (long, 1, 1)}, **given, order=(2, 1, 0))
+        if method == "pointwise":
+            far = replace(far, padding=((0, 0),) * 3)
+        near = replace(far, **{name: (7, 1, 1)})
+        x, weights, bias = arrays(near)
+        weights[...] = weights[0, 0, 0]
+        outs = [execute(choose(p, ROOM, method, kernel=weights), x, weights, bias) for p in (far, near)]
+        np.testing.assert_array_equal(*outs)
+
+
+@pytest.mark.parametrize("kernel", [(1, 1, 1), (3, 3, 3), (9, 1, 17)])
+@pytest.mark.parametrize("name", ["x", "kernel", "bias", "out"])
+@pytest.mark.parametrize("method", METHODS)
+def test_arrays_may_begin_in_the_middle_of_a_number(method, name, kernel):
+    """Such an array counts as contiguous; where a processor lets it be read, it is C++ that does not."""
+    n = int(max(kernel) > 1)
+    problem = Problem((12, 9, 20), kernel, padding=((n, n),) * 3, channels=4, filters=4)
+    given = dict(zip(("x", "kernel", "bias"), arrays(problem), strict=True))
+    given["kernel"][...] = given["kernel"][0, 0, 0]
+    given["out"] = np.empty(problem.output_shape, "f4")
+    try:
+        plan = choose(problem, ROOM, method, kernel=given["kernel"])
+    except MethodError:
+        return
+    want = execute(plan, **given).copy()
+    bytes_ = np.zeros(given[name].nbytes + 1, "u1")
+    odd = bytes_[1:].view("f4").reshape(given[name].shape)
+    odd[...] = given[name]
+    assert odd.flags.c_contiguous
+    assert not odd.flags.aligned
+    KERNELS.clear()
+    np.testing.assert_array_equal(execute(plan, **given | {name: odd}), want)
 
 
 @pytest.mark.parametrize("method", USABLE)

@@ -131,6 +131,35 @@ def test_a_forked_process_has_threads_of_its_own():
     assert ran.returncode == 2
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_process_waits_for_no_thread_of_its_parents():
+    """One that was looking at what is kept when the process was forked: the child has its lock, but not the thread."""
+    code = (
+        "import os, signal, sys, threading\n"
+        "import numpy as np\n"
+        "from conv3d_cli.engine import Limits, Problem, choose, execute, kept, recycled\n"
+        "held, over = threading.Event(), threading.Event()\n"
+        "def hold():\n"
+        "    with kept.KERNELS._lock, recycled.OUTPUTS._lock:\n"
+        "        held.set()\n"
+        "        over.wait()\n"
+        "threading.Thread(target=hold, daemon=True).start()\n"
+        "held.wait()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    signal.alarm(20)\n"
+        "    problem = Problem((64, 64, 64), (3, 3, 3))\n"
+        "    plan = choose(problem, Limits(1, 1 << 30))\n"
+        "    x, kernel = (np.ones(shape, 'f4') for shape in (problem.input_shape, problem.kernel_shape))\n"
+        "    kept.KERNELS.get('key', kernel, lambda: None, size=lambda made: 0)\n"
+        "    os._exit(int(execute(plan, x, kernel, None).max()))\n"
+        "over.set()\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=60, check=False)
+    assert ran.returncode == 27
+
+
 @pytest.mark.skipif(isa.native() is None or not hasattr(os, "sched_setaffinity"), reason="threads cannot be placed")
 @pytest.mark.parametrize(("more", "begun"), [({"seconds": 0.0}, [False, False]), ({}, [False, False, True])])
 def test_a_thread_is_woken_on_another_processor_but_for_one_that_takes_the_callers_place(more, begun, monkeypatch):

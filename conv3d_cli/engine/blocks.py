@@ -94,3 +94,14 @@ def plain(array: Given) -> Given:
     True
     """
     return array if array is None or whole_strides(array) else array.copy()
+
+
+def packed(array: Given) -> Given:
+    """Return an array whose elements lie side by side, each at its own address: itself, or a copy of it.
+
+    What is not given stays so. NumPy counts an array as contiguous wherever it begins, in the middle of a number too.
+
+    >>> packed(np.zeros((2, 3))[:, ::2]).flags.c_contiguous
+    True
+    """
+    return array if array is None else np.require(array, requirements=("C", "A"))

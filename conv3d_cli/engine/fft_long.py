@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.blocks import Array, whole_strides
+from conv3d_cli.engine.blocks import Array, packed, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.fft_long_tilings import chunk_of, lanes_of, predicted, tilings_of, volume_bytes
@@ -95,12 +95,11 @@ def run(
     before = tuple(pads[0] for pads in problem.padding)
     module: Any = isas.native()
     isa = isa or isas.active()
-    bias = None if bias is None else np.ascontiguousarray(bias)
     if predicted(problem, threads, isa, tile) < INLINE_SECONDS:
         threads = 1
     chunk = chunk or int(chunk_of(problem, volume_bytes(np.array(tile), lanes_of(isa))))
-    spectra = _spectra(problem, np.ascontiguousarray(kernel), tile, isa, threads)
-    job = module.FftLongJob(spectra, before, problem.strides, chunk, native_boundary(problem), x, bias, out)
+    spectra = _spectra(problem, packed(kernel), tile, isa, threads)
+    job = module.FftLongJob(spectra, before, problem.strides, chunk, native_boundary(problem), x, packed(bias), out)
     if threads == 1 and tick is None:
         job.work()
     else:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.blocks import Array, plain, whole_strides
+from conv3d_cli.engine.blocks import Array, packed, plain, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT
 from conv3d_cli.engine.direct_costs import MEMORY_THREADS
@@ -131,14 +131,13 @@ def run(
     """
     x, whole = plain(x), out if whole_strides(out) else np.empty(out.shape, out.dtype)
     before = tuple(pads[0] for pads in problem.padding)
-    bias = None if bias is None else np.ascontiguousarray(bias)
     module: Any = isas.native()
     isa = isa or isas.active()
     predicted = _seconds(problem, threads, isa, tile)
     inline = predicted < INLINE_SECONDS
-    spectra = _spectra(problem, np.ascontiguousarray(kernel), tile, 1 if inline else threads, isa)
+    spectra = _spectra(problem, packed(kernel), tile, 1 if inline else threads, isa)
     boundary = native_boundary(problem)
-    job = module.FftJob(spectra, before, problem.strides, _apart(problem), boundary, x, bias, whole)
+    job = module.FftJob(spectra, before, problem.strides, _apart(problem), boundary, x, packed(bias), whole)
     if inline:
         job.work()
     else:

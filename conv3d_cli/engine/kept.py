@@ -6,6 +6,7 @@ Weights are compared byte by byte with those that were transformed: an array tha
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
@@ -74,6 +75,10 @@ class Kept:
                     self._entries.pop(0)
         return made
 
+    def unlock(self) -> None:
+        """Take a lock of one's own: in a child process nobody is left to release the one that a thread held."""
+        self._lock = threading.Lock()
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
@@ -83,3 +88,5 @@ class Kept:
 KERNELS = Kept(ROOM)
 """What this process keeps."""
 atexit.register(KERNELS.clear)  # what compiled code made must go before that code does
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=KERNELS.unlock)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from conv3d_cli.engine import isa, pace
-from conv3d_cli.engine.blocks import Array
+from conv3d_cli.engine.blocks import Array, packed
 from conv3d_cli.engine.candidate import ACCURACIES, Candidate
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.methods import METHODS
@@ -165,7 +165,7 @@ def execute(
         METHODS[plan.method].run(
             problem,
             _sorted(x, order),
-            np.ascontiguousarray(_turned(kernel, order)),
+            packed(_turned(kernel, order)),
             bias,
             target,
             threads=plan.threads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Literal, TypeAlias, TypeVar
@@ -47,15 +48,24 @@ class Problem:
     boundary: Boundary = ZERO
 
     def in_memory_order(self) -> Problem:
-        """Return the same convolution with its spatial axes sorted from the slowest to the fastest in memory."""
-        if self.order == IN_ORDER:
+        """Return the same convolution with its spatial axes sorted from the slowest to the fastest in memory.
+
+        A stride or a dilation that leads out of the padded axis becomes as long as that is: no method then meets
+        numbers that have nothing to do with the arrays.
+
+        >>> Problem(size=(5, 5, 5), kernel=(1, 3, 3), strides=(10**30, 2, 1)).in_memory_order().strides
+        (5, 2, 1)
+        """
+        lengths = [max(n + sum(pads), 1) for n, pads in zip(self.size, self.padding, strict=True)]
+        strides, dilation = _at_most(self.strides, lengths), _at_most(self.dilation, lengths)
+        if (self.order, self.strides, self.dilation) == (IN_ORDER, strides, dilation):
             return self
         return replace(
             self,
             size=sort(self.size, self.order),
             kernel=sort(self.kernel, self.order),
-            strides=sort(self.strides, self.order),
-            dilation=sort(self.dilation, self.order),
+            strides=sort(strides, self.order),
+            dilation=sort(dilation, self.order),
             padding=sort(self.padding, self.order),
             order=IN_ORDER,
         )
@@ -127,3 +137,8 @@ def sort(values: tuple[T, T, T], order: Triple) -> tuple[T, T, T]:
     (30, 20, 10)
     """
     return values[order[0]], values[order[1]], values[order[2]]
+
+
+def _at_most(steps: Triple, lengths: Sequence[int]) -> Triple:
+    d, h, w = (min(step, length) for step, length in zip(steps, lengths, strict=True))
+    return d, h, w

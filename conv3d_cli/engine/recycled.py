@@ -6,6 +6,7 @@ nobody holds takes up memory, and only until the next is asked for.
 
 from __future__ import annotations
 
+import os
 import threading
 from math import prod
 from typing import Any
@@ -100,6 +101,10 @@ class Pool:
         with self._lock:
             self._idle = block
 
+    def unlock(self) -> None:
+        """Take a lock of one's own: in a child process nobody is left to release the one that a thread held."""
+        self._lock = threading.RLock()
+
     def clear(self) -> None:
         """Give what nobody uses back to the system."""
         with self._lock:
@@ -108,3 +113,5 @@ class Pool:
 
 OUTPUTS = Pool()
 """What this process keeps."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=OUTPUTS.unlock)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine.blocks import Array, whole_strides
+from conv3d_cli.engine.blocks import Array, packed, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.factors import MOST_TERMS, Factors, factors
@@ -119,7 +119,7 @@ def run(
         sums.weights_of(box),
         sums.channels,
         native_boundary(problem),
-        None if bias is None else np.ascontiguousarray(bias),
+        packed(bias),
         out,
         groups=problem.groups,
         strides=problem.strides,

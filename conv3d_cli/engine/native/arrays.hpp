@@ -4,8 +4,10 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <cstdint>
 #include <optional>
 
+#include "checks.hpp"
 #include "layout.hpp"
 
 namespace conv3d {
@@ -13,8 +15,11 @@ namespace conv3d {
 using Readable = nanobind::ndarray<nanobind::ro, nanobind::device::cpu>;
 using Writable = nanobind::ndarray<nanobind::device::cpu>;
 
+// What lies in memory and how. NumPy lets an array begin in the middle of a number, where no number may be read.
 template <class A>
 Array describe(const A& a) {
+    const std::size_t bytes = a.dtype().bits / 8;
+    require(bytes > 0 && reinterpret_cast<std::uintptr_t>(a.data()) % bytes == 0, "arrays must be aligned");
     Array array{const_cast<void*>(static_cast<const void*>(a.data())), {}, {}};
     for (std::size_t i = 0; i < a.ndim(); ++i) {
         array.shape.push_back(static_cast<Index>(a.shape(i)));

@@ -22,10 +22,12 @@ class BoundaryTables {
     BoundaryTables(double fill, std::vector<Axis> axes) : fill_(fill), axes_(std::move(axes)) {
         require(axes_.size() == 3, "a boundary needs three axes");
         require(std::isfinite(fill_), "a boundary's constant must be finite");
-        for (const Axis& axis : axes_)
+        for (const Axis& axis : axes_) {
+            require_near({axis.before, axis.after});
             require(axis.before >= 0 && axis.after >= 0 &&
                         (axis.places.empty() || static_cast<Index>(axis.places.size()) == axis.before + axis.after),
                     "a boundary's table needs an entry for each position outside");
+        }
     }
 
     // What the kernels look things up in, for a volume of such a size; it lives as long as this object stays in place.

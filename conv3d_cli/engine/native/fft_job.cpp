@@ -53,6 +53,8 @@ void FftJob::check(const Array& x, const Array& bias, const Array& out) const {
             "channels, filters and groups do not fit together");
     require(!bias.data || (bias.shape.size() == 1 && bias.shape[0] == filters), "bias needs one value a filter");
     for (std::size_t i = 0; i < 3; ++i) {
+        require_near({task_.before[i], task_.stride[i], task_.dilation[i]});
+        require_near({product({out.shape[i + 2], task_.stride[i]})});
         require(task_.before[i] >= 0 && out.shape[i + 2] > 0 && x.shape[i + 2] > 0, "an axis has no voxel");
         require(task_.stride[i] > 0 && task_.dilation[i] > 0 && (task_.stride[i] == 1 || task_.dilation[i] == 1),
                 "an axis has a stride or a dilation, not both");
@@ -71,7 +73,7 @@ void FftJob::cut(int axis) {
 }
 
 void FftJob::work() {
-    const auto scratch = allocate(static_cast<std::size_t>(thread_bytes()));
+    const auto scratch = allocate(thread_bytes());
     for (Index item = next_++; item < total_; item = next_++) {
         if (__atomic_load_n(&stop_, __ATOMIC_RELAXED)) return;
         unit_.run(task_, item, static_cast<float*>(scratch.get()));

@@ -94,7 +94,7 @@ FftLongJob::FftLongJob(const FftLongSpectra& spectra, const FftLongSizes& sizes,
     for (Index f = 0; bias.data && f < bias.shape[0]; ++f)
         bias_.push_back(static_cast<const float*>(bias.data)[f * bias.strides[0]]);
     task_.bias = bias.data ? bias_.data() : nullptr;
-    buffer_ = allocate(static_cast<std::size_t>(buffer_bytes()));
+    buffer_ = allocate(buffer_bytes());
     task_.buffer = static_cast<float*>(buffer_.get());
     forward_ = task_.channels * task_.tile[0];
     columns_ = ceil_div(task_.columns, task_.together);
@@ -113,6 +113,7 @@ void FftLongJob::check(const Array& x, const Array& bias, const Array& out) cons
     require(!bias.data || (bias.shape.size() == 1 && bias.shape[0] == filters), "bias needs one value a filter");
     require(task_.chunk > 0, "filters must be restored in blocks of one at least");
     for (std::size_t i = 0; i < 3; ++i) {
+        require_near({task_.before[i], task_.stride[i], product({out.shape[i + 2], task_.stride[i]})});
         require(task_.before[i] >= 0 && out.shape[i + 2] > 0 && x.shape[i + 2] > 0, "an axis has no voxel");
         require(task_.stride[i] > 0, "strides must be positive");
     }
@@ -168,7 +169,7 @@ void FftLongJob::run(const FftPlace& place, Index item, Index before, float* scr
 }
 
 void FftLongJob::work() {
-    const auto scratch = allocate(static_cast<std::size_t>(thread_bytes()));
+    const auto scratch = allocate(thread_bytes());
     for (Index item = sequence_.take(); item < total_ && !sequence_.stopped(); item = sequence_.take()) {
         const Index tile = item / per_tile_;
         run(place(tile), item % per_tile_, tile * per_tile_, static_cast<float*>(scratch.get()));

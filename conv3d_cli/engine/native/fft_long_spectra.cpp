@@ -107,8 +107,8 @@ FftLongSpectra::FftLongSpectra(const FftLongUnit& unit, const FftLongSizes& size
     planes_ = pairs * task_.extent[0];
     column_items_ = ceil_div(task_.columns, together);
     items_ = planes_ + task_.groups * column_items_;
-    spectra_ = allocate(static_cast<std::size_t>(bytes()));
-    kernel_planes_ = allocate(static_cast<std::size_t>(planes_bytes()));
+    spectra_ = allocate(bytes());
+    kernel_planes_ = allocate(planes_bytes());
     task_.spectra = static_cast<float*>(spectra_.get());
     task_.kernel_planes = static_cast<float*>(kernel_planes_.get());
 }
@@ -121,8 +121,7 @@ Index FftLongSpectra::bytes() const {
 Index FftLongSpectra::planes_bytes() const { return planes_ * task_.plane * static_cast<Index>(sizeof(float)); }
 
 void FftLongSpectra::prepare() {
-    const Index numbers = unit_.scratch(task_);
-    const auto scratch = allocate(static_cast<std::size_t>(numbers) * sizeof(float));
+    const auto scratch = allocate(unit_.scratch(task_) * static_cast<Index>(sizeof(float)));
     float* const at = static_cast<float*>(scratch.get());
     for (Index item = sequence_.take(); item < items_ && !sequence_.stopped(); item = sequence_.take()) {
         if (item < planes_)

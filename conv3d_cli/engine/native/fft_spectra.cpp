@@ -59,7 +59,7 @@ FftSpectra::FftSpectra(const FftUnit& unit, const Index (&tile)[3], Index groups
     kernels_.filters = kernel.shape[4] / groups;
     kernels_.frequencies = tile[2] / 2 + 1;
     kernels_.columns = kernels_.frequencies * tile[1];
-    memory_ = allocate(static_cast<std::size_t>(bytes()));
+    memory_ = allocate(bytes());
     kernels_.spectra = static_cast<float*>(memory_.get());
     total_ = groups * kernels_.channels * ((kernels_.filters + unit.lanes - 1) / unit.lanes);
 }
@@ -70,7 +70,7 @@ Index FftSpectra::bytes() const {
 }
 
 void FftSpectra::prepare() {
-    const auto scratch = allocate(static_cast<std::size_t>(unit_.prepare_scratch(kernels_)) * sizeof(float));
+    const auto scratch = allocate(unit_.prepare_scratch(kernels_) * static_cast<Index>(sizeof(float)));
     for (Index item = next_++; item < total_; item = next_++) {
         unit_.prepare(kernels_, item, static_cast<float*>(scratch.get()));
         ++finished_;

@@ -2,25 +2,10 @@
 #pragma once
 
 #include <atomic>
-#include <cstdlib>
-#include <memory>
-#include <new>
 
-#include "checks.hpp"
-#include "task.hpp"
+#include "index.hpp"
 
 namespace conv3d {
-
-struct Free {
-    void operator()(void* p) const { std::free(p); }
-};
-
-// Aligned for vectors of the widest set; no two threads share a line.
-inline std::unique_ptr<void, Free> aligned_scratch(Index bytes) {
-    void* memory = nullptr;
-    if (posix_memalign(&memory, 64, static_cast<std::size_t>(bytes > 0 ? bytes : 64)) != 0) throw std::bad_alloc();
-    return std::unique_ptr<void, Free>(memory);
-}
 
 class Items {
   public:

@@ -15,36 +15,42 @@ Layout checked(const Unit& unit, bool is_double, Layout l, const Array& x, const
                const Array& out) {
     require(x.shape.size() == 5 && kernel.shape.size() == 5 && out.shape.size() == 5 && l.axes.size() == 3,
             "x, kernel and out need 5 axes, the layout 3");
-    require(l.groups > 0 && x.shape[1] == kernel.shape[3] * l.groups && kernel.shape[4] % l.groups == 0 &&
+    require(l.groups > 0 && x.shape[1] % l.groups == 0 && x.shape[1] / l.groups == kernel.shape[3] && kernel.shape[4] % l.groups == 0 &&
                 out.shape[1] == kernel.shape[4] && out.shape[0] == x.shape[0],
             "channels, filters and groups do not fit together");
     require(!bias.data || (bias.shape.size() == 1 && bias.shape[0] == kernel.shape[4]), "bias needs one value a filter");
     require(l.channel_chunk > 0 && l.filter_chunk > 0 &&
                 (l.filter_chunk % unit.filters == 0 || l.filter_chunk >= kernel.shape[4] / l.groups),
             "chunks must be positive, those of filters whole blocks");
+    require_near({l.pitch, l.plane, l.volume, l.out_pitch, l.out_plane, l.out_volume});
+    l.channel_chunk = std::min(l.channel_chunk, std::max<Index>(kernel.shape[3], 1));
+    l.filter_chunk = std::min(l.filter_chunk, std::max<Index>(kernel.shape[4] / l.groups, 1));
     const Index lanes = unit.vector_bytes / (is_double ? 8 : 4);
     for (std::size_t i = 0; i < 3; ++i) {
         const AxisLayout& a = l.axes[i];
+        require_near({a.stride, a.before, a.extent, product({a.outputs, a.stride})});
         require(a.size == x.shape[i + 2] && a.outputs == out.shape[i + 2] && a.outputs > 0 &&
-                    static_cast<Index>(a.slots.size()) == kernel.shape[i],
+                    !a.slots.empty() && static_cast<Index>(a.slots.size()) == kernel.shape[i],
                 "an axis of the layout does not fit its arrays");
         require(a.block > 0 && a.block <= a.outputs && a.stride > 0, "block and stride must be positive");
         Index end = 0;
         for (const Band& band : a.bands) {
+            require_near({band.position, band.start, band.length});
             require(band.start >= end && band.length >= a.block, "bands must not overlap");
             require(i < 2 || band.start % lanes == 0, "the bands of a row must begin with a vector");
             end = band.start + band.length;
         }
         require(end <= a.extent, "bands must lie within the slab");
-        for (Index slot : a.slots) require(slot >= 0 && slot + a.block <= a.extent, "a tap lies outside of the slab");
+        for (Index slot : a.slots) require(slot >= 0 && slot <= a.extent - a.block, "a tap lies outside of the slab");
     }
     require(l.pitch % lanes == 0 && l.out_pitch % lanes == 0, "rows must be whole vectors");
-    require(l.pitch >= l.axes[2].extent && l.plane >= l.axes[1].extent * l.pitch &&
-                l.volume >= l.axes[0].extent * l.plane,
+    require(l.pitch >= l.axes[2].extent && l.plane >= product({l.axes[1].extent, l.pitch}) &&
+                l.volume >= product({l.axes[0].extent, l.plane}),
             "the slab is too small for its axes");
-    require(l.out_pitch >= l.axes[2].block && l.out_plane >= l.axes[1].block * l.out_pitch &&
-                l.out_volume >= l.axes[0].block * l.out_plane,
+    require(l.out_pitch >= l.axes[2].block && l.out_plane >= product({l.axes[1].block, l.out_pitch}) &&
+                l.out_volume >= product({l.axes[0].block, l.out_plane}),
             "the block of outputs is too small for its axes");
+    require_near({product({l.channel_chunk, l.volume}), product({l.filter_chunk, l.out_volume})});
     return l;
 }
 
@@ -108,7 +114,7 @@ void Job::work() {
     const Index block = std::max(task_.filter_chunk * task_.out_volume,
                                  rows_of_all_filters(unit_) * whole_vectors(task_, lanes));
     const Index elements = task_.channel_chunk * task_.volume + lanes + block;
-    const auto scratch = allocate(static_cast<std::size_t>(elements) * (is_double_ ? 8 : 4));
+    const auto scratch = allocate(elements * (is_double_ ? 8 : 4));
     const auto run = is_double_ ? unit_.run_double : unit_.run_float;
     for (Index item = next_++; item < total_; item = next_++) {
         if (__atomic_load_n(&stop_, __ATOMIC_RELAXED)) return;

@@ -29,9 +29,10 @@ struct Free {
 
 // Large memory is asked for in huge pages where the system grants them: far fewer addresses have to be translated, and
 // far fewer pages are handed over one by one.
-inline std::unique_ptr<void, Free> allocate(std::size_t bytes) {
+inline std::unique_ptr<void, Free> allocate(Index count) {
+    const std::size_t bytes = static_cast<std::size_t>(count);
     void* memory = nullptr;
-    if (posix_memalign(&memory, bytes < huge ? line : huge, bytes) != 0) throw std::bad_alloc();
+    if (count < 0 || posix_memalign(&memory, bytes < huge ? line : huge, bytes) != 0) throw std::bad_alloc();
 #if defined(MADV_HUGEPAGE)
     if (bytes >= huge) madvise(memory, bytes / huge * huge, MADV_HUGEPAGE);
 #endif

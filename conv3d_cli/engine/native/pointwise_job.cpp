@@ -12,6 +12,7 @@
 
 #include "arrays.hpp"
 #include "items.hpp"
+#include "memory.hpp"
 #include "pointwise.hpp"
 #include "units.hpp"
 
@@ -108,7 +109,7 @@ class Pointwise {
 
     void work() {
         const Index elements = task_.slab + task_.pitch + task_.kept;
-        const auto scratch = aligned_scratch(elements * (double_ ? 8 : 4));
+        const auto scratch = allocate(product({elements, double_ ? 8 : 4}));
         items_.each(total_, [&](Index item) { run_(task_, item, scratch.get()); });
     }
 
@@ -120,6 +121,7 @@ class Pointwise {
     void describe_arrays(Index groups, Index block, bool planar) {
         const Array x = describe(x_), out = describe(out_);
         require(x.shape.size() == 5 && out.shape.size() == 5, "x and out need 5 axes");
+        require_near({block});
         require(groups > 0 && block > 0 && block % lanes_ == 0,
                      "groups and block must be positive, blocks of vectors");
         require(x.shape[1] % groups == 0 && out.shape[1] % groups == 0, "groups must divide channels and filters");
@@ -144,7 +146,7 @@ class Pointwise {
         require(kernel.shape.size() == 2 && kernel.shape[0] == channels && kernel.shape[1] == groups * filters,
                 "the kernel must have a row for each channel of a group, a column for each filter");
         const Index width = (filters + unit - 1) / unit * unit;
-        weights_ = aligned_scratch(groups * (channels + 1) * width * static_cast<Index>(sizeof(T)));
+        weights_ = allocate(groups * (channels + 1) * width * static_cast<Index>(sizeof(T)));
         T* const to = static_cast<T*>(weights_.get());
         task_.weights = to;
         const Index *s = kernel.strides.data();

@@ -13,6 +13,7 @@
 #include "arrays.hpp"
 #include "boundary_tables.hpp"
 #include "items.hpp"
+#include "memory.hpp"
 #include "separable.hpp"
 #include "units.hpp"
 
@@ -78,8 +79,8 @@ class Separable {
     }
 
     void work() {
-        const auto elements = aligned_scratch(separable_elements(task_) * size());
-        const auto pointers = aligned_scratch(separable_pointers(task_) * static_cast<Index>(sizeof(void*)));
+        const auto elements = allocate(separable_elements(task_) * size());
+        const auto pointers = allocate(separable_pointers(task_) * static_cast<Index>(sizeof(void*)));
         items_.each(total_, [&](Index item) { run_(task_, item, elements.get(), pointers.get()); });
     }
 
@@ -133,13 +134,15 @@ class Separable {
             task_.dilation[i] = dilation[i];
             task_.before[i] = before[i];
             task_.box[i] = box[i];
+            require_near({strides[i], dilation[i], before[i]});
+            require_near({product({task_.outputs[i], strides[i]}), product({task_.taps[i], dilation[i]})});
             require(strides[i] > 0 && dilation[i] > 0 && before[i] >= 0 && tile[i] > 0 && task_.outputs[i] > 0,
                          "strides, dilation and tiles must be positive");
             require(!box[i] || (task_.taps[i] >= separable_step && (i == 2 || strides[i] == dilation[i])),
                          "a box must be long, and its stride its dilation");
             // Which sums an output is put together from must not depend on where tiles begin.
             const Index unit = box[i] && i < 2 ? separable_step : 1;
-            task_.tile[i] = std::min(rounded(tile[i], unit), task_.outputs[i]);
+            task_.tile[i] = std::min(rounded(std::min(tile[i], task_.outputs[i]), unit), task_.outputs[i]);
             task_.blocks[i] = (task_.outputs[i] + task_.tile[i] - 1) / task_.tile[i];
             total_ *= task_.blocks[i];
         }
@@ -194,6 +197,10 @@ class Separable {
         task_.ring_planes = rounded(task_.tile[0], task_.box[0] ? separable_step : 1);
         task_.ring_rows = read(1, std::min(task_.tile[1], separable_step));
         task_.line = rounded(length_, lanes) + 2 * lanes;
+        // Each of a thread's buffers must be a number of bytes, and so must all of them together.
+        product({task_.slab_planes, task_.pitch, 4 * size()});
+        product({task_.terms, task_.ring_planes, task_.ring_rows, task_.pitch, 4 * size()});
+        product({task_.terms + 1, separable_step, task_.line, 4 * size()});
     }
 
     Readable x_;

@@ -43,6 +43,7 @@ WinogradKernels::WinogradKernels(const std::string& isa, bool is_double, const s
     for (int i = 0; i < 3; ++i) {
         const WinogradMatrix& a = axes[static_cast<std::size_t>(i)];
         const Index whole = shape[static_cast<std::size_t>(i)];
+        require_near({a.step});
         require(whole >= 1 && a.stride >= 1 && a.stride <= most_stride, "a stride must be 1 to 7");
         const Index taps = (whole + a.stride - 1) / a.stride, points = a.step + taps - 1;
         require(taps >= 1 && taps <= most_taps &&
@@ -60,7 +61,7 @@ WinogradKernels::WinogradKernels(const std::string& isa, bool is_double, const s
         count *= points;
     }
     bytes_ = count * filters_.channels * (is_double ? 8 : 4);
-    weights_ = allocate(static_cast<std::size_t>(bytes_));
+    weights_ = allocate(bytes_);
     filters_.weights = weights_.get();
 }
 

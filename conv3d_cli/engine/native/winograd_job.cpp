@@ -99,9 +99,11 @@ void WinogradJob::check(const std::vector<WinogradAxisLayout>& axes, const Array
     for (std::size_t i = 0; i < 3; ++i) {
         const WinogradAxisLayout& a = axes[i];
         const Index points = filters_.points[i], step = points - filters_.taps[i] + 1;
+        require_near({a.before, a.dilation});
         require(a.dilation >= 1 && a.tiles >= 1 && out.shape[i + 2] >= 1, "outputs and tiles must be positive");
         require(a.dilation == 1 || filters_.stride[i] == 1, "no axis may have a stride and a dilation");
-        require(a.tiles % a.dilation == 0, "tiles must be a multiple of the dilation");
+        require(a.tiles % a.dilation == 0 && a.tiles <= ceil_div(out.shape[i + 2], a.dilation) * a.dilation,
+                "tiles must be a multiple of the dilation, and each must have outputs");
         const std::size_t n = static_cast<std::size_t>(points), pairs = n / 2 - (n > 1 ? 1 : 0);
         require(a.inputs.size() >= pairs * (pairs + 1) &&
                     a.outputs.size() >= pairs * static_cast<std::size_t>(step),
@@ -143,7 +145,7 @@ Index WinogradJob::sources() const {
 }
 
 void WinogradJob::work() {
-    const auto scratch = allocate(static_cast<std::size_t>(scratch_bytes_));
+    const auto scratch = allocate(scratch_bytes_);
     // Lanes without a tile compute too, and subnormal numbers would slow them down.
     std::memset(scratch.get(), 0, static_cast<std::size_t>(used_bytes_));
     const auto run = is_double_ ? unit_.run_double : unit_.run_float;
