@@ -52,7 +52,7 @@ def available() -> tuple[str, ...]:
 def variable(name: str) -> bytes | None:
     """Return a variable of the environment, or None: what every call looks at, without the errors of ``os.environ``.
 
-    >>> variable("PATH") == os.fsencode(os.environ["PATH"]), variable("CONV3D_NO_SUCH_VARIABLE")
+    >>> variable("PATH") == os.fsencode(os.environ["PATH"]), variable("NO_SUCH_VARIABLE")
     (True, None)
     """
     return _reader()(name)
