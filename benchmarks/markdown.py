@@ -18,7 +18,8 @@ output got in the call. Each result is checked against the definition in float64
 conv3d is the engine as a user calls it, with the method that it picks. Ratio: the fastest peer's best by conv3d's, so
 more than 1 is faster. Peers marked ~ compute something slightly different (another kernel, other borders); peers left
 out would have taken seconds for a call. GFLOP/s count the multiply-adds of the defining sum, whatever the method does:
-a transform may come out above the machine's peak."""
+a transform may come out above the machine's peak. What keeps rows below their target, and what was tried, is told in
+[LIMITS.md](LIMITS.md)."""
 
 MORE, SLACK = 1.1, 2 << 20
 """By how much, and by how many bytes, the memory measured may be above the prediction."""

@@ -15,8 +15,8 @@ Layout checked(const Unit& unit, bool is_double, Layout l, const Array& x, const
                const Array& out) {
     require(x.shape.size() == 5 && kernel.shape.size() == 5 && out.shape.size() == 5 && l.axes.size() == 3,
             "x, kernel and out need 5 axes, the layout 3");
-    require(l.groups > 0 && x.shape[1] % l.groups == 0 && x.shape[1] / l.groups == kernel.shape[3] && kernel.shape[4] % l.groups == 0 &&
-                out.shape[1] == kernel.shape[4] && out.shape[0] == x.shape[0],
+    require(l.groups > 0 && x.shape[1] % l.groups == 0 && x.shape[1] / l.groups == kernel.shape[3] &&
+                kernel.shape[4] % l.groups == 0 && out.shape[1] == kernel.shape[4] && out.shape[0] == x.shape[0],
             "channels, filters and groups do not fit together");
     require(!bias.data || (bias.shape.size() == 1 && bias.shape[0] == kernel.shape[4]), "bias needs one value a filter");
     require(l.channel_chunk > 0 && l.filter_chunk > 0 &&
