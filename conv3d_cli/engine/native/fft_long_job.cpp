@@ -12,21 +12,7 @@
 
 namespace conv3d {
 
-namespace generic {
-extern const FftLongUnit fft_long_unit;
-}
-
-#if defined(CONV3D_X86_UNITS)
-namespace v4 {
-extern const FftLongUnit fft_long_unit;
-}
-namespace v3 {
-extern const FftLongUnit fft_long_unit;
-}
-namespace v2 {
-extern const FftLongUnit fft_long_unit;
-}
-#endif
+CONV3D_UNITS(FftLongUnit, fft_long_unit, find_fft_long_unit)
 
 namespace {
 
@@ -39,16 +25,6 @@ void pause() {
 }
 
 }  // namespace
-
-const FftLongUnit& find_fft_long_unit(const std::string& isa) {
-    const std::string name = find_unit(isa).name;
-#if defined(CONV3D_X86_UNITS)
-    if (name == "x86-64-v4") return v4::fft_long_unit;
-    if (name == "x86-64-v3") return v3::fft_long_unit;
-    if (name == "x86-64-v2") return v2::fft_long_unit;
-#endif
-    return generic::fft_long_unit;
-}
 
 bool Sequence::wait_for(Index items) const {
     for (int spin = 0; finished_.load(std::memory_order_acquire) < items; ++spin) {

@@ -7,21 +7,7 @@
 
 namespace conv3d {
 
-namespace generic {
-extern const FftUnit fft_unit;
-}
-
-#if defined(CONV3D_X86_UNITS)
-namespace v4 {
-extern const FftUnit fft_unit;
-}
-namespace v3 {
-extern const FftUnit fft_unit;
-}
-namespace v2 {
-extern const FftUnit fft_unit;
-}
-#endif
+CONV3D_UNITS(FftUnit, fft_unit, find_fft_unit)
 
 namespace {
 
@@ -37,16 +23,6 @@ void check(const FftUnit& unit, const Index (&tile)[3], Index groups, const Arra
 }
 
 }  // namespace
-
-const FftUnit& find_fft_unit(const std::string& isa) {
-    const std::string name = find_unit(isa).name;
-#if defined(CONV3D_X86_UNITS)
-    if (name == "x86-64-v4") return v4::fft_unit;
-    if (name == "x86-64-v3") return v3::fft_unit;
-    if (name == "x86-64-v2") return v2::fft_unit;
-#endif
-    return generic::fft_unit;
-}
 
 FftSpectra::FftSpectra(const FftUnit& unit, const Index (&tile)[3], Index groups, const Array& kernel) : unit_(unit) {
     check(unit, tile, groups, kernel);

@@ -8,7 +8,6 @@
 namespace conv3d {
 
 struct MachineUnit {
-    const char* name;
     // Runs independent chains of multiply-adds so many steps long, keeps their sum in `sink`, and returns how many
     // floating-point operations that were: two for each multiply-add of each lane.
     Index (*multiply_adds)(Index steps, float* sink);

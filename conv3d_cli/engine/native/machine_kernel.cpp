@@ -57,7 +57,7 @@ void copy(const float* from, float* to, Index count) {
 }  // namespace
 
 extern const MachineUnit machine_unit;
-const MachineUnit machine_unit = {CONV3D_ISA_NAME, multiply_adds, read, copy};
+const MachineUnit machine_unit = {multiply_adds, read, copy};
 
 }  // namespace CONV3D_UNIT
 }  // namespace conv3d

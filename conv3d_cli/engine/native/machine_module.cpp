@@ -19,20 +19,7 @@ namespace nb = nanobind;
 
 namespace conv3d {
 
-#if defined(CONV3D_X86_UNITS)
-namespace v4 {
-extern const MachineUnit machine_unit;
-}
-namespace v3 {
-extern const MachineUnit machine_unit;
-}
-namespace v2 {
-extern const MachineUnit machine_unit;
-}
-#endif
-namespace generic {
-extern const MachineUnit machine_unit;
-}
+CONV3D_UNITS(MachineUnit, machine_unit, machine_of)
 
 namespace {
 
@@ -40,16 +27,6 @@ using Source = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::c
 using Target = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::uintptr_t line = 64;
-
-const MachineUnit& machine_of(const std::string& isa) {
-    const Unit& unit = find_unit(isa);
-#if defined(CONV3D_X86_UNITS)
-    for (const MachineUnit* one : {&v4::machine_unit, &v3::machine_unit, &v2::machine_unit})
-        if (std::string(one->name) == unit.name) return *one;
-#endif
-    static_cast<void>(unit);
-    return generic::machine_unit;
-}
 
 void copy(const std::string& isa, const Source& from, const Target& to) {
     if (from.size() != to.size()) throw std::invalid_argument("from and to must have the same size");

@@ -34,7 +34,6 @@ struct PointwiseTask {
 constexpr Index most_filter_vectors = 3;  // of a tile whose vectors run along filters
 
 struct PointwiseUnit {
-    const char* name;
     Index filters, vectors;  // of a planar tile, at most
     Index (*part)(Index filters);  // filters of a planar tile, at most, where a group has so many
     Index (*vectors_of)(Index filters);  // of a planar tile for so many filters

@@ -20,32 +20,11 @@ namespace nb = nanobind;
 
 namespace conv3d {
 
-namespace generic {
-extern const PointwiseUnit pointwise_unit;
-}
-#if defined(CONV3D_X86_UNITS)
-namespace v4 {
-extern const PointwiseUnit pointwise_unit;
-}
-namespace v3 {
-extern const PointwiseUnit pointwise_unit;
-}
-namespace v2 {
-extern const PointwiseUnit pointwise_unit;
-}
-#endif
+CONV3D_UNITS(PointwiseUnit, pointwise_unit, pointwise_of)
 
 namespace {
 
 constexpr Index most_slabs = 8, least_items = 64;  // of an item, of the whole
-
-const PointwiseUnit& pointwise_of(const Unit& unit) {
-#if defined(CONV3D_X86_UNITS)
-    for (const PointwiseUnit* one : {&v4::pointwise_unit, &v3::pointwise_unit, &v2::pointwise_unit})
-        if (std::string(one->name) == unit.name) return *one;
-#endif
-    return generic::pointwise_unit;
-}
 
 // Joins W with H, and then D, where both arrays have a row begin where the one before ends.
 void merge(PointwiseTask& task) {
@@ -83,7 +62,7 @@ class Pointwise {
         : x_(std::move(x)), out_(std::move(out)) {
         const Unit& unit = find_unit(isa);
         double_ = is_double(x_, kernel, bias, out_);
-        const PointwiseUnit& loops = pointwise_of(unit);
+        const PointwiseUnit& loops = pointwise_of(isa);
         run_ = double_ ? loops.run_double : loops.run_float;
         lanes_ = unit.vector_bytes / (double_ ? 8 : 4);
         describe_arrays(groups, block, planar);
@@ -197,7 +176,7 @@ void bind_pointwise(nb::module_& m) {
     m.def(
         "pointwise_tile",
         [](const std::string& isa) {
-            const PointwiseUnit& loops = pointwise_of(find_unit(isa));
+            const PointwiseUnit& loops = pointwise_of(isa);
             return std::make_tuple(loops.filters, loops.vectors);
         },
         nb::arg("isa"), "Most filters of a tile of voxels, and the vectors of such a tile.");

@@ -154,8 +154,7 @@ void run(const PointwiseTask& task, Index item, void* scratch) {
 }  // namespace
 
 extern const PointwiseUnit pointwise_unit;
-const PointwiseUnit pointwise_unit = {CONV3D_ISA_NAME,
-                                      most_planar_filters,
+const PointwiseUnit pointwise_unit = {most_planar_filters,
                                       most_vectors_of(most_planar_filters),
                                       most_of_part,
                                       [](Index filters) -> Index { return most_vectors_of(static_cast<int>(filters)); },

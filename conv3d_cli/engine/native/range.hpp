@@ -13,7 +13,6 @@ struct Range {
 };
 
 struct RangeUnit {
-    const char* name;
     Range (*of_floats)(const float* from, Index count);
     Range (*of_doubles)(const double* from, Index count);
 };

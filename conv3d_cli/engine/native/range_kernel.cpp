@@ -63,7 +63,7 @@ Range of_doubles(const double* from, Index count) { return range_of(from, count)
 }  // namespace
 
 extern const RangeUnit range_unit;
-const RangeUnit range_unit = {CONV3D_ISA_NAME, of_floats, of_doubles};
+const RangeUnit range_unit = {of_floats, of_doubles};
 
 }  // namespace CONV3D_UNIT
 }  // namespace conv3d

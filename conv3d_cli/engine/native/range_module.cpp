@@ -15,20 +15,7 @@ namespace nb = nanobind;
 
 namespace conv3d {
 
-#if defined(CONV3D_X86_UNITS)
-namespace v4 {
-extern const RangeUnit range_unit;
-}
-namespace v3 {
-extern const RangeUnit range_unit;
-}
-namespace v2 {
-extern const RangeUnit range_unit;
-}
-#endif
-namespace generic {
-extern const RangeUnit range_unit;
-}
+CONV3D_UNITS(RangeUnit, range_unit, range_of)
 
 namespace {
 
@@ -36,16 +23,6 @@ template <class T>
 using Values = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 using Found = std::tuple<double, double, double>;
-
-const RangeUnit& range_of(const std::string& isa) {
-    const Unit& unit = find_unit(isa);
-#if defined(CONV3D_X86_UNITS)
-    for (const RangeUnit* one : {&v4::range_unit, &v3::range_unit, &v2::range_unit})
-        if (std::string(one->name) == unit.name) return *one;
-#endif
-    static_cast<void>(unit);
-    return generic::range_unit;
-}
 
 template <class T>
 Found found(const Values<T>& values, Range (*of)(const T*, Index)) {

@@ -72,7 +72,6 @@ inline Index separable_pointers(const SeparableTask& task) {
 }
 
 struct SeparableUnit {
-    const char* name;
     void (*run_float)(const SeparableTask&, Index item, void* elements, void* pointers);
     void (*run_double)(const SeparableTask&, Index item, void* elements, void* pointers);
 };

@@ -21,32 +21,11 @@ namespace nb = nanobind;
 
 namespace conv3d {
 
-namespace generic {
-extern const SeparableUnit separable_unit;
-}
-#if defined(CONV3D_X86_UNITS)
-namespace v4 {
-extern const SeparableUnit separable_unit;
-}
-namespace v3 {
-extern const SeparableUnit separable_unit;
-}
-namespace v2 {
-extern const SeparableUnit separable_unit;
-}
-#endif
+CONV3D_UNITS(SeparableUnit, separable_unit, separable_of)
 
 namespace {
 
 using Triple = std::array<Index, 3>;
-
-const SeparableUnit& separable_of(const Unit& unit) {
-#if defined(CONV3D_X86_UNITS)
-    for (const SeparableUnit* one : {&v4::separable_unit, &v3::separable_unit, &v2::separable_unit})
-        if (std::string(one->name) == unit.name) return *one;
-#endif
-    return generic::separable_unit;
-}
 
 constexpr Index page = 4096;
 
@@ -63,7 +42,7 @@ class Separable {
         require(weights_.size() == 3 && x_.ndim() == 5 && out_.ndim() == 5,
                      "weights need 3 arrays, x and out 5 axes");
         double_ = is_double(x_, weights_[0], bias_, out_);
-        run_ = double_ ? separable_of(unit).run_double : separable_of(unit).run_float;
+        run_ = double_ ? separable_of(isa).run_double : separable_of(isa).run_float;
         require(groups > 0 && x_.shape(1) % static_cast<std::size_t>(groups) == 0 &&
                          out_.shape(1) % static_cast<std::size_t>(groups) == 0 && out_.shape(0) == x_.shape(0),
                      "channels, filters and groups do not fit together");

@@ -180,7 +180,7 @@ void run(const SeparableTask& task, Index item, void* elements, void* pointers) 
 }  // namespace
 
 extern const SeparableUnit separable_unit;
-const SeparableUnit separable_unit = {CONV3D_ISA_NAME, run<float>, run<double>};
+const SeparableUnit separable_unit = {run<float>, run<double>};
 
 }  // namespace CONV3D_UNIT
 }  // namespace conv3d

@@ -86,7 +86,6 @@ struct WinogradTask {
 
 // One instruction set. `scratch` says how many elements a thread needs; sets `slot` and its pitches.
 struct WinogradUnit {
-    const char* name;
     void (*measure)(WinogradTask&, Index item_bytes, Index& scratch);
     void (*weights_float)(const WinogradFilters&, const float* kernel, const Index* strides, Index group,
                           Index channel);

@@ -7,29 +7,7 @@
 
 namespace conv3d {
 
-namespace generic {
-extern const WinogradUnit winograd;
-}
-#if defined(CONV3D_X86_UNITS)
-namespace v4 {
-extern const WinogradUnit winograd;
-}
-namespace v3 {
-extern const WinogradUnit winograd;
-}
-namespace v2 {
-extern const WinogradUnit winograd;
-}
-#endif
-
-const WinogradUnit& find_winograd(const std::string& isa) {
-    const std::string name = find_unit(isa).name;
-#if defined(CONV3D_X86_UNITS)
-    for (const WinogradUnit* unit : {&v4::winograd, &v3::winograd, &v2::winograd})
-        if (unit->name == name) return *unit;
-#endif
-    return generic::winograd;
-}
+CONV3D_UNITS(WinogradUnit, winograd, find_winograd)
 
 // The matrices come from Python, and wrong ones would read or write anywhere: they are checked here.
 WinogradKernels::WinogradKernels(const std::string& isa, bool is_double, const std::vector<WinogradMatrix>& axes,

@@ -119,9 +119,14 @@ void run(const WinogradTask& t, Index item, void* scratch) {
 }  // namespace
 
 extern const WinogradUnit winograd;
-const WinogradUnit winograd = {CONV3D_ISA_NAME,     measure,          weights<float>,
-                               weights<double>,     energies<float>,  energies<double>,
-                               run<float>,          run<double>,      largest<float, int>,
+const WinogradUnit winograd = {measure,
+                               weights<float>,
+                               weights<double>,
+                               energies<float>,
+                               energies<double>,
+                               run<float>,
+                               run<double>,
+                               largest<float, int>,
                                largest<double, long long>};
 
 }  // namespace CONV3D_UNIT
