@@ -27,9 +27,11 @@ from conv3d_cli.limits import processor, processors
 
 FWHM = 6.0
 SIGMA = FWHM / 2.3548200450309493
-ITK = (
-    "import sys, SimpleITK as s; s.WriteImage(s.SmoothingRecursiveGaussian(s.ReadImage(sys.argv[1]), {}), sys.argv[2])"
-)
+ITK = f"""\
+import sys
+import SimpleITK as itk
+itk.WriteImage(itk.SmoothingRecursiveGaussian(itk.ReadImage(sys.argv[1]), {SIGMA:.6f}), sys.argv[2])
+"""
 
 COMMANDS = {
     "conv3d": ("conv3d", "apply", "IN", "OUT", "--filter", f"gaussian:fwhm={FWHM:g}mm", "--overwrite", "-q"),
