@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import weakref
@@ -114,50 +115,53 @@ def test_an_error_in_the_calling_thread_stops_the_others():
     assert ended == [True, True]
 
 
+def forked(parent, child):
+    """Return what a process exits with that is forked after ``parent`` has run, and then does what ``child`` says."""
+    lines = [f"    {line}" for line in textwrap.dedent(child).strip().splitlines()]
+    last = "sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
+    code = "\n".join(["import os, sys", textwrap.dedent(parent), "pid = os.fork()", "if pid == 0:", *lines, last])
+    return subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=60, check=False).returncode
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 def test_a_forked_process_has_threads_of_its_own():
-    code = (
-        "import os, sys\n"
-        "from conv3d_cli.engine.threads import share\n"
-        "share(lambda: None, 2, stop=lambda: None)\n"
-        "child = os.fork()\n"
-        "if child == 0:\n"
-        "    done = []\n"
-        "    share(lambda: done.append(None), 2, stop=lambda: None)\n"
-        "    os._exit(len(done))\n"
-        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
-    )
-    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=60, check=False)
-    assert ran.returncode == 2
+    parent = """
+        from conv3d_cli.engine.threads import share
+        share(lambda: None, 2, stop=lambda: None)
+    """
+    child = """
+        done = []
+        share(lambda: done.append(None), 2, stop=lambda: None)
+        os._exit(len(done))
+    """
+    assert forked(parent, child) == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 def test_a_forked_process_waits_for_no_thread_of_its_parents():
     """One that was looking at what is kept when the process was forked: the child has its lock, but not the thread."""
-    code = (
-        "import os, signal, sys, threading\n"
-        "import numpy as np\n"
-        "from conv3d_cli.engine import Limits, Problem, choose, execute, kept, recycled\n"
-        "held, over = threading.Event(), threading.Event()\n"
-        "def hold():\n"
-        "    with kept.KERNELS._lock, recycled.OUTPUTS._lock:\n"
-        "        held.set()\n"
-        "        over.wait()\n"
-        "threading.Thread(target=hold, daemon=True).start()\n"
-        "held.wait()\n"
-        "child = os.fork()\n"
-        "if child == 0:\n"
-        "    signal.alarm(20)\n"
-        "    problem = Problem((64, 64, 64), (3, 3, 3))\n"
-        "    plan = choose(problem, Limits(1, 1 << 30))\n"
-        "    x, kernel = (np.ones(shape, 'f4') for shape in (problem.input_shape, problem.kernel_shape))\n"
-        "    kept.KERNELS.get('key', kernel, lambda: None, size=lambda made: 0)\n"
-        "    os._exit(int(execute(plan, x, kernel, None).max()))\n"
-        "over.set()\n"
-        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
-    )
-    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=60, check=False)
-    assert ran.returncode == 27
+    parent = """
+        import signal, threading
+        import numpy as np
+        from conv3d_cli.engine import Limits, Problem, choose, execute, kept, recycled
+        held, over = threading.Event(), threading.Event()
+        os.register_at_fork(after_in_parent=over.set)
+        def hold():
+            with kept.KERNELS._lock, recycled.OUTPUTS._lock:
+                held.set()
+                over.wait()
+        threading.Thread(target=hold, daemon=True).start()
+        held.wait()
+    """
+    child = """
+        signal.alarm(20)
+        problem = Problem((64, 64, 64), (3, 3, 3))
+        plan = choose(problem, Limits(1, 1 << 30))
+        x, kernel = (np.ones(shape, "f4") for shape in (problem.input_shape, problem.kernel_shape))
+        kept.KERNELS.get("key", kernel, lambda: None, size=lambda made: 0)
+        os._exit(int(execute(plan, x, kernel, None).max()))
+    """
+    assert forked(parent, child) == 27
 
 
 @pytest.mark.skipif(isa.native() is None or not hasattr(os, "sched_setaffinity"), reason="threads cannot be placed")

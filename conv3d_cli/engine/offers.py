@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from conv3d_cli.engine import pace
 from conv3d_cli.engine.blocks import Array
@@ -34,7 +35,7 @@ class Request:
 
         With ``proving``, what the kernel proves the method to keep is asked for: as long as transforming it takes.
         """
-        allowed, inner, threads = ACCURACIES[self.accuracy], self.problem.in_memory_order(), self.limits.threads
+        allowed, inner, threads = ACCURACIES[self.accuracy], self._inner, self.limits.threads
         asked = row.proven if proving else row.offers
         if kernel is None or asked is None:
             offered = row.candidates(inner, threads, allowed, self._memory)
@@ -50,6 +51,11 @@ class Request:
                 yield self._judged(replace(candidate, seconds=candidate.seconds * multiple, at_best=best))
             else:
                 yield refuse(candidate, f"less accurate than asked{' with this kernel' if proving else ''}")
+
+    @cached_property
+    def _inner(self) -> Problem:
+        """The problem as every method is asked about it."""
+        return self.problem.in_memory_order()
 
     @property
     def _memory(self) -> int:
