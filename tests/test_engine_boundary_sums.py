@@ -11,7 +11,7 @@ from storages import planar
 from test_engine_boundary_methods import TEXTS, arrays, by_sums, check
 from tolerances import assert_close
 
-from conv3d_cli.engine import Problem, isa, separable, separable_layout
+from conv3d_cli.engine import Problem, isa, separable, separable_layout, threads
 from conv3d_cli.engine.boundary import Boundary
 from conv3d_cli.engine.edges import native_boundary
 
@@ -21,10 +21,10 @@ pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are no
 def cut_by(tile, count):
     """``by_sums`` with tiles of such a size."""
 
-    def run(problem, x, kernel, out, number, threads):
+    def run(problem, x, kernel, out, number, _):
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(separable, "layout_of", lambda *a: separable_layout.Layout(tile, 0, 1.0))
-            patched.setattr(separable, "INLINE_SECONDS", 0)
+            patched.setattr(threads, "INLINE_SECONDS", 0)
             by_sums(problem, x, kernel, out, number, count)
 
     return run

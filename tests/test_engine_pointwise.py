@@ -62,7 +62,7 @@ def cases(count, seed):
 
 @pytest.mark.parametrize("name", isa.available())
 def test_every_layout_agrees_with_the_oracle_in_one_thread_and_in_two(name, monkeypatch):
-    monkeypatch.setattr(pointwise, "INLINE_SECONDS", 0)
+    monkeypatch.setattr(threads, "INLINE_SECONDS", 0)
     for number, (problem, x, kernel, bias, target) in enumerate(cases(60, 5)):
         monkeypatch.setattr(pointwise, "STREAM_BYTES", 0 if number % 2 else 1 << 40)
         monkeypatch.setattr(pointwise, "_past_the_cache", lambda isa: True)
@@ -123,10 +123,11 @@ def test_without_kernels_it_says_so(monkeypatch):
 
 
 def test_progress_ends_at_the_whole_and_all_threads_are_used(monkeypatch):
-    monkeypatch.setattr(pointwise, "INLINE_SECONDS", 0)
+    monkeypatch.setattr(threads, "INLINE_SECONDS", 0)
     counts, heard = [], []
+    share = threads.share
     monkeypatch.setattr(
-        pointwise, "share", lambda work, count, **more: counts.append(count) or threads.share(work, count, **more)
+        threads, "share", lambda work, count, **more: counts.append(count) or share(work, count, **more)
     )
     problem = Problem((32, 32, 32), (1, 1, 1), channels=4, filters=4)
     x, kernel = np.ones(problem.input_shape, "f4"), np.ones(problem.kernel_shape, "f4")

@@ -132,7 +132,7 @@ def cases(count, seed):
 
 @pytest.mark.parametrize("name", isa.available())
 def test_every_shape_agrees_with_the_oracle_in_one_thread_and_in_two(name, monkeypatch):
-    monkeypatch.setattr(separable, "INLINE_SECONDS", 0)
+    monkeypatch.setattr(threads, "INLINE_SECONDS", 0)
     chosen = separable_layout.layout_of
     for number, (problem, x, kernel, bias, outs, tile) in enumerate(cases(50, 3)):
         cut = separable_layout.Layout(tile, 0, 1.0)
@@ -171,7 +171,7 @@ def boxes(count, seed):
 
 @pytest.mark.parametrize("name", isa.available())
 def test_boxes_of_any_length_agree_with_the_oracle_however_they_are_cut(name, monkeypatch):
-    monkeypatch.setattr(separable, "INLINE_SECONDS", 0)
+    monkeypatch.setattr(threads, "INLINE_SECONDS", 0)
     for number, (problem, x, kernel, tile) in enumerate(boxes(10, 4)):
         monkeypatch.setattr(separable, "STREAM_BYTES", 0 if number % 2 else 1 << 40)
         outs = []
@@ -371,10 +371,11 @@ def test_predicted_scratch_is_what_is_taken():
 
 
 def test_progress_ends_at_the_whole_and_all_threads_are_used(monkeypatch):
-    monkeypatch.setattr(separable, "INLINE_SECONDS", 0)
+    monkeypatch.setattr(threads, "INLINE_SECONDS", 0)
     counts, heard = [], []
+    share = threads.share
     monkeypatch.setattr(
-        separable, "share", lambda work, count, **more: counts.append(count) or threads.share(work, count, **more)
+        threads, "share", lambda work, count, **more: counts.append(count) or share(work, count, **more)
     )
     problem, x, kernel = blurred(64, 7)
     execute(choose(problem, ROOM, "separable"), x, kernel, None, tick=heard.append)

@@ -6,6 +6,7 @@ from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.plan import choose, execute
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.engine.recycled import OUTPUTS
+from conv3d_cli.engine.threads import summon
 from conv3d_cli.limits import Limits
 
 
@@ -34,13 +35,14 @@ def convolve_array(
     >>> y.shape, float(y.max())
     ((2, 3, 3, 3, 3, 1), 8.0)
     """
+    plan = choose(problem, limits, method, accuracy)
+    summon(plan.threads, plan.seconds)
     batch_shape, merged, shape = x.shape[:-4], x, problem.output_shape
     if x.dtype != problem.dtype or batch_shape != shape[:1]:
         merged = x.astype(problem.dtype, copy=False).reshape(problem.batch, *x.shape[-4:])
     if channels_last:
         shape = (*shape[:1], *shape[2:], shape[1])
     result = OUTPUTS.empty(shape, problem.dtype)
-    plan = choose(problem, limits, method, accuracy)
     execute(plan, _planar(merged, channels_last), kernel, bias, _planar(result, channels_last))
     return result if batch_shape == shape[:1] else result.reshape(*batch_shape, *shape[1:])
 

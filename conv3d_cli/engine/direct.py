@@ -19,13 +19,12 @@ from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.direct_layout import Axis, Layout, channel_chunk_of, columns_of, layout_of, tile_of
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
-from conv3d_cli.engine.threads import share
+from conv3d_cli.engine.threads import carry_out
 from conv3d_cli.errors import MethodError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-INLINE_SECONDS = 3e-4  # what is over sooner than this does not pay for starting threads
 FEWEST = 0.05  # the share of a kernel's taps that may be left
 LOOK_SECONDS = 5e-4  # what is over sooner than this is not worth looking at the kernel for
 LIST_BYTES = 16 << 20  # where lists of taps would take more, no tap is left out: as in kernel_taps.cpp
@@ -121,14 +120,7 @@ def run(
     boundary = native_boundary(problem)
     native = _native_layout(module, problem.groups, layout)
     job = module.Job(isa, native, boundary, x, plain(kernel), plain(bias), out)
-    workers = min(threads, layout.items)
-    if layout.seconds < INLINE_SECONDS:
-        job.work()
-    else:
-        report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, workers, stop=job.cancel, tick=report, seconds=layout.seconds)
-    if tick is not None:
-        tick(1.0)
+    carry_out(job, threads, seconds=layout.seconds, tick=tick)
 
 
 def scratch_bytes(problem: Problem, threads: int, portion: float = 1.0) -> int:

@@ -19,11 +19,8 @@ from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.fft_long_tilings import chunk_of, lanes_of, predicted, tilings_of, volume_bytes
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.problem import Problem
-from conv3d_cli.engine.threads import share
+from conv3d_cli.engine.threads import INLINE_SECONDS, carry_out, share
 from conv3d_cli.shapes import Triple
-
-INLINE_SECONDS = 3e-4
-"""What is over sooner than this does not pay for starting threads."""
 
 
 def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
@@ -95,17 +92,11 @@ def run(
     before = tuple(pads[0] for pads in problem.padding)
     module: Any = isas.native()
     isa = isa or isas.active()
-    if predicted(problem, threads, isa, tile) < INLINE_SECONDS:
-        threads = 1
+    seconds = predicted(problem, threads, isa, tile)
     chunk = chunk or int(chunk_of(problem, volume_bytes(np.array(tile), lanes_of(isa))))
-    spectra = _spectra(problem, packed(kernel), tile, isa, threads)
+    spectra = _spectra(problem, packed(kernel), tile, isa, threads if seconds >= INLINE_SECONDS else 1)
     job = module.FftLongJob(spectra, before, problem.strides, chunk, native_boundary(problem), x, packed(bias), out)
-    if threads == 1 and tick is None:
-        job.work()
-    else:
-        share(job.work, threads, stop=job.cancel, tick=lambda: tick(job.done / job.total) if tick else None)
-    if tick is not None:
-        tick(1.0)
+    carry_out(job, threads, seconds=seconds, tick=tick)
 
 
 def _spectra(problem: Problem, kernel: Array, tile: Triple, isa: str, threads: int) -> Any:

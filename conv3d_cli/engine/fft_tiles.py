@@ -23,14 +23,13 @@ from conv3d_cli.engine.fft_costs import COSTS, FftCosts
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.pages import all_in_pages
 from conv3d_cli.engine.problem import Problem
-from conv3d_cli.engine.threads import share
+from conv3d_cli.engine.threads import INLINE_SECONDS, carry_out, share
 from conv3d_cli.limits import second_level_cache
 from conv3d_cli.shapes import Triple, voxels
 
 MOST_TAPS = 16
 """Taps of an axis up to which the longest tile still keeps more than half of its voxels."""
 
-INLINE_SECONDS = 3e-4
 """What is over sooner than this does not pay for starting threads."""
 
 CALL_SECONDS = 1.5e-4
@@ -134,19 +133,12 @@ def run(
     module: Any = isas.native()
     isa = isa or isas.active()
     predicted = _seconds(problem, threads, isa, tile)
-    inline = predicted < INLINE_SECONDS
-    spectra = _spectra(problem, packed(kernel), tile, 1 if inline else threads, isa)
+    spectra = _spectra(problem, packed(kernel), tile, threads if predicted >= INLINE_SECONDS else 1, isa)
     boundary = native_boundary(problem)
     job = module.FftJob(spectra, before, problem.strides, _apart(problem), boundary, x, packed(bias), whole)
-    if inline:
-        job.work()
-    else:
-        report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, min(threads, job.total), stop=job.cancel, tick=report, seconds=predicted)
+    carry_out(job, threads, seconds=predicted, tick=tick)
     if whole is not out:
         out[...] = whole
-    if tick is not None:
-        tick(1.0)
 
 
 def _spectra(problem: Problem, kernel: Array, tile: Triple, threads: int, isa: str) -> Any:

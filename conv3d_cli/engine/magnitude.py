@@ -7,10 +7,7 @@ import numpy as np
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.problem import Problem
-from conv3d_cli.engine.threads import Pieces, share
-
-PIECE = 1 << 19
-"""Values that a thread looks at before it takes the next."""
+from conv3d_cli.engine.threads import carry_out
 
 BYTE = 1e-10
 """Seconds in which a thread looks at a byte, at most."""
@@ -39,13 +36,6 @@ def largest(values: Array, threads: int = 1) -> float:
         packed = values.transpose(np.argsort([-abs(stride) for stride in values.strides], kind="stable"))
     if module is None or not packed.flags.c_contiguous or not packed.flags.aligned:
         return float(np.max(np.abs([np.max(values, initial=0), np.min(values, initial=0)])))
-    row, isa = packed.reshape(-1), isas.active()
-    if threads == 1 or row.size <= 2 * PIECE:
-        return float(module.largest(isa, row))
-    pieces, found = Pieces(range(0, row.size, PIECE)), [0.0]
-
-    def look() -> None:
-        found.extend(module.largest(isa, row[start : start + PIECE]) for start in pieces)
-
-    share(look, threads, stop=pieces.close, seconds=row.nbytes * BYTE)
-    return float(np.max(found))
+    look = module.Largest(isas.active(), packed.reshape(-1))
+    carry_out(look, threads, seconds=values.nbytes * BYTE)
+    return float(look.found)

@@ -20,11 +20,10 @@ from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.direct_costs import COSTS, MEMORY_THREADS
 from conv3d_cli.engine.direct_layout import tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
-from conv3d_cli.engine.threads import share
+from conv3d_cli.engine.threads import carry_out
 from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import second_level_cache
 
-INLINE_SECONDS = 3e-4
 STREAM_BYTES = 8 << 20  # outputs of so many bytes go past the cache
 LINE = 64
 MOST_VOXELS = 1024  # of a block: memory is read and written in long runs
@@ -103,13 +102,7 @@ def run(
         planar=planar,
         stream=out.nbytes >= STREAM_BYTES and (not planar or _past_the_cache(isa)),
     )
-    if layout.seconds < INLINE_SECONDS:
-        job.work()
-    else:
-        report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, min(threads, job.total), stop=job.cancel, tick=report, seconds=layout.seconds)
-    if tick is not None:
-        tick(1.0)
+    carry_out(job, threads, seconds=layout.seconds, tick=tick)
 
 
 @frozen

@@ -20,11 +20,10 @@ from conv3d_cli.engine.fft import not_finite
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.separable_layout import Boxes, box_allowed, layout_of
-from conv3d_cli.engine.threads import share
+from conv3d_cli.engine.threads import carry_out
 from conv3d_cli.errors import MethodError
 from conv3d_cli.frozen import frozen
 
-INLINE_SECONDS = 3e-4
 STREAM_BYTES = 8 << 20  # outputs of so many bytes go past the cache
 ROUNDING = 1e-6  # error of the sums, as of the direct method's
 RESIDUAL = {"float32": 0.25, "float64": 1e-10}
@@ -129,13 +128,7 @@ def run(
         tile=layout.tile,
         stream=out.nbytes >= STREAM_BYTES,
     )
-    if layout.seconds < INLINE_SECONDS:
-        job.work()
-    else:
-        report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, min(threads, job.total), stop=job.cancel, tick=report, seconds=layout.seconds)
-    if tick is not None:
-        tick(1.0)
+    carry_out(job, threads, seconds=layout.seconds, tick=tick)
 
 
 @frozen

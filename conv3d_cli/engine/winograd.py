@@ -21,7 +21,7 @@ from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.magnitude import brightest, largest
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
-from conv3d_cli.engine.threads import Pieces, share
+from conv3d_cli.engine.threads import Pieces, carry_out, share
 from conv3d_cli.engine.winograd_error import error, error_of, worst
 from conv3d_cli.engine.winograd_layout import (
     active_layout,
@@ -37,7 +37,6 @@ from conv3d_cli.shapes import Triple
 FEWEST_CHANNELS = 4
 MOST_TAPS = 5
 MOST_STRIDE = 7
-INLINE_SECONDS = 3e-4  # what is over sooner than this does not pay for starting threads
 INLINE_WEIGHTS = 1 << 18
 FEW_FILTERS = 8
 SWELLING = 1e4  # how much larger a value inside a tile may be than the sum of absolute products
@@ -125,15 +124,9 @@ def run(
     kernels = _kept(problem, kernel, tile, threads)
     axes = _axes(module, problem, layout.step, layout.tiles)
     job = module.WinogradJob(kernels, axes, native_boundary(problem), x, bias, whole)
-    if layout.seconds < INLINE_SECONDS:
-        job.work()
-    else:
-        report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, min(threads, layout.items), stop=job.cancel, tick=report, seconds=layout.seconds)
+    carry_out(job, threads, seconds=layout.seconds, tick=tick)
     if whole is not out:
         out[...] = whole
-    if tick is not None:
-        tick(1.0)
 
 
 def _kept(problem: Problem, kernel: Array, tile: Triple, threads: int) -> Any:

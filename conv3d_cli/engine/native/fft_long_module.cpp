@@ -12,6 +12,7 @@
 
 #include "arrays.hpp"
 #include "fft_long_job.hpp"
+#include "shared_job.hpp"
 
 namespace nb = nanobind;
 
@@ -88,25 +89,16 @@ void bind_fft_long(nb::module_& m) {
             "planes_bytes", [](const FftLongSpectra& spectra) { return spectra.planes_bytes(); },
             "Further memory until release().");
 
-    nb::class_<HeldFftLongJob>(m, "FftLongJob", "A convolution through long tiles; any number of threads may share it.")
-        .def("__init__", &construct_job, nb::arg("spectra"), nb::arg("before"), nb::arg("strides"), nb::arg("chunk"),
-             nb::arg("boundary"), nb::arg("x"), nb::arg("bias").none(), nb::arg("out"), nb::keep_alive<1, 2>())
-        .def(
-            "work", [](HeldFftLongJob& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
-            "Take part until nothing is left.")
-        .def(
-            "cancel", [](HeldFftLongJob& held) { held.job.cancel(); }, "Let every thread return from work() soon.")
-        .def_prop_ro(
-            "buffer_bytes", [](const HeldFftLongJob& held) { return held.job.buffer_bytes(); }, "Memory of a tile.")
+    nb::class_<HeldFftLongJob> job(m, "FftLongJob", "A convolution through long tiles; any number of threads may share it.");
+    job.def("__init__", &construct_job, nb::arg("spectra"), nb::arg("before"), nb::arg("strides"), nb::arg("chunk"),
+            nb::arg("boundary"), nb::arg("x"), nb::arg("bias").none(), nb::arg("out"), nb::keep_alive<1, 2>());
+    job.def_prop_ro(
+           "buffer_bytes", [](const HeldFftLongJob& held) { return held.job.buffer_bytes(); }, "Memory of a tile.")
         .def_prop_ro(
             "thread_bytes", [](const HeldFftLongJob& held) { return held.job.thread_bytes(); },
             "Memory that each thread takes while it works.")
-        .def_prop_ro(
-            "tiles", [](const HeldFftLongJob& held) { return held.job.tiles(); }, "Tiles in all.")
-        .def_prop_ro(
-            "done", [](const HeldFftLongJob& held) { return held.job.finished(); }, "Items that are computed.")
-        .def_prop_ro(
-            "total", [](const HeldFftLongJob& held) { return held.job.total(); }, "Items in all.");
+        .def_prop_ro("tiles", [](const HeldFftLongJob& held) { return held.job.tiles(); }, "Tiles in all.");
+    bind_shared(job, [](HeldFftLongJob& held) -> FftLongJob& { return held.job; });
 }
 
 }  // namespace conv3d

@@ -11,6 +11,7 @@
 #include "arrays.hpp"
 #include "fft_module.hpp"
 #include "fft_job.hpp"
+#include "shared_job.hpp"
 
 namespace nb = nanobind;
 
@@ -90,22 +91,13 @@ void bind_fft(nb::module_& m) {
         .def_prop_ro(
             "bytes", [](const HeldSpectra& held) { return held.spectra.bytes(); }, "Memory of the spectra.");
 
-    nb::class_<HeldFftJob>(m, "FftJob", "A convolution through tiles of transforms; any number of threads may share it.")
-        .def("__init__", &construct_job, nb::keep_alive<1, 2>(), nb::arg("spectra"), nb::arg("before"),
-             nb::arg("stride"), nb::arg("dilation"), nb::arg("boundary"), nb::arg("x"), nb::arg("bias").none(),
-             nb::arg("out"))
-        .def(
-            "work", [](HeldFftJob& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
-            "Compute tiles until none is left.")
-        .def(
-            "cancel", [](HeldFftJob& held) { held.job.cancel(); }, "Let every thread return from work() soon.")
-        .def_prop_ro(
-            "thread_bytes", [](const HeldFftJob& held) { return held.job.thread_bytes(); },
-            "Memory that each thread takes while it works.")
-        .def_prop_ro(
-            "done", [](const HeldFftJob& held) { return held.job.finished(); }, "Items of tiles that are computed.")
-        .def_prop_ro(
-            "total", [](const HeldFftJob& held) { return held.job.total(); }, "Items of tiles in all.");
+    nb::class_<HeldFftJob> job(m, "FftJob", "A convolution through tiles of transforms; any number of threads may share it.");
+    job.def("__init__", &construct_job, nb::keep_alive<1, 2>(), nb::arg("spectra"), nb::arg("before"), nb::arg("stride"),
+            nb::arg("dilation"), nb::arg("boundary"), nb::arg("x"), nb::arg("bias").none(), nb::arg("out"));
+    job.def_prop_ro(
+        "thread_bytes", [](const HeldFftJob& held) { return held.job.thread_bytes(); },
+        "Memory that each thread takes while it works.");
+    bind_shared(job, [](HeldFftJob& held) -> FftJob& { return held.job; });
 }
 
 }  // namespace conv3d

@@ -18,10 +18,13 @@
 #include "fft_long_module.hpp"
 #include "fft_module.hpp"
 #include "job.hpp"
+#include "largest_module.hpp"
 #include "machine_module.hpp"
 #include "pointwise_job.hpp"
 #include "range_module.hpp"
 #include "separable_job.hpp"
+#include "shared_job.hpp"
+#include "team_module.hpp"
 #include "units.hpp"
 #include "winograd_module.hpp"
 
@@ -83,6 +86,8 @@ NB_MODULE(_native, m) {
     conv3d::bind_winograd(m);
     conv3d::bind_machine(m);
     conv3d::bind_range(m);
+    conv3d::bind_largest(m);
+    conv3d::bind_team(m);
 
     m.def(
         "runnable",
@@ -141,16 +146,8 @@ NB_MODULE(_native, m) {
             nb::kw_only(), nb::arg("axes"), nb::arg("groups"), nb::arg("channel_chunk"), nb::arg("filter_chunk"),
             nb::arg("slab"), nb::arg("out"), nb::arg("columns"), nb::arg("stream"));
 
-    nb::class_<HeldJob>(m, "Job", "One convolution; any number of threads may call work().")
-        .def("__init__", &construct, nb::arg("isa"), nb::arg("layout"), nb::arg("boundary"), nb::arg("x"),
-             nb::arg("kernel"), nb::arg("bias").none(), nb::arg("out"))
-        .def(
-            "work", [](HeldJob& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
-            "Compute blocks until none is left.")
-        .def(
-            "cancel", [](HeldJob& held) { held.job.cancel(); }, "Let every thread stop after its present block.")
-        .def_prop_ro(
-            "done", [](const HeldJob& held) { return held.job.finished(); }, "Blocks that are computed.")
-        .def_prop_ro(
-            "total", [](const HeldJob& held) { return held.job.total(); }, "Blocks in all.");
+    nb::class_<HeldJob> job(m, "Job", "One convolution; any number of threads may call work().");
+    job.def("__init__", &construct, nb::arg("isa"), nb::arg("layout"), nb::arg("boundary"), nb::arg("x"),
+            nb::arg("kernel"), nb::arg("bias").none(), nb::arg("out"));
+    conv3d::bind_shared(job, [](HeldJob& held) -> Job& { return held.job; });
 }

@@ -14,6 +14,7 @@
 #include "items.hpp"
 #include "memory.hpp"
 #include "pointwise.hpp"
+#include "shared_job.hpp"
 #include "units.hpp"
 
 namespace nb = nanobind;
@@ -180,15 +181,11 @@ void bind_pointwise(nb::module_& m) {
             return std::make_tuple(loops.filters, loops.vectors);
         },
         nb::arg("isa"), "Most filters of a tile of voxels, and the vectors of such a tile.");
-    nb::class_<Pointwise>(m, "Pointwise", "One convolution with a kernel of one voxel; threads share work().")
-        .def(nb::init<const std::string&, Readable, Readable, std::optional<Readable>, Writable, Index, Index,
-                      bool, bool>(),
-             nb::arg("isa"), nb::arg("x"), nb::arg("kernel"), nb::arg("bias").none(), nb::arg("out"), nb::kw_only(),
-             nb::arg("groups"), nb::arg("block"), nb::arg("planar"), nb::arg("stream"))
-        .def("work", &Pointwise::work, nb::call_guard<nb::gil_scoped_release>(), "Compute blocks until none is left.")
-        .def("cancel", &Pointwise::cancel, "Let every thread stop after its present block.")
-        .def_prop_ro("done", &Pointwise::finished, "Blocks that are computed.")
-        .def_prop_ro("total", &Pointwise::total, "Blocks in all.");
+    nb::class_<Pointwise> job(m, "Pointwise", "One convolution with a kernel of one voxel; threads share work().");
+    job.def(nb::init<const std::string&, Readable, Readable, std::optional<Readable>, Writable, Index, Index, bool, bool>(),
+            nb::arg("isa"), nb::arg("x"), nb::arg("kernel"), nb::arg("bias").none(), nb::arg("out"), nb::kw_only(),
+            nb::arg("groups"), nb::arg("block"), nb::arg("planar"), nb::arg("stream"));
+    bind_shared(job);
 }
 
 }  // namespace conv3d

@@ -15,6 +15,7 @@
 #include "items.hpp"
 #include "memory.hpp"
 #include "separable.hpp"
+#include "shared_job.hpp"
 #include "units.hpp"
 
 namespace nb = nanobind;
@@ -201,17 +202,14 @@ class Separable {
 }  // namespace
 
 void bind_separable(nb::module_& m) {
-    nb::class_<Separable>(m, "Separable", "One convolution with sums of outer products; threads share work().")
-        .def(nb::init<const std::string&, Readable, std::vector<Readable>, std::vector<Index>, const BoundaryTables&,
-                      std::optional<Readable>, Writable, Index, Triple, Triple, Triple, std::array<bool, 3>, Triple, bool>(),
-             nb::arg("isa"), nb::arg("x"), nb::arg("weights"), nb::arg("channels"), nb::arg("boundary"),
-             nb::arg("bias").none(), nb::arg("out"), nb::kw_only(), nb::arg("groups"), nb::arg("strides"), nb::arg("dilation"),
-             nb::arg("before"), nb::arg("box"), nb::arg("tile"), nb::arg("stream"))
-        .def("work", &Separable::work, nb::call_guard<nb::gil_scoped_release>(), "Compute tiles until none is left.")
-        .def("cancel", &Separable::cancel, "Let every thread stop soon.")
-        .def_prop_ro("done", &Separable::finished, "Tiles that are computed.")
-        .def_prop_ro("total", &Separable::total, "Tiles in all.")
-        .def_prop_ro("scratch", &Separable::scratch, "Bytes of the scratch of one thread.");
+    nb::class_<Separable> job(m, "Separable", "One convolution with sums of outer products; threads share work().");
+    job.def(nb::init<const std::string&, Readable, std::vector<Readable>, std::vector<Index>, const BoundaryTables&,
+                     std::optional<Readable>, Writable, Index, Triple, Triple, Triple, std::array<bool, 3>, Triple, bool>(),
+            nb::arg("isa"), nb::arg("x"), nb::arg("weights"), nb::arg("channels"), nb::arg("boundary"),
+            nb::arg("bias").none(), nb::arg("out"), nb::kw_only(), nb::arg("groups"), nb::arg("strides"), nb::arg("dilation"),
+            nb::arg("before"), nb::arg("box"), nb::arg("tile"), nb::arg("stream"));
+    job.def_prop_ro("scratch", &Separable::scratch, "Bytes of the scratch of one thread.");
+    bind_shared(job);
 }
 
 }  // namespace conv3d

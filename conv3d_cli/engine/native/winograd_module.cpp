@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "shared_job.hpp"
 #include "winograd_job.hpp"
 
 namespace nb = nanobind;
@@ -62,21 +63,9 @@ void energies(const WinogradKernels& kernels, const Sums& to) {
     kernels.energies(to.data());
 }
 
-double largest(const std::string& isa, const Readable& values) {
-    const bool wide = of_doubles(values);
-    if (values.ndim() != 1 || (values.shape(0) > 1 && values.stride(0) != 1))
-        throw nb::value_error("values must lie side by side");
-    const WinogradUnit& unit = find_winograd(isa);
-    const nb::gil_scoped_release released;
-    return (wide ? unit.largest_double : unit.largest_float)(values.data(), static_cast<Index>(values.shape(0)));
-}
-
 }  // namespace
 
 void bind_winograd(nb::module_& m) {
-    m.def("largest", &largest, nb::arg("isa"), nb::arg("values"),
-          "The largest magnitude of contiguous values; infinite or NaN if any of them is.");
-
     nb::class_<WinogradMatrix>(m, "WinogradMatrix", "Outputs of a tile along one axis, and what transforms a kernel.")
         .def(
             "__init__",
@@ -107,21 +96,13 @@ void bind_winograd(nb::module_& m) {
             nb::kw_only(), nb::arg("before"), nb::arg("dilation"), nb::arg("tiles"), nb::arg("inputs"),
             nb::arg("outputs"));
 
-    nb::class_<HeldWinograd>(m, "WinogradJob", "One convolution; any number of threads may work on it.")
-        .def("__init__", &construct, nb::keep_alive<1, 2>(), nb::arg("kernels"), nb::arg("axes"),
-             nb::arg("boundary"), nb::arg("x"), nb::arg("bias").none(), nb::arg("out"))
-        .def(
-            "work", [](HeldWinograd& held) { held.job.work(); }, nb::call_guard<nb::gil_scoped_release>(),
-            "Compute blocks until none is left.")
-        .def(
-            "cancel", [](HeldWinograd& held) { held.job.cancel(); }, "Let every thread stop soon.")
-        .def_prop_ro(
-            "done", [](const HeldWinograd& held) { return held.job.finished(); }, "Blocks that are computed.")
-        .def_prop_ro(
-            "total", [](const HeldWinograd& held) { return held.job.total(); }, "Blocks in all.")
-        .def_prop_ro(
-            "scratch_bytes", [](const HeldWinograd& held) { return held.job.scratch_bytes(); },
-            "Memory that each thread takes.");
+    nb::class_<HeldWinograd> job(m, "WinogradJob", "One convolution; any number of threads may work on it.");
+    job.def("__init__", &construct, nb::keep_alive<1, 2>(), nb::arg("kernels"), nb::arg("axes"), nb::arg("boundary"),
+            nb::arg("x"), nb::arg("bias").none(), nb::arg("out"));
+    job.def_prop_ro(
+        "scratch_bytes", [](const HeldWinograd& held) { return held.job.scratch_bytes(); },
+        "Memory that each thread takes.");
+    bind_shared(job, [](HeldWinograd& held) -> WinogradJob& { return held.job; });
 }
 
 }  // namespace conv3d
