@@ -33,6 +33,10 @@ class Limits:
     memory: int
     memory_source: str = "unlimited"
 
+    def __hash__(self) -> int:
+        """Return the same for equal limits; every call looks up what was chosen within them."""
+        return hash((self.threads, self.memory))
+
     @classmethod
     def detect(
         cls,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.plan import choose, execute
-from conv3d_cli.engine.problem import Problem
+from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.engine.threads import summon
 from conv3d_cli.limits import Limits
+
+DTYPES = {name: np.dtype(name) for name in ITEMSIZE}
+"""The dtypes as NumPy has them, one object each: to ask whether an array has one takes a comparison of two places."""
 
 
 def convolve_array(
@@ -37,12 +42,12 @@ def convolve_array(
     """
     plan = choose(problem, limits, method, accuracy)
     summon(plan.threads, plan.seconds)
-    batch_shape, merged, shape = x.shape[:-4], x, problem.output_shape
-    if x.dtype != problem.dtype or batch_shape != shape[:1]:
-        merged = x.astype(problem.dtype, copy=False).reshape(problem.batch, *x.shape[-4:])
+    batch_shape, merged, shape, dtype = x.shape[:-4], x, problem.output_shape, DTYPES[problem.dtype]
+    if x.dtype is not dtype or batch_shape != shape[:1]:
+        merged = x.astype(dtype, copy=False).reshape(problem.batch, *x.shape[-4:])
     if channels_last:
         shape = (*shape[:1], *shape[2:], shape[1])
-    result = OUTPUTS.empty(shape, problem.dtype)
+    result = OUTPUTS.empty(shape, dtype)
     execute(plan, _planar(merged, channels_last), kernel, bias, _planar(result, channels_last))
     return result if batch_shape == shape[:1] else result.reshape(*batch_shape, *shape[1:])
 

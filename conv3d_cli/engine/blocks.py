@@ -104,4 +104,6 @@ def packed(array: Given) -> Given:
     >>> packed(np.zeros((2, 3))[:, ::2]).flags.c_contiguous
     True
     """
-    return array if array is None else np.require(array, requirements=("C", "A"))
+    if array is None or (array.flags.c_contiguous and array.flags.aligned):
+        return array
+    return np.require(array, requirements=("C", "A"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import UsageError, nearest
@@ -49,21 +49,21 @@ def available() -> tuple[str, ...]:
     return _runnable(module) if module is not None else ()
 
 
-def variable(name: str) -> bytes | None:
-    """Return a variable of the environment, or None: what every call looks at, without the errors of ``os.environ``.
+def variables(names: tuple[str, ...]) -> tuple[bytes | None, ...]:
+    """Return variables of the environment, each or None: what every call looks at, at once and as the system has them.
 
-    >>> variable("PATH") == os.fsencode(os.environ["PATH"]), variable("NO_SUCH_VARIABLE")
-    (True, None)
+    >>> variables(("PATH", "NO_SUCH_VARIABLE")) == (os.fsencode(os.environ["PATH"]), None)
+    True
     """
-    return _reader()(name)
+    return _reader()(names)
 
 
 @cache
-def _reader() -> Callable[[str], bytes | None]:
+def _reader() -> Callable[[tuple[str, ...]], tuple[bytes | None, ...]]:
     module = native()
     if module is None:
-        return lambda name: os.fsencode(os.environ[name]) if name in os.environ else None
-    read: Callable[[str], bytes | None] = module.variable
+        return lambda names: tuple(os.fsencode(os.environ[name]) if name in os.environ else None for name in names)
+    read: Callable[[tuple[str, ...]], tuple[bytes | None, ...]] = module.variables
     return read
 
 
@@ -78,8 +78,18 @@ def active(environ: Mapping[str, str] = os.environ) -> str:
     Traceback (most recent call last):
     conv3d_cli.errors.UsageError: CONV3D_ISA: unknown instruction set: got 'x86-64-v9', expected one of ...
     """
-    names = available()
-    asked = environ.get(VARIABLE, "") if environ is not os.environ or variable(VARIABLE) else ""
+    if environ is os.environ:
+        return _active(native(), variables((VARIABLE,)))
+    return _named(available(), environ.get(VARIABLE, ""))
+
+
+@lru_cache(maxsize=16)
+def _active(module: ModuleType | None, asked: tuple[bytes | None, ...]) -> str:
+    """Return what ``active`` does, by all that it depends on."""
+    return _named(() if module is None else _runnable(module), os.fsdecode(asked[0] or b""))
+
+
+def _named(names: tuple[str, ...], asked: str) -> str:
     if not asked:
         return names[0] if names else NUMPY
     if asked not in KNOWN:

@@ -19,14 +19,14 @@ class Method:
     ``run(problem, x, kernel, bias, out, threads=..., tick=..., **candidate.settings)`` carries one out.
     ``offers(problem, kernel, threads, accuracy, memory)`` offers those that depend on the kernel's values instead, as
     does ``proven``, which is asked only where the method would be taken, since it has to transform the kernel.
-    ``unsuitable(problem, x, kernel, threads)`` returns why the values themselves rule the method out, if they do.
+    ``unsuitable(problem, x, kernel, threads)`` returns why the values themselves rule the method out, if some do.
     """
 
     name: str
     summary: str
     candidates: Callable[[Problem, int, Accuracy, int], list[Candidate]]
     run: Callable[..., None]
-    unsuitable: Callable[[Problem, Array, Array, int], str | None] = lambda problem, x, kernel, threads: None
+    unsuitable: Callable[[Problem, Array, Array, int], str | None] | None = None
     offers: Callable[[Problem, Array, int, Accuracy, int], list[Candidate]] | None = None
     proven: Callable[[Problem, Array, int, Accuracy, int], list[Candidate]] | None = None
 

@@ -44,6 +44,9 @@ class Pace:
 
 
 SHIPPED = Pace()
+NAMES = (isa.VARIABLE, *userfiles.VARIABLES)
+
+_written = 0  # how often ``keep`` has changed what is kept
 
 
 def kind_of(candidate: Candidate, problem: Problem) -> str:
@@ -58,7 +61,12 @@ def kind_of(candidate: Candidate, problem: Problem) -> str:
 
 def active(threads: int) -> Pace:
     """Return the pace that was measured here for so many threads, else the shipped one; the file is read once."""
-    return _kept(*map(isa.variable, userfiles.VARIABLES), isa.active(), threads)
+    return _kept(*isa.variables(userfiles.VARIABLES), isa.active(), threads)
+
+
+def surroundings() -> tuple[object, ...]:
+    """Return what decides over instruction set and pace: while it is the same, so is what was chosen for a problem."""
+    return isa.native(), _written, isa.variables(NAMES)
 
 
 def keep(pace: Pace, threads: int) -> str:
@@ -74,6 +82,8 @@ def keep(pace: Pace, threads: int) -> str:
 
     entries[machine(threads)] = {"measured": pace.measured, "multiples": dict(pace.multiples)}
     path = userfiles.write(FILE, json.dumps({"version": 1, "machines": entries}, indent=1) + "\n")
+    global _written
+    _written += 1
     _kept.cache_clear()
     return str(path)
 

@@ -68,6 +68,12 @@ class Plan:
         """Whether it pays to look at a kernel: whether its values may open a faster way, or must prove this one."""
         return any(_may_gain(self, candidate) for candidate in self.candidates)
 
+    @cached_property
+    def final(self) -> bool:
+        """Whether no values, neither of an input nor of a kernel, would lead to another."""
+        may_change = self.may_gain or self.candidate.at_worst is not None
+        return not self.problem.multiply_adds or not (may_change or METHODS[self.method].unsuitable)
+
 
 def choose(
     problem: Problem,
@@ -90,7 +96,7 @@ def choose(
     'fft'
     """
     if kernel is None:
-        return _chosen(problem, limits, method, accuracy, without, isa.active(), pace.active(limits.threads))
+        return _chosen(problem, limits, method, accuracy, without, pace.surroundings())
     return _choose(Request(problem, limits, method, accuracy, without), kernel)
 
 
@@ -102,7 +108,7 @@ def settle(plan: Plan, x: Array, kernel: Array) -> Plan:
     plan = seen(plan, kernel)
     ruled_out: list[str] = []
     first = ""
-    while reason := METHODS[plan.method].unsuitable(plan.problem, x, kernel, plan.threads):
+    while (check := METHODS[plan.method].unsuitable) and (reason := check(plan.problem, x, kernel, plan.threads)):
         if plan.method_asked != "auto":
             raise MethodError(f"method {plan.method!r}: would spread them: got {reason}, expected finite values")
         ruled_out.append(plan.method)
@@ -155,7 +161,7 @@ def execute(
     None, all of the problem's dtype. ``out`` may have any strides and is filled if given. ``tick`` hears the share
     done, ``settled`` says that the values were looked at already.
     """
-    if not settled and plan.problem.multiply_adds:
+    if not (settled or plan.final):
         plan = settle(plan, x, kernel)
     order, problem = plan.asked.order, plan.problem
     if problem.batch != x.shape[0]:
@@ -191,10 +197,9 @@ def _chosen(
     method: str,
     accuracy: str,
     without: tuple[str, ...],
-    instructions: str,
-    measured: pace.Pace,
+    surroundings: tuple[object, ...],
 ) -> Plan:
-    """Return the plan for a problem whose kernel is not known: always the same with the same instructions and pace."""
+    """Return the plan for a problem whose kernel is not known: always the same in the same surroundings."""
     return _choose(Request(problem, limits, method, accuracy, without), None)
 
 

@@ -59,17 +59,21 @@ int processor() {
 #endif
 }
 
-// A variable of the environment, in bytes, or None where it is not set.
-nb::object variable(const char* name) {
-    const char* const value = std::getenv(name);
-    return value ? nb::object(nb::bytes(value)) : nb::none();
+// Variables of the environment, each in bytes, or None where it is not set.
+nb::tuple variables(const nb::tuple& names) {
+    nb::list found;
+    for (nb::handle name : names) {
+        const char* const value = std::getenv(nb::cast<const char*>(name));
+        found.append(value ? nb::object(nb::bytes(value)) : nb::none());
+    }
+    return nb::tuple(found);
 }
 
 }  // namespace
 
 void bind_machine(nb::module_& m) {
     m.def("processor", &processor, "Number of the processor that this thread runs on, or -1 where it is not known.");
-    m.def("variable", &variable, nb::arg("name"), "Value of a variable of the environment in bytes, or None.");
+    m.def("variables", &variables, nb::arg("names"), "Values of variables of the environment in bytes, or None.");
     m.def("machine_multiply_adds", &multiply_adds, nb::arg("isa"), nb::arg("steps"),
           "Run multiply-adds from registers on this thread; return the floating-point operations that were done.");
     m.def("machine_read", &read, nb::arg("isa"), nb::arg("source"), "Read a float32 array once; return its sum.");
