@@ -39,8 +39,8 @@ def convolve_array(
         merged = x.astype(problem.dtype, copy=False).reshape(problem.batch, *x.shape[-4:])
     if channels_last:
         shape = (*shape[:1], *shape[2:], shape[1])
+    plan = choose(problem, limits, method, accuracy)  # first: it refuses what no memory could hold
     result = OUTPUTS.empty(shape, problem.dtype)
-    plan = choose(problem, limits, method, accuracy)
     execute(plan, _planar(merged, channels_last), kernel, bias, _planar(result, channels_last))
     return result if batch_shape == shape[:1] else result.reshape(*batch_shape, *shape[1:])
 
