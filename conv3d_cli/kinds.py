@@ -17,9 +17,16 @@ Schema = Mapping[str, Any]
 
 LONGEST_SHOWN = 120
 
+MOST = 2**31 - 1
+"""What a count, a step or a margin may be: sums and products of a few of them fit into 64 bits."""
+
 
 class RefusedError(Exception):
-    """A value is not of a kind; the text says what is wrong with it."""
+    """A value is not of a kind; the text says what is wrong with it, ``besides`` what is expected beyond the kind."""
+
+    def __init__(self, text: str, besides: str = "") -> None:
+        super().__init__(text)
+        self.besides = besides
 
 
 @frozen
@@ -42,7 +49,7 @@ class Kind:
         try:
             return self.parse(value)
         except RefusedError as error:
-            message = f"{subject}: {error}: got {shown(value)}, expected {self.expected}"
+            message = f"{subject}: {error}: got {shown(value)}, expected {self.expected}{error.besides}"
             raise LayerError(message, argument or subject) from None
 
     def or_none(self, meaning: str) -> Kind:
@@ -97,11 +104,21 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
-def _count(value: Any) -> int:
+def _size(value: Any) -> int:
     number = _whole(value)
     if number < 1:
         raise RefusedError("below 1")
     return number
+
+
+def _at_most(number: int) -> int:
+    if number > MOST:
+        raise RefusedError(f"above {MOST}", f", at most {MOST}")
+    return number
+
+
+def _count(value: Any) -> int:
+    return _at_most(_size(value))
 
 
 def _triple(value: Any) -> tuple[int, int, int]:
@@ -133,7 +150,7 @@ def _pair(value: Any) -> tuple[int, int]:
     before, after = (_whole(item) for item in items)
     if min(before, after) < 0:
         raise RefusedError("below 0")
-    return before, after
+    return _at_most(before), _at_most(after)
 
 
 def _seed(value: Any) -> int:
@@ -203,7 +220,7 @@ def _sizes(least: int) -> Callable[[Any], tuple[int | None, ...]]:
             raise RefusedError("not a list of sizes")
         if len(items) < least:
             raise RefusedError(f"has {len(items)} values")
-        return tuple(None if item is None else _count(item) for item in items)
+        return tuple(None if item is None else _size(item) for item in items)
 
     return parse
 
@@ -238,10 +255,10 @@ def one_of(*names: str, any_case: bool = True) -> Kind:
     return Kind(" or ".join(repr(name) for name in names), parse, in_any_case if any_case else {"enum": list(names)})
 
 
-_INTEGER: Schema = {"type": "integer", "minimum": 1}
+_INTEGER: Schema = {"type": "integer", "minimum": 1, "maximum": MOST}
 _TRIPLE: Schema = {"anyOf": [_INTEGER, {"type": "array", "items": _INTEGER, "minItems": 3, "maxItems": 3}]}
 
-_SIDE: Schema = {"type": "integer", "minimum": 0}
+_SIDE: Schema = {"type": "integer", "minimum": 0, "maximum": MOST}
 _SIDES: Schema = {"anyOf": [_SIDE, {"type": "array", "items": _SIDE, "minItems": 2, "maxItems": 2}]}
 _PADS: Schema = {"anyOf": [_SIDE, {"type": "array", "items": _SIDES, "minItems": 3, "maxItems": 3}]}
 

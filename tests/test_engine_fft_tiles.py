@@ -320,3 +320,21 @@ def test_spectra_that_are_not_ready_are_not_read():
         isa.native().FftJob(
             spectra, (2, 2, 2), (1, 1, 1), (1, 1, 1), native_boundary(LAYER), x, bias, planar(LAYER.output_shape, "f4")
         )
+
+
+@pytest.mark.parametrize("dilation", [7, 1000, 2**30])
+def test_phases_without_outputs_are_no_work(dilation):
+    problem = Problem(
+        (3, 5, 6), (3, 1, 2), dilation=(dilation, 1, dilation), padding=((dilation,) * 2, (0, 0), (0, dilation))
+    )
+    plan = choose(problem, ROOM, "fft")
+    assert plan.candidate.native
+    assert plan.seconds < 1e-3
+    x, kernel = (
+        np.random.default_rng(4).standard_normal((2, 1, 1, 3, 5, 6)).astype("f4")[0],
+        np.ones(problem.kernel_shape, "f4"),
+    )
+    kernel[1, 0] = [[[3]], [[5]]]
+    out = np.full(problem.output_shape, np.nan, "f4")
+    execute(plan, x, kernel, None, out)
+    np.testing.assert_allclose(out, 3 * x, rtol=1e-5, atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from conv3d_cli.engine.methods import Method
 from conv3d_cli.engine.reference import BLOCK_BYTES
 from conv3d_cli.engine.tiles import fast_length
 from conv3d_cli.errors import MethodError, OverLimit, UsageError
+from conv3d_cli.layers import convolve
 from conv3d_cli.limits import parse_bytes, size_words
 
 ROOM = Limits(threads=2, memory=1 << 33)
@@ -210,6 +212,17 @@ def test_the_memory_named_as_enough_is_enough_and_hardly_more(method):
     assert choose(problem, Limits(2, told.value.needed), method).method in (method, *METHODS)
     with pytest.raises(OverLimit):
         choose(problem, Limits(2, told.value.needed - 1), method)
+
+
+@pytest.mark.parametrize("padding", [(2**31 - 1, 0), (2**31 - 1, 2**31 - 1)])
+def test_what_no_memory_holds_is_refused_before_methods_reckon_with_it(padding):
+    problem = Problem((4, 5, 6), (1, 1, 1), padding=(padding, padding, padding))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(OverLimit, match=r"memory: not enough for this convolution: got 8 GiB .*expected at least"):
+            choose(problem, ROOM)
+        with pytest.raises(OverLimit, match="memory: not enough for this convolution"):
+            convolve(np.ones((1, 4, 5, 6, 1), "f4"), np.ones((1, 1, 1, 1, 1)), padding=problem.padding)
 
 
 def test_memory_may_be_used_to_the_last_byte():

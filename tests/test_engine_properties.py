@@ -14,9 +14,10 @@ from oracle import oracle
 from storages import field_of_a_record
 from ways import USABLE
 
-from conv3d_cli.engine import METHODS, Limits, Problem, choose, execute, fft, reference, threads
+from conv3d_cli.engine import METHODS, Limits, Problem, choose, direct, execute, fft, isa, reference, threads
 from conv3d_cli.engine.kept import KERNELS
-from conv3d_cli.errors import MethodError
+from conv3d_cli.errors import MethodError, OverLimit
+from conv3d_cli.shapes import NO_PADS
 
 ROOM = Limits(threads=2, memory=1 << 33)
 triples = st.tuples(*[st.integers(1, 4)] * 3)
@@ -227,6 +228,37 @@ def test_strides_and_dilations_that_lead_out_of_the_volume_cost_nothing(method, 
         weights[...] = weights[0, 0, 0]
         outs = [execute(choose(p, ROOM, method, kernel=weights), x, weights, bias) for p in (far, near)]
         np.testing.assert_array_equal(*outs)
+
+
+@pytest.mark.parametrize("way", ["spread", "pushed out", "far apart"])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_largest_counts_of_a_layer_are_served(method, way):
+    """What surrounds the volume is up to 2^31 - 1 voxels wide; one tap or one output lies in the volume."""
+    most, k = 2**31 - 1, 1 if method == "pointwise" else 3
+    pads = ((most, most),) * 3
+    problem = {
+        "spread": Problem((5, 6, 7), (k,) * 3, dilation=(most // k,) * 3, padding=((most // k * (k > 1),) * 2,) * 3),
+        "pushed out": Problem((5, 6, 7), (k,) * 3, padding=pads, strides=(most,) * 3),
+        "far apart": Problem((5, 6, 7), (k,) * 3, padding=pads, strides=(most,) * 3, dilation=(most // k,) * 3),
+    }[way]
+    x, weights, bias = arrays(replace(problem, padding=NO_PADS, strides=(1, 1, 1), dilation=(1, 1, 1)))
+    weights[...] = weights[0, 0, 0]
+    try:
+        plan = choose(problem, ROOM, method, kernel=weights)
+    except (MethodError, OverLimit):
+        assert method != "direct" or isa.native() is None
+        return
+    out = execute(plan, x, weights, bias)
+    expected = np.full(problem.output_shape, bias[0], "f4")
+    for index in np.ndindex(problem.output_size):
+        for tap in np.ndindex(problem.kernel):
+            at = [
+                i * s - p[0] + t * d
+                for i, s, p, t, d in zip(index, problem.strides, problem.padding, tap, problem.dilation, strict=True)
+            ]
+            if all(0 <= place < n for place, n in zip(at, problem.size, strict=True)):
+                expected[(0, 0, *index)] += x[(0, 0, *at)] * weights[(*tap, 0, 0)]
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kernel", [(1, 1, 1), (3, 3, 3), (9, 1, 17)])

@@ -21,6 +21,7 @@ THREE = "expected a whole number of at least 1, or three of them"
 SHAPE = "each a whole number of at least 1 or None"
 
 # Argument, value, and the whole message.
+MOST = ", at most 2147483647"
 PADDING = "expected 'valid' or 'same', or with dialect torch zeros on each side"
 FLOATS = "expected one of float16, float32, float64"
 AROUND = "expected one of zero, reflect, mirror, nearest, wrap, constant:V"
@@ -33,6 +34,7 @@ REFUSED = [
     ("filters", "8", f"filters: not a whole number: got '8', {WHOLE}"),
     ("filters", None, f"filters: not a whole number: got None, {WHOLE}"),
     ("filters", [8], f"filters: not a whole number: got [8], {WHOLE}"),
+    ("filters", 2**31, f"filters: above 2147483647: got 2147483648, {WHOLE}{MOST}"),
     ("kernel_size", 1.5, f"kernel_size: not a whole number: got 1.5, {THREE}"),
     ("kernel_size", [3, 3], f"kernel_size: has 2 values: got [3, 3], {THREE}"),
     ("kernel_size", [3], f"kernel_size: has 1 value: got [3], {THREE}"),
@@ -42,8 +44,11 @@ REFUSED = [
     ("kernel_size", "333", f"kernel_size: not a whole number: got '333', {THREE}"),
     ("kernel_size", {3, 4, 5}, f"kernel_size: not a whole number: got {{3, 4, 5}}, {THREE}"),
     ("kernel_size", np.ones(3), f"kernel_size: not a whole number: got array([1., 1., 1.]), {THREE}"),
+    ("kernel_size", 10**30, f"kernel_size: above 2147483647: got 1{'0' * 30}, {THREE}{MOST}"),
     ("strides", 0, f"strides: below 1: got 0, {THREE}"),
     ("strides", [1, 2, 3, 4], f"strides: has 4 values: got [1, 2, 3, 4], {THREE}"),
+    ("strides", (1, 2, 2**62), f"strides: above 2147483647: got (1, 2, {2**62}), {THREE}{MOST}"),
+    ("dilation_rate", 2**62, f"dilation_rate: above 2147483647: got {2**62}, {THREE}{MOST}"),
     ("dilation_rate", -1, f"dilation_rate: below 1: got -1, {THREE}"),
     ("dilation_rate", None, f"dilation_rate: not a whole number: got None, {THREE}"),
     ("padding", "causal", f"padding: 'causal' is for Conv1D only: got 'causal', {PADDING}"),
@@ -53,6 +58,7 @@ REFUSED = [
     ("padding", ["same"], f"padding: has 1 value: got ['same'], {PADDING}"),
     ("padding", [1, 1, -1], f"padding: below 0: got [1, 1, -1], {PADDING}"),
     ("padding", [1, 1, (1, 1, 1)], f"padding: has a pair of 3 values: got [1, 1, (1, 1, 1)], {PADDING}"),
+    ("padding", [1, 1, (0, 2**31)], f"padding: above 2147483647: got [1, 1, (0, 2147483648)], {PADDING}{MOST}"),
     ("padding", [1, 1, 0.5], f"padding: not a whole number: got [1, 1, 0.5], {PADDING}"),
     ("dialect", "Torch", "dialect: unknown: got 'Torch', expected 'keras' or 'torch'"),
     ("flip", 1, "flip: not a truth value: got 1, expected true or false"),
@@ -69,6 +75,7 @@ REFUSED = [
         "data_format: unknown: got 'NCDHW', expected 'channels_last' or 'channels_first'",
     ),
     ("data_format", 1, "data_format: not a word: got 1, expected 'channels_last' or 'channels_first'"),
+    ("groups", 2**31, f"groups: above 2147483647: got 2147483648, {WHOLE}{MOST}"),
     ("groups", 0, f"groups: below 1: got 0, {WHOLE}"),
     ("use_bias", 1, "use_bias: not a truth value: got 1, expected true or false"),
     ("use_bias", "no", "use_bias: not a truth value: got 'no', expected true or false"),
@@ -125,6 +132,12 @@ def test_every_argument_has_a_refused_value():
 
 
 RULES_BROKEN = [
+    (
+        {"kernel_size": (2, 3, 3), "dilation_rate": (2**31 - 2, 2**30 - 1, 2**30)},
+        "dilation_rate",
+        "dilation_rate: spreads the kernel too far along an axis: got (2147483646, 1073741823, 1073741824) with "
+        "kernel_size (2, 3, 3), expected at most 2147483647 voxels",
+    ),
     (
         {"boundary": "wrap"},
         "boundary",

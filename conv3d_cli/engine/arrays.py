@@ -40,7 +40,7 @@ def convolve_array(
     >>> y.shape, float(y.max())
     ((2, 3, 3, 3, 3, 1), 8.0)
     """
-    plan = choose(problem, limits, method, accuracy)
+    plan = choose(problem, limits, method, accuracy)  # first: it refuses what no memory could hold
     summon(plan.threads, plan.seconds)
     batch_shape, merged, shape, dtype = x.shape[:-4], x, problem.output_shape, DTYPES[problem.dtype]
     if x.dtype is not dtype or batch_shape != shape[:1]:

@@ -191,8 +191,9 @@ def _predictions(problem: Problem, threads: int, isa: str) -> tuple[Array, Array
     kept = ((tiles - problem.kernel) // problem.strides + 1).T.astype(float)
     t, apart = tiles.T.astype(float), np.array(_apart(problem))[:, None]
     folds = np.where(tiles % problem.strides == 0, problem.strides, 1).T
-    outputs = np.ceil(np.array(problem.output_size)[:, None] / apart)
-    boxes = np.prod(np.ceil(outputs / kept) * apart, axis=0) * problem.batch
+    all_outputs = np.array(problem.output_size)[:, None]
+    of_phase, phases = np.ceil(all_outputs / apart), np.minimum(apart, all_outputs)
+    boxes = np.prod(np.ceil(of_phase / kept) * phases, axis=0) * problem.batch
     frequencies = t[2] // 2 + 1
     columns = frequencies * t[1]
     items = problem.groups * np.ceil(boxes / lanes)

@@ -15,6 +15,9 @@ from conv3d_cli.errors import MethodError, OverLimit
 from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import Limits, size_words
 
+ADDRESSABLE = 1 << 47
+"""Bytes that a process can have at most: with blocks that fit in there, no method reckons beyond 64 bits."""
+
 
 @frozen
 class Request:
@@ -86,17 +89,26 @@ class Request:
         ratio = others[0].seconds / max(best.seconds, 1e-9)
         return f"{best.detail}: predicted {ratio:.1f}x as fast as {others[0].method}"
 
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether input and output are larger than any machine's memory."""
+        return self.problem.input_bytes + self.problem.output_bytes > ADDRESSABLE
+
+    def over(self, scratch: int) -> OverLimit:
+        """Return the error that says how much memory it takes, so much of it beside input and output."""
+        limits = self.limits
+        need = scratch + limits.memory - self._memory
+        return OverLimit(
+            f"memory: not enough for this convolution: got {size_words(limits.memory)} ({limits.memory_source}), "
+            f"expected at least {size_words(need)}",
+            need,
+        )
+
     def no_way(self, offered: Sequence[Candidate]) -> Exception:
         """Return the error that says why nothing of what is offered may be taken."""
-        limits = self.limits
         over = [c for c in offered if c.refused and "needs" in c.refused]
         if over:
-            need = min(c.scratch_bytes for c in over) + limits.memory - self._memory
-            return OverLimit(
-                f"memory: not enough for this convolution: got {size_words(limits.memory)} ({limits.memory_source}), "
-                f"expected at least {size_words(need)}",
-                need,
-            )
+            return self.over(min(c.scratch_bytes for c in over))
         asked = [c for c in offered if self.method in ("auto", c.method)]
         reasons = "; ".join(dict.fromkeys(f"{c.method}: {c.refused}" for c in asked))
         return MethodError(f"method {self.method!r}: cannot serve this convolution: {reasons}")

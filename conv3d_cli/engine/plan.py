@@ -209,6 +209,8 @@ def _choose(request: Request, kernel: Array | None) -> Plan:
     if not request.problem.multiply_adds:
         nothing = Candidate("reference" if request.method == "auto" else request.method, detail="nothing to sum")
         return _planned(request, nothing, (nothing,), "the output is empty")
+    if request.out_of_reach:
+        raise request.over(0)
     if kernel is None:
         return _fastest(request, request.offers(None))
     turned = _turned(kernel, request.problem.order)

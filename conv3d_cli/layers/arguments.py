@@ -16,7 +16,7 @@ import numpy as np
 
 from conv3d_cli.engine.boundary import PATTERN, WORDS, Boundary
 from conv3d_cli.filters import FILTERS
-from conv3d_cli.kinds import COUNT, FLAG, PADS, TRIPLE, Kind, RefusedError, one_of
+from conv3d_cli.kinds import COUNT, FLAG, MOST, PADS, TRIPLE, Kind, RefusedError, one_of
 from conv3d_cli.layers import activations, constraints, initializers, regularizers
 from conv3d_cli.layers.activations import Activation
 from conv3d_cli.layers.constraints import Constraint
@@ -24,7 +24,7 @@ from conv3d_cli.layers.initializers import Filtered, Initializer
 from conv3d_cli.layers.regularizers import Regularizer
 from conv3d_cli.layers.signature import COMMON, COMMON_RULES, DATA_FORMAT, Argument, Signature, of_kind
 from conv3d_cli.named import Table
-from conv3d_cli.shapes import NO_PADS, Pads, Triple
+from conv3d_cli.shapes import NO_PADS, Pads, Triple, effective
 
 _WORDS = one_of("valid", "same")
 
@@ -138,6 +138,20 @@ def nothing_around(boundary: str, padding: str | Pads) -> str | None:
     )
 
 
+def reaches_too_far(dilation_rate: Triple, kernel_size: Triple) -> str | None:
+    """Return what is wrong where a dilation takes the taps of a kernel farther apart than a count may be.
+
+    >>> reaches_too_far((1, 1, 2**30), (3, 3, 2)), reaches_too_far((1, 1, 2**30), (3, 3, 3))  # doctest: +ELLIPSIS
+    (None, 'dilation_rate: ... got (1, 1, 1073741824) with kernel_size (3, 3, 3), expected at most 2147483647 voxels')
+    """
+    if max(map(effective, kernel_size, dilation_rate)) <= MOST:
+        return None
+    return (
+        "dilation_rate: spreads the kernel too far along an axis: "
+        f"got {dilation_rate} with kernel_size {kernel_size}, expected at most {MOST} voxels"
+    )
+
+
 def _padding_of_dialect(padding: str | Pads, dialect: str, strides: Triple) -> str | None:
     if dialect == "keras":
         if isinstance(padding, str):
@@ -176,6 +190,7 @@ def _can_be_used(argument: str, rank: int) -> Callable[..., str | None]:
 RULES: Mapping[tuple[str, ...], Callable[..., str | None]] = {
     ("padding", "dialect", "strides"): _padding_of_dialect,
     ("strides", "dilation_rate", "dialect"): _strides_or_dilation,
+    ("dilation_rate", "kernel_size"): reaches_too_far,
     ("groups", "filters"): _groups_divide,
     ("boundary", "padding"): nothing_around,
     ("kernel_initializer",): _can_be_used("kernel_initializer", 5),

@@ -12,8 +12,8 @@ from conv3d_cli.engine import Limits, Problem, convolve_array
 from conv3d_cli.engine.boundary import Boundary
 from conv3d_cli.engine.problem import Real
 from conv3d_cli.errors import LayerError, ShapeError
-from conv3d_cli.kinds import COUNT, TRIPLE, one_of, real_array, shown
-from conv3d_cli.layers.arguments import BOUNDARY, nothing_around
+from conv3d_cli.kinds import COUNT, MOST, TRIPLE, one_of, real_array, shown
+from conv3d_cli.layers.arguments import BOUNDARY, nothing_around, reaches_too_far
 from conv3d_cli.shapes import NO_PADS, Pads, Triple, same_padding, voxels
 
 DATA_FORMAT = one_of("channels_last", "channels_first")
@@ -68,6 +68,8 @@ def convolve(
     _check_groups(COUNT.read("groups", groups), channels, weights.shape)
     taps = (weights.shape[0], weights.shape[1], weights.shape[2])
     steps, spread = TRIPLE.read("strides", strides), TRIPLE.read("dilation_rate", dilation_rate)
+    if refusal := reaches_too_far(spread, taps):
+        raise LayerError(refusal, "dilation_rate")
     pads = _pads(padding, size, taps, steps, spread)
     around = BOUNDARY.read("boundary", boundary)
     if refusal := nothing_around(around, padding.lower() if isinstance(padding, str) else pads):
@@ -121,10 +123,10 @@ def _pads(padding: Any, size: Triple, kernel: Triple, strides: Triple, dilation:
         exact = np.array_equal(np.asarray(padding), (d, h, w))
     except (TypeError, ValueError):
         exact = False
-    if not exact or min(*d, *h, *w) < 0:
+    if not exact or min(*d, *h, *w) < 0 or max(*d, *h, *w) > MOST:
         raise LayerError(
             f"padding: not understood: got {shown(padding)}, expected 'valid', 'same' or three (before, after) pairs "
-            "of whole numbers of at least 0",
+            f"of whole numbers from 0 to {MOST}",
             "padding",
         )
     return d, h, w

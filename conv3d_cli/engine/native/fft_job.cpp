@@ -69,7 +69,9 @@ void FftJob::cut(int axis) {
     task_.kept[axis] = (tile - task_.taps[axis]) / stride + 1;
     require(task_.folds[axis] == stride || task_.kept[axis] == 1, "there is no transform back for this stride");
     const Index of_phase = ceil_div(task_.outputs[axis], task_.dilation[axis]);
-    task_.tiles[axis] = ceil_div(of_phase, task_.kept[axis]) * task_.dilation[axis];
+    // Phases beyond the last output have none.
+    const Index phases = std::min(task_.dilation[axis], task_.outputs[axis]);
+    task_.tiles[axis] = ceil_div(of_phase, task_.kept[axis]) * phases;
 }
 
 void FftJob::work() {
