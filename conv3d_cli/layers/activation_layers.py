@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from conv3d_cli.errors import LayerError, UnknownArgument
+from conv3d_cli.frozen import replace
 from conv3d_cli.layers.activations import Activation, as_written, layer_parameters
 from conv3d_cli.layers.activations.forms import WRITTEN_KEYS
 from conv3d_cli.layers.arguments import ARGUMENTS

@@ -8,7 +8,6 @@ what lies around the volume.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from conv3d_cli.engine.boundary import PATTERN, WORDS, Boundary
 from conv3d_cli.filters import FILTERS
+from conv3d_cli.frozen import replace
 from conv3d_cli.kinds import COUNT, FLAG, PADS, TRIPLE, Kind, RefusedError, one_of
 from conv3d_cli.layers import activations, constraints, initializers, regularizers
 from conv3d_cli.layers.activations import Activation

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from conv3d_cli.errors import LayerError, UnknownArgument, nearest
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 from conv3d_cli.kinds import FLAG, TEXT, Kind, Schema, one_of, shown, sizes
 from conv3d_cli.layers import regularizers
 from conv3d_cli.layers.keras_json import FORMATS, default_data_format

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
 from types import FunctionType
 from typing import Any, TypeAlias
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen, replace
 from conv3d_cli.kinds import Schema
 from conv3d_cli.layers.activations.calls import broadcast, called, in_chunks
 from conv3d_cli.layers.activations.forms import ActivationTable, either, is_layer, object_kind, whole_config
