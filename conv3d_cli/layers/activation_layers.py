@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from conv3d_cli.errors import LayerError, UnknownArgument
@@ -112,15 +112,18 @@ class ActivationOf(ActivationLayer):
 
 def _function(name: str) -> FunctionSignature:
     """Return the signature of the layer that is one function, with the parameters of either dialect."""
-    own = {
-        key: Argument(parameter.default, _reader(name, key, parameter), parameter.kind.schema, f"parameter of {name}")
-        for key, parameter in layer_parameters(name).items()
-    }
+    own = {key: _argument(name, key, parameter) for key, parameter in layer_parameters(name).items()}
     return FunctionSignature(name, {**own, **COMMON})
 
 
-def _reader(name: str, key: str, parameter: Parameter) -> Callable[[Any, int], Any]:
-    return lambda value, _: parameter.kind.read(f"{name}: {key}", value)
+def _argument(name: str, key: str, parameter: Parameter) -> Argument:
+    kind = parameter.kind
+    return Argument(
+        parameter.default,
+        lambda value, _: kind.read(f"{name}: {key}", value),
+        lambda: kind.schema,
+        f"parameter of {name}",
+    )
 
 
 class ReLU(ActivationLayer):
