@@ -38,6 +38,13 @@ IDLE = {
         "numpy.random",
         "numpy.ma",
     ),
+    "classes": ("dataclasses", "copy"),
+    "lines that nobody hears": ("logging", "traceback", "conv3d_cli.cli.loglines"),
+    "functions of a table": (
+        "conv3d_cli.layers.activations.tables",
+        "conv3d_cli.layers.constraints",
+        "conv3d_cli.layers.regularizers",
+    ),
     "figures of a report": ("importlib.metadata", "email", "tempfile", "conv3d_cli.report.schema"),
     "tables": ("rich", "conv3d_cli.report.table", "conv3d_cli.report.batch", "conv3d_cli.report.comparison"),
     "specs": ("conv3d_cli.spec.reader", "conv3d_cli.spec.check", "conv3d_cli.models", "conv3d_cli.weights"),

@@ -7,7 +7,6 @@ machine is told by its processor, its instruction set, its number of threads and
 
 from __future__ import annotations
 
-import logging
 import platform
 from functools import lru_cache
 from typing import Any
@@ -19,12 +18,13 @@ from conv3d_cli.engine.problem import Problem
 from conv3d_cli.errors import quoted
 from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import processor, processor_flags
+from conv3d_cli.telling import Log
 
 FILE = "pace.json"
 SLOWEST = 16.0
 """By what factor, up or down, a machine may differ from the constants before its measurement is not believed."""
 
-log = logging.getLogger("conv3d")
+log = Log("conv3d")
 
 
 @frozen
