@@ -49,7 +49,12 @@ IDLE = {
     "tables": ("rich", "conv3d_cli.report.table", "conv3d_cli.report.batch", "conv3d_cli.report.comparison"),
     "specs": ("conv3d_cli.spec.reader", "conv3d_cli.spec.check", "conv3d_cli.models", "conv3d_cli.weights"),
     "run files": ("conv3d_cli.runfile", "conv3d_cli.batch"),
-    "other layers": ("conv3d_cli.layers.catalogue", "conv3d_cli.layers.activation_layers"),
+    "other layers": (
+        "conv3d_cli.layers.catalogue",
+        "conv3d_cli.layers.activation_layers",
+        "conv3d_cli.layers.magnitude",
+    ),
+    "what others made": ("conv3d_cli.provenance.beside",),
     "gradients": ("conv3d_cli.layers.gradients", "conv3d_cli.layers.activations.slopes", "conv3d_cli.engine.adjoint"),
     "masks": ("conv3d_cli.masking", "conv3d_cli.pipeline.inside", "conv3d_cli.volumes.masks"),
     "comparisons": ("conv3d_cli.volumes.comparison", "conv3d_cli.volumes.deviation"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import LayerError, UsageError
 from conv3d_cli.filters import Filter, Grid, Loaded
-from conv3d_cli.layers import Conv3D, Magnitude, Network
+from conv3d_cli.layers import Conv3D, Network
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.pipeline.arrange import Arrangement
 from conv3d_cli.volumes import load_volume, resolve_axes, spatial
@@ -82,6 +82,8 @@ def filter_network(
         layer.build(channels)
         layers.append(layer)
         if filter.magnitude:
+            from conv3d_cli.layers import Magnitude
+
             layers.append(Magnitude(parts, name=_free(f"{filter.name}_magnitude", layers), data_format="channels_last"))
         else:
             channels *= parts
