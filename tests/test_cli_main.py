@@ -39,6 +39,7 @@ IDLE = {
         "numpy.ma",
     ),
     "classes": ("dataclasses", "copy"),
+    "names of files": ("pathlib", "urllib", "ipaddress"),
     "lines that nobody hears": ("logging", "traceback", "conv3d_cli.cli.loglines"),
     "functions of a table": (
         "conv3d_cli.layers.activations.tables",

@@ -75,7 +75,7 @@ def keep(pace: Pace, threads: int) -> str:
     entries[machine(threads)] = {"measured": pace.measured, "multiples": dict(pace.multiples)}
     path = userfiles.write(FILE, json.dumps({"version": 1, "machines": entries}, indent=1) + "\n")
     _kept.cache_clear()
-    return str(path)
+    return path
 
 
 def machine(threads: int) -> str:
@@ -97,7 +97,7 @@ def _kept(own: bytes | None, shared: bytes | None, home: bytes | None, instructi
         entries = _entries()
         entry = entries.get(machine(threads)) if entries else None
     except ValueError as error:
-        where = quoted(str(userfiles.folder() / FILE))
+        where = quoted(userfiles.place(FILE))
         log.warning("%s: %s; the shipped costs are used: 'conv3d bench --calibrate' measures them anew", where, error)
         return SHIPPED
     return SHIPPED if entry is None else Pace(tuple(entry["multiples"].items()), entry["measured"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import OutputError, UsageError, quoted
@@ -15,6 +14,7 @@ from conv3d_cli.outfile import (
     replacing_all,
     standard_output,
 )
+from conv3d_cli.paths import exists
 from conv3d_cli.volumes.axes import NIFTI, order_of, resolve_axes
 from conv3d_cli.volumes.formats import STREAM, Format, files_of, open_volume, output_format, path_of
 from conv3d_cli.volumes.narrow import Narrow, storage_dtype
@@ -105,7 +105,7 @@ def check_output(ref: str, overwrite: bool = False, inputs: Sequence[str] = (), 
     for path in files_of(ref):
         check_apart(path, files_of(*inputs))
         check_target(path, overwrite)
-    if form.name == "hdf5" and Path(path_of(ref)).exists():
+    if form.name == "hdf5" and exists(path_of(ref)):
         _check_alone(ref)
 
 
