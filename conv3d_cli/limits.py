@@ -9,16 +9,16 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 
 from conv3d_cli.errors import UsageError
 from conv3d_cli.frozen import frozen
+from conv3d_cli.paths import Name, exists, folder_of, joined, text_of
 
-CGROUP = Path("/sys/fs/cgroup")
-CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
-MEMBERSHIP = Path("/proc/self/cgroup")
-STATUS = Path("/proc/self/status")
-CPUINFO = Path("/proc/cpuinfo")
+CGROUP = "/sys/fs/cgroup"
+CACHE = "/sys/devices/system/cpu/cpu0/cache/index2/size"
+MEMBERSHIP = "/proc/self/cgroup"
+STATUS = "/proc/self/status"
+CPUINFO = "/proc/cpuinfo"
 USUAL_CACHE = 1 << 20
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 NO_LIMIT = 1 << 62
@@ -109,7 +109,7 @@ def processor_flags() -> str:
 
 def _processor_fact(name: str) -> str:
     with suppress(OSError, StopIteration):
-        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
+        lines = text_of(CPUINFO).splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}\t"))
     return ""
 
@@ -118,7 +118,7 @@ def _processor_fact(name: str) -> str:
 def second_level_cache() -> int:
     """Return the size of one core's second-level cache, in bytes; 1 MiB where the system does not tell."""
     try:
-        return parse_bytes(CACHE.read_text())
+        return parse_bytes(text_of(CACHE))
     except (OSError, UsageError):
         return USUAL_CACHE
 
@@ -143,7 +143,7 @@ def peak_bytes() -> int | None:
     """Return the largest resident size that this process has had, in bytes; None where the system does not tell."""
     # Linux counts in ru_maxrss what the process was before it became this program: a copy of the one that started it.
     with suppress(OSError, StopIteration):
-        lines = STATUS.read_text().splitlines()
+        lines = text_of(STATUS).splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
     try:
         import resource
@@ -153,32 +153,35 @@ def peak_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _cgroup_files(*names: str) -> list[Path]:
+def _cgroup_files(*names: str) -> list[str]:
     """Return the files of so many names in the control groups that hold this process."""
     return _files_below(CGROUP, MEMBERSHIP, names)
 
 
 @lru_cache(maxsize=8)
-def _files_below(root: Path, membership: Path, names: tuple[str, ...]) -> list[Path]:
+def _files_below(root: Name, membership: Name, names: tuple[str, ...]) -> list[str]:
     """Return those files of a control group that there are: a limit in any of them bounds the process.
 
     In a container the groups are mounted as the root; a batch system's job is a folder deep below it. What the files
     hold may change, so that they are read anew each time; where they stand is looked up once.
     """
-    folders = [root, root / "memory"]
+    top = joined(root)
+    folders = [top, joined(top, "memory")]
     with suppress(OSError, ValueError):
-        for line in membership.read_text().splitlines():
+        for line in text_of(membership).splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers not in ("", "memory"):
                 continue
-            own = root.joinpath(controllers, path.lstrip("/"))
-            folders += [folder for folder in (own, *own.parents) if folder.is_relative_to(root)]
-    return [found for folder in dict.fromkeys(folders) for name in names if (found := folder / name).exists()]
+            own = joined(top, controllers, path.lstrip("/")).rstrip("/")
+            while f"{own}/".startswith(f"{top}/"):
+                folders.append(own)
+                own = folder_of(own)
+    return [found for folder in dict.fromkeys(folders) for name in names if exists(found := joined(folder, name))]
 
 
-def _first_numbers(path: Path) -> list[int]:
+def _first_numbers(path: Name) -> list[int]:
     try:
-        return [int(word) for word in path.read_text().split()]
+        return [int(word) for word in text_of(path).split()]
     except (OSError, ValueError):
         return []
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from typing import Any
 
 from conv3d_cli.errors import LayerError, UnknownArgument, nearest
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 from conv3d_cli.kinds import Kind, Schema, shown
 
 WRAPPER = frozenset({"class_name", "config", "module", "registered_name"})

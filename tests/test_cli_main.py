@@ -18,7 +18,6 @@ from support import beside_the_kernels
 
 import conv3d_cli
 from conv3d_cli import __version__
-from conv3d_cli.cli import main as main_module
 from conv3d_cli.cli.main import COMMANDS, cli, main, run
 from conv3d_cli.cli.prepare import json_text
 from conv3d_cli.cli.stopping import SIGNALS, Stopped
@@ -39,11 +38,24 @@ IDLE = {
         "numpy.random",
         "numpy.ma",
     ),
+    "classes": ("dataclasses", "copy"),
+    "names of files": ("pathlib", "urllib", "ipaddress"),
+    "lines that nobody hears": ("logging", "traceback", "conv3d_cli.cli.loglines"),
+    "functions of a table": (
+        "conv3d_cli.layers.activations.tables",
+        "conv3d_cli.layers.constraints",
+        "conv3d_cli.layers.regularizers",
+    ),
     "figures of a report": ("importlib.metadata", "email", "tempfile", "conv3d_cli.report.schema"),
     "tables": ("rich", "conv3d_cli.report.table", "conv3d_cli.report.batch", "conv3d_cli.report.comparison"),
     "specs": ("conv3d_cli.spec.reader", "conv3d_cli.spec.check", "conv3d_cli.models", "conv3d_cli.weights"),
     "run files": ("conv3d_cli.runfile", "conv3d_cli.batch"),
-    "other layers": ("conv3d_cli.layers.catalogue", "conv3d_cli.layers.activation_layers"),
+    "other layers": (
+        "conv3d_cli.layers.catalogue",
+        "conv3d_cli.layers.activation_layers",
+        "conv3d_cli.layers.magnitude",
+    ),
+    "what others made": ("conv3d_cli.provenance.beside",),
     "gradients": ("conv3d_cli.layers.gradients", "conv3d_cli.layers.activations.slopes", "conv3d_cli.engine.adjoint"),
     "masks": ("conv3d_cli.masking", "conv3d_cli.pipeline.inside", "conv3d_cli.volumes.masks"),
     "comparisons": ("conv3d_cli.volumes.comparison", "conv3d_cli.volumes.deviation"),
@@ -186,14 +198,24 @@ def test_the_process_ends_with_its_last_line(tmp_path):
 
 def test_the_process_has_one_thread_of_blas_unless_told_otherwise():
     code = (
-        "import gc, os, sys; from conv3d_cli.cli import main; sys.argv[1:] = ['--version'];"
-        "main._end = lambda code: print(os.environ['OPENBLAS_NUM_THREADS'], gc.get_threshold()[0]); main.main()"
+        "import os, sys; from conv3d_cli.cli import main; sys.argv[1:] = ['--version'];"
+        "main._end = lambda code: print(os.environ['OPENBLAS_NUM_THREADS']); main.main()"
     )
     for given, found in ((None, "1"), ("3", "3")):
         env = {key: value for key, value in os.environ.items() if key != "OPENBLAS_NUM_THREADS"}
         env |= {} if given is None else {"OPENBLAS_NUM_THREADS": given}
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
-        assert done.stdout.splitlines()[-1] == f"{found} {main_module.OBJECTS}"
+        assert done.stdout.splitlines()[-1] == found
+
+
+def test_the_process_looks_for_no_garbage_among_what_it_imports():
+    code = (
+        "import gc, os, sys; from conv3d_cli.__main__ import main; sys.argv[1:] = ['--version'];"
+        "looks = []; gc.callbacks.append(lambda phase, _: looks.append(phase)); end = os._exit;"
+        "os._exit = lambda code: (print(len(looks), flush=True), end(code)); main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0"
 
 
 def test_an_internal_error_is_told_as_one(conv3d, monkeypatch):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from conv3d_cli import telling
 from conv3d_cli.cli import talk
 
 
@@ -92,11 +94,12 @@ def test_a_log_that_cannot_be_opened_is_an_output_that_cannot(conv3d, spec, volu
 
 
 def test_nothing_listens_once_the_command_has_ended(conv3d, spec, volume, tmp_path):
-    before = list(talk.log.handlers)
+    logger = logging.getLogger("conv3d")
+    before = list(logger.handlers)
     conv3d("apply", volume(), tmp_path / "o.npy", "--spec", spec(), "--log-file", tmp_path / "log")
-    assert talk.log.handlers == before
+    assert logger.handlers == before
     assert conv3d("apply", "none.npy", tmp_path / "p.npy", "--spec", spec()).code == 3
-    assert talk.log.handlers == before
+    assert logger.handlers == before
 
 
 class Terminal(io.StringIO):
@@ -141,3 +144,28 @@ def test_a_run_tells_its_progress(conv3d, spec, volume, tmp_path, monkeypatch):
     words = ["apply", volume(), tmp_path / "o.npy", "--spec", spec()]
     assert "convolving: 100%\n" in conv3d(*words).err
     assert "convolving" not in conv3d(*words, "--overwrite", "-q").err
+
+
+def test_what_listens_is_set_up_for_the_first_line_that_it_hears_and_no_sooner():
+    happened = []
+
+    def start():
+        happened.append("start")
+        return lambda: happened.append("end")
+
+    log = telling.Log("conv3d.test")
+    with telling.heard(telling.WARNING, start):
+        log.info("not heard")
+        assert happened == []
+        log.warning("heard")
+        log.warning("heard too")
+        assert happened == ["start"]
+    assert happened == ["start", "end"]
+    with telling.heard(telling.NOTHING, start):
+        log.error("not heard")
+    assert happened == ["start", "end"]
+
+
+def test_the_levels_are_those_of_the_library():
+    for name in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        assert getattr(telling, name) == getattr(logging, name)

@@ -14,7 +14,7 @@ from oracle import oracle
 from storages import field_of_a_record
 from ways import USABLE
 
-from conv3d_cli.engine import METHODS, Limits, Problem, choose, direct, execute, fft, isa, reference, threads
+from conv3d_cli.engine import METHODS, Limits, Problem, choose, execute, fft, isa, reference, threads
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.errors import MethodError, OverLimit
 from conv3d_cli.shapes import NO_PADS

@@ -1,19 +1,22 @@
-"""`frozen` against the standard library's frozen dataclasses, of which it is a quicker writing."""
+"""`frozen` and `mutable` against the standard library's dataclasses, of which they are a quicker writing."""
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
-from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, replace
+from dataclasses import FrozenInstanceError, asdict, dataclass, fields, is_dataclass
 from functools import cached_property, partial
+from pprint import pformat
+from typing import ClassVar
 
 import pytest
 
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen, mutable, replace
 
 STANDARD = dataclass(frozen=True)
 
 
-def _pair(decorate):
+def _pair(decorate, field):
     """Return a class with all that a field can have, and one that inherits from it."""
 
     @decorate
@@ -22,6 +25,7 @@ def _pair(decorate):
         pad: tuple[int, int] = (0, 0)
         names: list[str] = field(default_factory=list, repr=False)
         noted: float = field(default=0.0, compare=False)
+        kind: ClassVar[str] = "axis"
 
         def __post_init__(self):
             if self.size < 0:
@@ -38,7 +42,7 @@ def _pair(decorate):
     return Axis, Strided
 
 
-OURS, THEIRS = _pair(frozen), _pair(STANDARD)
+OURS, THEIRS = _pair(frozen, field), _pair(STANDARD, dataclasses.field)
 
 
 @frozen
@@ -150,13 +154,49 @@ def test_each_instance_has_a_default_of_its_own():
     assert other.names == []
 
 
-def test_replace_makes_a_new_one_and_checks_it():
+@pytest.mark.parametrize("change", [replace, dataclasses.replace], ids=["ours", "theirs"])
+def test_replace_makes_a_new_one_and_checks_it(change):
     axis = OURS[1](3, names=["x"], stride=2)
-    assert vars(replace(axis, size=5)) == {**vars(axis), "size": 5}
+    held = dict(vars(axis))
+    assert axis.whole == 3  # which is no field, and none of the new one's
+    assert vars(change(axis, size=5)) == {**held, "size": 5}
     with pytest.raises(ValueError, match="size -1"):
-        replace(axis, size=-1)
+        change(axis, size=-1)
     with pytest.raises(TypeError, match="dilation"):
-        replace(axis, dilation=2)
+        change(axis, dilation=2)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["base", "derived"])
+def test_the_standard_library_knows_them(which):
+    ours, theirs = OURS[which], THEIRS[which]
+    said = [[(f.name, f.type, f.default, f.compare, f.repr) for f in fields(each)] for each in (ours, theirs)]
+    assert said[0] == said[1]
+    assert is_dataclass(ours)
+    assert is_dataclass(ours(1))
+    assert ours.__match_args__ == theirs.__match_args__
+    assert ours.kind == "axis"
+    assert not hasattr(ours, "names")
+    assert pformat(ours(1, names=["x" * 90])).replace(" ", "") == repr(ours(1, names=["x" * 90])).replace(" ", "")
+
+
+def test_what_nobody_does_with_a_field_is_refused():
+    with pytest.raises(TypeError, match="got kw_only, expected default"):
+        field(kw_only=True)
+
+
+def test_fields_of_a_mutable_one_may_be_set():
+    @mutable
+    class Tally:
+        count: int = 0
+        names: list[str] = field(default_factory=list)
+
+    one, other = Tally(), Tally(1)
+    other.count -= 1
+    assert one == other
+    assert one.names is not other.names
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
+    assert "Tally(count=0, names=[])" in repr(replace(one, names=[]))
 
 
 def test_an_instance_comes_back_from_a_pickle():

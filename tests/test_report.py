@@ -20,6 +20,7 @@ from conv3d_cli import limits
 from conv3d_cli.engine import METHODS, Limits, isa
 from conv3d_cli.layers import Conv3D, Network, make_layer
 from conv3d_cli.limits import peak_bytes
+from conv3d_cli.paths import exists
 from conv3d_cli.pipeline import Options, plan_run, run
 from conv3d_cli.report import Context, plan_document, render, report_schema, run_document, words
 from conv3d_cli.report.table import render_rows
@@ -747,7 +748,7 @@ def test_names_are_shown_as_they_are_and_on_one_line():
     ]
 
 
-@pytest.mark.skipif(not limits.STATUS.exists(), reason="this system tells it in another way")
+@pytest.mark.skipif(not exists(limits.STATUS), reason="this system tells it in another way")
 def test_the_peak_is_that_of_this_process_and_not_of_its_parent():
     code = "from conv3d_cli.limits import peak_bytes; print(peak_bytes())"
     ballast = np.ones(400 << 20, np.uint8)

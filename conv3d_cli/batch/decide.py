@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 from conv3d_cli.batch.naming import Item
 from conv3d_cli.batch.records import (
@@ -20,7 +19,7 @@ from conv3d_cli.batch.records import (
     write_record,
 )
 from conv3d_cli.errors import Conv3dError, OutputError, listed, quoted
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.volumes import files_of, sha256_of_files
 
 COARSE_CLOCK, FINE_CLOCK = 2_000_000_000, 20_000_000

@@ -6,12 +6,11 @@ import glob
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from conv3d_cli.errors import UsageError, listed, quoted
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 from conv3d_cli.volumes.formats import FORMATS, STREAM, format_of, path_of
 
 SECOND_OF_A_PAIR = {".img": ".hdr", ".img.gz": ".hdr.gz"}

@@ -11,13 +11,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from conv3d_cli.batch.naming import STATE_FOLDER, Item
 from conv3d_cli.errors import OutputError, quoted
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 from conv3d_cli.outfile import replacing
 
 RECORD = "conv3d-item"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Protocol
 
@@ -14,7 +13,7 @@ from conv3d_cli.batch.perform import Job
 from conv3d_cli.batch.records import FAILED, Record, files_there, was_started, write_record
 from conv3d_cli.batch.team import SIGNALLED, End, Team, TeamLost, Worker
 from conv3d_cli.errors import OutputError, quoted
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen, mutable, replace
 
 PAUSE = 0.5
 """Seconds before the first retry; each further one waits twice as long."""
@@ -66,7 +65,7 @@ def carry_out(jobs: Iterable[Job], team: Team, rules: Rules, listener: Listener)
     return _Run(team, rules, listener, deque(jobs)).outcomes()
 
 
-@dataclass
+@mutable
 class _Run:
     team: Team
     rules: Rules

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from conv3d_cli.engine import Problem
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.errors import UsageError
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.shapes import Triple, same_padding
 
 TRUNCATE = 4.0  # standard deviations at which a Gaussian ends, as in scipy.ndimage

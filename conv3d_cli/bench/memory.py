@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 
 from conv3d_cli.bench.cases import Case, parse_case
 from conv3d_cli.engine import Limits, choose, execute, settle
 from conv3d_cli.errors import Conv3dError
+from conv3d_cli.frozen import replace
 from conv3d_cli.limits import peak_bytes
 
 CHILD = "from conv3d_cli.bench.memory import child; child()"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import field, replace
 from typing import Any
 
 from conv3d_cli.bench.cases import Case
@@ -18,7 +17,7 @@ from conv3d_cli.bench.turns import PAUSE, Wrong, take_turns
 from conv3d_cli.engine import ACCURACIES, Limits
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.errors import Conv3dError
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen, replace
 from conv3d_cli.shapes import voxels
 
 MANY = 250_000_000

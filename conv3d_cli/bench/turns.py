@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
+
+from conv3d_cli.frozen import field, mutable
 
 PAUSE = 0.1
 """Seconds in which the threads that another library leaves spinning go to sleep."""
@@ -20,7 +21,7 @@ HOPELESS = 5.0
 FEW = 2
 
 
-@dataclass
+@mutable
 class Times:
     """Seconds of each call that counts, and the worst error of any."""
 

@@ -6,7 +6,6 @@ import os
 import posixpath
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urljoin
@@ -18,6 +17,7 @@ from conv3d_cli.bids.inherit import Inheritance
 from conv3d_cli.bids.names import LABEL
 from conv3d_cli.bids.sidecar import OURS, RAW, SOURCE, description, sidecar
 from conv3d_cli.errors import Conv3dError, OutputError, UsageError, listed, quoted
+from conv3d_cli.frozen import replace
 
 DESC = "--desc"
 DEFAULT_DESC = "conv3d"

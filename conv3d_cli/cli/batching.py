@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -43,6 +42,7 @@ from conv3d_cli.cli.summary import exit_code, is_summary, row_of
 from conv3d_cli.cli.talk import STREAM, log, talking
 from conv3d_cli.cli.words import apply_command, command_line
 from conv3d_cli.errors import Conv3dError, InputError, OutputError, UsageError, listed, quoted
+from conv3d_cli.frozen import replace
 from conv3d_cli.limits import Limits
 from conv3d_cli.outfile import check_apart, remove_stale, replacing
 from conv3d_cli.report import BatchFacts, batch_document, render_batch

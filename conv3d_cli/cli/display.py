@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import click
 from conv3d_cli.cli.talk import log
 from conv3d_cli.errors import quoted
 from conv3d_cli.report import words as spoken
+from conv3d_cli.telling import DEBUG, INFO, WARNING
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -45,11 +45,11 @@ class Lines:
 
     def noted(self, job: Job, level: int, text: str) -> None:
         """Tell a warning once; tell a note to who asked for it."""
-        if level >= logging.WARNING and text not in self._told:
+        if level >= WARNING and text not in self._told:
             self._told.add(text)
             log.warning(text)
         else:
-            log.log(logging.INFO if self.verbose and level >= logging.INFO else logging.DEBUG, text)
+            log.log(INFO if self.verbose and level >= INFO else DEBUG, text)
 
     def retried(self, job: Job, error: str) -> None:
         """Tell that an item is tried again."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from conv3d_cli.cli.talk import STREAM, log
 from conv3d_cli.errors import UsageError
+from conv3d_cli.frozen import replace
 
 if TYPE_CHECKING:
     from conv3d_cli.batch import Team

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import io
 import os
 import signal
@@ -19,8 +18,6 @@ from conv3d_cli import __version__
 from conv3d_cli.cli.stopping import Stopped, stopping
 from conv3d_cli.errors import Conv3dError, quoted
 
-#: New objects between two searches for garbage.
-OBJECTS = 100_000
 SWITCH_SECONDS = 5e-4
 INTERNAL_ERROR, USAGE_ERROR, WRITE_ERROR, OVER_LIMIT = 1, 2, 4, 5
 
@@ -92,8 +89,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _begin() -> None:
     """Keep out of this process what only takes time of it."""
-    # The modules and plans of a run stay to its end: to look through them every 700 objects finds no garbage.
-    gc.set_threshold(OBJECTS)
     # The engine has threads of its own. Those of NumPy's BLAS, once started, wait for work in a loop for a while.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # What hashes a file beside the main thread asks for the interpreter between two pieces, and waits so long for it.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.cli.talk import log
 from conv3d_cli.errors import UsageError, VolumeError, quoted
+from conv3d_cli.frozen import replace
 
 if TYPE_CHECKING:
     from conv3d_cli.masking import Masking

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
-from pathlib import PurePath
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +10,11 @@ from conv3d_cli.cli.masks import check_mask, masking_of, placed
 from conv3d_cli.cli.talk import log
 from conv3d_cli.cli.words import command_line
 from conv3d_cli.errors import UsageError, quoted
+from conv3d_cli.frozen import replace
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import Limits
+from conv3d_cli.paths import folder_of
 from conv3d_cli.pipeline import Options, RunPlan, filter_network, plan_run
 from conv3d_cli.report import Context
 from conv3d_cli.spec import Spec
@@ -52,7 +52,7 @@ def prepare(
         words["method"],
         words["accuracy"],
         words["compute_dtype"],
-        str(PurePath(spec.path).parent),
+        folder_of(spec.path),
         masking,
     )
     plan = plan_run(grid, spec.network, options)

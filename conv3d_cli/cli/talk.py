@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import Conv3dError, OutputError, UsageError, quoted
+from conv3d_cli.telling import DEBUG, INFO, NOTHING, WARNING, Log, heard
+
+if TYPE_CHECKING:
+    from conv3d_cli.cli.loglines import LogFile
 
 LONG_SECONDS = 1.0
 PERCENT_LINE_SECONDS = 30.0
@@ -21,51 +24,12 @@ VOLUMES = {"input": "source", "mask": "mask_path", "labels": "labels_path", "lik
 READ = ("source", "spec_path", "weights_path", *GRIDS)
 """Words that name what a run reads."""
 
-log = logging.getLogger("conv3d")
+log = Log("conv3d")
 
 
 def volumes_in(words: dict[str, Any]) -> dict[str, str]:
     """Return the volumes that the words of a run name, by what they are to it."""
     return {role: words[word] for role, word in VOLUMES.items() if words[word] is not None}
-
-
-class _Line(logging.Formatter):
-    """``Warning: text`` for a person; information stands for itself."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
-        return text if record.levelno < logging.WARNING else f"{record.levelname.capitalize()}: {text}"
-
-
-class _Console(logging.Handler):
-    """Writes to what is the standard error at the time: while bars are shown, they put something else in its place."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a line."""
-        try:
-            print(self.format(record), file=sys.stderr, flush=True)
-        except Exception:
-            self.handleError(record)
-
-
-class _LogFile(logging.FileHandler):
-    """A log file that remembers why it could not be written, rather than print a traceback in the midst of a run."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name, encoding="utf-8")
-        self.name_given = name
-        self.failure: str | None = None
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
-        """Keep the first failure."""
-        error = sys.exc_info()[1]
-        self.failure = self.failure or getattr(error, "strerror", None) or str(error)
-
-    def close(self) -> None:
-        """Close the file; each line was flushed before, so what is left could not be written."""
-        with suppress(OSError):
-            super().close()
 
 
 @contextmanager
@@ -74,34 +38,29 @@ def talking(words: dict[str, Any]) -> Iterator[None]:
 
     Raises OutputError for a log file that cannot be written, or that is another file of the same run.
     """
-    console = _Console()
-    console.setFormatter(_Line())
-    # An error's line is printed where the command ends.
-    console.addFilter(lambda record: record.levelno < logging.ERROR)
-    loudness = [logging.WARNING, logging.INFO, logging.DEBUG][min(words["verbose"], 2)]
-    console.setLevel(logging.ERROR if words["quiet"] else loudness)
+    loudness = NOTHING if words["quiet"] else (WARNING, INFO, DEBUG)[min(words["verbose"], 2)]
     file = _log_file(words)
-    handlers: list[logging.Handler] = [console] if file is None else [console, file]
-    log.setLevel(logging.DEBUG)
-    log.propagate = False
-    for handler in handlers:
-        log.addHandler(handler)
-    try:
-        yield
-    except BaseException as error:
-        known = isinstance(error, Conv3dError)
-        for line in (str(error) if known else f"{type(error).__name__}: {error}").splitlines():
-            log.error(line)
-        raise
-    finally:
-        for handler in handlers:
-            log.removeHandler(handler)
-            handler.close()
+
+    def start() -> Callable[[], None]:
+        from conv3d_cli.cli.loglines import listen
+
+        return listen(loudness, file)
+
+    with heard(loudness if file is None else DEBUG, start):
+        if file is not None:
+            log.logger()  # and in the end the file is closed, if nothing was told too
+        try:
+            yield
+        except BaseException as error:
+            known = isinstance(error, Conv3dError)
+            for line in (str(error) if known else f"{type(error).__name__}: {error}").splitlines() if file else ():
+                log.error(line)
+            raise
     if file is not None and file.failure is not None:
         raise OutputError(f"{quoted(file.name_given)}: the log cannot be written: {file.failure}")
 
 
-def _log_file(words: dict[str, Any]) -> _LogFile | None:
+def _log_file(words: dict[str, Any]) -> LogFile | None:
     """Open the log file, unless it is a file that the run reads or writes: lines at its end would damage that."""
     name = words["log_file"]
     if name is None:
@@ -110,6 +69,7 @@ def _log_file(words: dict[str, Any]) -> _LogFile | None:
         raise UsageError("--log-file: got '', expected the name of a file")
     if name == STREAM:
         raise UsageError("--log-file: got '-', expected the name of a file; -v tells more on standard error")
+    from conv3d_cli.cli.loglines import LogFile
     from conv3d_cli.outfile import check_apart
     from conv3d_cli.spec import spec_in
     from conv3d_cli.volumes import files_of
@@ -124,7 +84,7 @@ def _log_file(words: dict[str, Any]) -> _LogFile | None:
     if weights is not None:
         check_apart(name, [weights])
     try:
-        return _LogFile(name)
+        return LogFile(name)
     except OSError as error:
         raise OutputError(f"{quoted(name)}: cannot be opened: {error.strerror}") from None
 

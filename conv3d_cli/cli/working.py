@@ -54,11 +54,12 @@ def work(words: dict[str, Any], command: tuple[str, ...], talk: Talk) -> dict[st
     sys.argv[:] = ["conv3d", *command]
     handler = _Notes(talk)
     handler.setLevel(logging.DEBUG if words["verbose"] > 1 else logging.INFO)
-    log.addHandler(handler)
+    logger = log.logger()
+    logger.addHandler(handler)
     try:
         return applied(words, _Told(talk))
     finally:
-        log.removeHandler(handler)
+        logger.removeHandler(handler)
 
 
 def main(descriptor: int) -> None:
@@ -67,8 +68,9 @@ def main(descriptor: int) -> None:
     for name in ("SIGINT", "SIGHUP"):
         with suppress(AttributeError):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    log.setLevel(logging.DEBUG)
-    log.propagate = False
+    logger = log.logger()
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
     number = 0
     try:
         with stopping(last=True), suppress(BrokenPipeError):

@@ -8,7 +8,6 @@ done for them. For the kernel the batch is summed over as channels are, and stri
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import product
 from math import gcd
 
@@ -20,7 +19,7 @@ from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.plan import Plan, choose, execute
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.errors import OverLimit
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.limits import Limits
 from conv3d_cli.shapes import effective, voxels
 

@@ -6,13 +6,12 @@ volume goes back by adding what it says of each copy to the voxel that was copie
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from conv3d_cli.engine.blocks import Array, padded_window
 from conv3d_cli.engine.boundary import ZERO
 from conv3d_cli.engine.problem import Problem
+from conv3d_cli.frozen import replace
 from conv3d_cli.shapes import NO_PADS, effective
 
 

@@ -5,9 +5,7 @@ Measured once: x86-64-v3 on two Zen 3 cores, the others on two Zen 4 cores.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 
 
 @frozen

@@ -199,16 +199,17 @@ def _ways(problem: Problem, tile: Tile, lanes: int, room: int, threads: int) -> 
     rows = tile.rows[min(tile.filters, problem.filters // problem.groups).bit_length() - 1]
     depths = [axis_of(problem, 0, n) for n in _splits(depth, 1)]
     heights = [axis_of(problem, 1, n) for n in _splits(height, rows)]
+    blocks = [a.blocks for a in depths]
     ways = []
     for n in _splits(width, 3 * lanes)[:8]:
         across = axis_of(problem, 2, n, lanes)
         for down in heights:
-            fitting = [a for a in depths if a.extent * down.extent * across.extent <= room]
-            others = across.blocks * down.blocks * problem.batch * problem.groups
-            parallel = [a for a in depths if a.blocks * others >= threads]
-            both = [a for a in parallel if a in fitting]
-            chosen = {*fitting[:1], *both[:2], *parallel[:1], *([] if fitting else depths[-1:])}
-            ways += [(a, down, across) for a in chosen]
+            plane, others = down.extent * across.extent, across.blocks * down.blocks * problem.batch * problem.groups
+            fitting = [i for i, a in enumerate(depths) if a.extent * plane <= room]
+            parallel = [i for i, count in enumerate(blocks) if count * others >= threads]
+            both = [i for i in parallel if i in fitting]
+            chosen = {*fitting[:1], *both[:2], *parallel[:1], *([] if fitting else [len(depths) - 1])}
+            ways += [(depths[i], down, across) for i in sorted(chosen)]
     return ways
 
 

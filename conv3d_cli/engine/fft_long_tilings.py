@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -59,30 +58,46 @@ def cut(problem: Problem, axis: int, length: int) -> Cut | None:
     >>> cut(Problem((128, 1, 1), (21, 1, 1), padding=((10, 10), (0, 0), (0, 0))), 0, 144)
     Cut(length=144, kept=128, tiles=1, inside=128.0)
     """
-    size, outputs, stride = problem.size[axis], problem.output_size[axis], problem.strides[axis]
-    before, after = problem.padding[axis]
+    kept, tiles = _kept(problem, axis, length)
+    if not kept:
+        return None
+    before, stride = problem.padding[axis][0], problem.strides[axis]
+    low, high = _filled(problem, axis)
+    firsts = range(-before, tiles * kept * stride - before, kept * stride)
+    inside = sum(max(min(high, first + length) - max(first, low), 0) for first in firsts)
+    return Cut(length, kept, tiles, inside / tiles)
+
+
+def _kept(problem: Problem, axis: int, length: int) -> tuple[int, int]:
+    """Return the outputs that a tile keeps, none where the kernel does not fit into it, and how many tiles serve."""
+    outputs, stride = problem.output_size[axis], problem.strides[axis]
     extent = effective(problem.kernel[axis], problem.dilation[axis])
     if extent > length:
-        return None
+        return 0, 0
     kept = min((length - extent) // stride + 1, outputs)
     # One tile may serve although not all zeros of the padding find room: what wraps round meets those at the other end.
     last = (outputs - 1) * stride
-    around = (before, after) if problem.bounded else (0, 0)
-    if last < length and before + size <= length and last + extent - length <= before - around[0]:
+    (low, _), before = _filled(problem, axis), problem.padding[axis][0]
+    if last < length and before + problem.size[axis] <= length and last + extent - length <= before + low:
         kept = outputs
-    firsts = [first * stride - before for first in range(0, outputs, kept)]
-    inside = sum(max(min(size + around[1], first + length) - max(first, -around[0]), 0) for first in firsts)
-    return Cut(length, kept, len(firsts), inside / len(firsts))
+    return kept, -(-outputs // kept)
+
+
+def _filled(problem: Problem, axis: int) -> tuple[int, int]:
+    """Return the first and the end of the positions that are not zero: the volume, and what is around it if that is."""
+    before, after = problem.padding[axis] if problem.bounded else (0, 0)
+    return -before, problem.size[axis] + after
 
 
 def _cuts(problem: Problem, axis: int, isa: str) -> list[Cut]:
     """Return the ways to cut an axis: for each number of tiles the shortest."""
-    shortest: dict[int, Cut] = {}
+    shortest: dict[int, int] = {}
     for n in _lengths(isa):
-        found = cut(problem, axis, 2 * n if axis == 2 else n)
-        if found is not None:
-            shortest.setdefault(found.tiles, found)
-    return list(shortest.values())
+        length = 2 * n if axis == 2 else n
+        kept, tiles = _kept(problem, axis, length)
+        if kept:
+            shortest.setdefault(tiles, length)
+    return [found for length in shortest.values() if (found := cut(problem, axis, length)) is not None]
 
 
 @frozen
@@ -168,7 +183,7 @@ def tilings_of(problem: Problem, threads: int, isa: str) -> Tilings:
     memory = (problem.input_bytes + problem.output_bytes) * DIRECT[isa].byte / min(threads, MEMORY_THREADS)
     seconds = CALL_SECONDS + one * count + prepare + memory + (2 * DIRECT[isa].threads * threads if threads > 1 else 0)
     within = slots * volume <= np.maximum(ROOM, (slots * volume).min())
-    return Tilings(tile.T[within].astype(int), seconds[within], np.array([ceil(n) for n in scratch[within]]))
+    return Tilings(tile.T[within].astype(int), seconds[within], np.ceil(scratch[within]).astype(int))
 
 
 def predicted(problem: Problem, threads: int, isa: str, tile: Triple) -> float:

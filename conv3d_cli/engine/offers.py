@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 
 from conv3d_cli.engine import pace
@@ -12,7 +11,7 @@ from conv3d_cli.engine.candidate import ACCURACIES, Candidate
 from conv3d_cli.engine.methods import BOUNDED, METHODS, Method
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.errors import MethodError, OverLimit
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.limits import Limits, size_words
 
 ADDRESSABLE = 1 << 47

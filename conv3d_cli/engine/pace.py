@@ -7,7 +7,6 @@ machine is told by its processor, its instruction set, its number of threads and
 
 from __future__ import annotations
 
-import logging
 import platform
 from functools import lru_cache
 from typing import Any
@@ -19,12 +18,13 @@ from conv3d_cli.engine.problem import Problem
 from conv3d_cli.errors import quoted
 from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import processor, processor_flags
+from conv3d_cli.telling import Log
 
 FILE = "pace.json"
 SLOWEST = 16.0
 """By what factor, up or down, a machine may differ from the constants before its measurement is not believed."""
 
-log = logging.getLogger("conv3d")
+log = Log("conv3d")
 
 
 @frozen
@@ -85,7 +85,7 @@ def keep(pace: Pace, threads: int) -> str:
     global _written
     _written += 1
     _kept.cache_clear()
-    return str(path)
+    return path
 
 
 def machine(threads: int) -> str:
@@ -107,7 +107,7 @@ def _kept(own: bytes | None, shared: bytes | None, home: bytes | None, instructi
         entries = _entries()
         entry = entries.get(machine(threads)) if entries else None
     except ValueError as error:
-        where = quoted(str(userfiles.folder() / FILE))
+        where = quoted(userfiles.place(FILE))
         log.warning("%s: %s; the shipped costs are used: 'conv3d bench --calibrate' measures them anew", where, error)
         return SHIPPED
     return SHIPPED if entry is None else Pace(tuple(entry["multiples"].items()), entry["measured"])

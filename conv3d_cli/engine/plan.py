@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TypeVar
 
@@ -18,7 +17,7 @@ from conv3d_cli.engine.offers import Request, refuse
 from conv3d_cli.engine.problem import IN_ORDER, Problem
 from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.errors import MethodError, OverLimit, UsageError, nearest
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.limits import Limits
 from conv3d_cli.shapes import Triple
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Literal, TypeAlias, TypeVar
 
 from conv3d_cli.engine.boundary import ZERO, Boundary
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.shapes import NO_PADS, Pads, Triple, output_size, voxels
 
 Real: TypeAlias = Literal["float32", "float64"]

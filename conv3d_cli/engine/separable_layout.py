@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from math import ceil, prod
-from typing import TypeAlias
+from math import ceil
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
 
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT_COSTS
 from conv3d_cli.engine.direct_layout import tile_of
@@ -17,6 +19,11 @@ from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import second_level_cache
 from conv3d_cli.shapes import Triple, effective
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Counts: TypeAlias = NDArray[np.int64]
 
 STEP = 8  # rows for which sums along D are kept together, and outputs that a box shares sums between
 LINE = 12e-9  # beginning a row of the slab, of sums along H or W
@@ -65,8 +72,11 @@ def layout_of(problem: Problem, terms: int, threads: int, isa: str, box: Boxes =
 
     ``box`` says along which axes all weights are equal and summed as such.
     """
-    options = (_laid_out(problem, tile, terms, threads, isa, box) for tile in _tiles(problem, isa))
-    return min(options, key=lambda layout: layout.seconds)
+    tiles = np.array(list(_tiles(problem, isa)))
+    scratch, seconds = _predicted(problem, tiles, terms, threads, isa, box)
+    best = int(seconds.argmin())
+    planes, rows, columns = (int(n) for n in tiles[best])
+    return Layout((planes, rows, columns), int(scratch[best]), float(seconds[best]))
 
 
 def box_allowed(problem: Problem) -> Boxes:
@@ -90,39 +100,49 @@ def _splits(size: int, unit: int, parts: tuple[int, ...]) -> list[int]:
     return sorted({min(ceil(size / (n * unit)) * unit, size) for n in parts}, reverse=True)
 
 
-def _laid_out(problem: Problem, tile: Triple, terms: int, threads: int, isa: str, box: Boxes) -> Layout:
+def _predicted(
+    problem: Problem, tiles: Counts, terms: int, threads: int, isa: str, box: Boxes
+) -> tuple[Counts, NDArray[np.float64]]:
+    """Return the bytes of one thread's scratch and the seconds for each tile, a row of ``tiles``."""
     vector_bytes, size = tile_of(isa).vector_bytes, ITEMSIZE[problem.dtype]
     lanes = vector_bytes // size
     k, s = problem.kernel, problem.strides
     reach = [effective(n, d) - 1 for n, d in zip(k, problem.dilation, strict=True)]
-    planes, rows, columns = ((n - 1) * s[i] + reach[i] + 1 for i, n in enumerate(tile))
-    read, length = _columns(problem, tile[2], columns)
-    pitch = ceil(read / lanes) + 1  # in vectors, as line
-    line = ceil(length / lanes) + 2
-    ring_planes = ceil(tile[0] / STEP) * STEP if box[0] else tile[0]
-    ring = terms * ring_planes * ((min(tile[1], STEP) - 1) * s[1] + reach[1] + 1) * pitch
+    deep, high, wide = tiles.T
+    planes, rows, columns = (tiles - 1).T * np.array(s)[:, None] + np.array(reach)[:, None] + 1
+    read, length = np.array([_columns(problem, *cut) for cut in zip(wide.tolist(), columns.tolist(), strict=True)]).T
+    pitch = _parts(read, lanes) + 1  # in vectors, as line
+    line = _parts(length, lanes) + 2
+    ring_planes = _parts(deep, STEP) * STEP if box[0] else deep
+    ring = terms * ring_planes * ((np.minimum(high, STEP) - 1) * s[1] + reach[1] + 1) * pitch
     vectors = planes * pitch + ring + (terms * STEP + 4) * line + pitch
     pointers = 8 * (2 * planes + k[0] + terms * (k[1] + STEP) + STEP) + 128
     costs = COSTS[isa]
-    far = FAR if vectors * vector_bytes > 0.8 * second_level_cache() else 1.0
+    far = np.where(vectors * vector_bytes > 0.8 * second_level_cache(), FAR, 1.0)
     taps = [_adds(n) if boxed else n for n, boxed in zip(k, box, strict=True)]
-    copy = FAR_COPY if planes * rows * columns * size > second_level_cache() else COPY
-    planes_in, rows_in = min(planes, problem.size[0]), rows if problem.bounded else min(rows, problem.size[1])
+    copy = np.where(planes * rows * columns * size > second_level_cache(), FAR_COPY, COPY)
+    planes_in = np.minimum(planes, problem.size[0])
+    rows_in = rows if problem.bounded else np.minimum(rows, problem.size[1])
     channels = min(terms, problem.channels // problem.groups)
     stored = read / lanes
-    of_input_row = channels * planes_in * (stored * copy + LINE) + terms * tile[0] * (
+    of_input_row = channels * planes_in * (stored * copy + LINE) + terms * deep * (
         stored * (taps[0] * costs.across + costs.vector) + LINE / 4
     )
     along = 1 if box[2] else terms
     of_output_row = stored * (terms * taps[1] * costs.across * far + costs.vector) + LINE
     of_output_row += columns / lanes * (along * taps[2] * costs.along + costs.vector) + LINE
-    item = rows_in * of_input_row + tile[0] * tile[1] * of_output_row + ITEM
-    counts = [ceil(n / t) for n, t in zip(problem.output_size, tile, strict=True)]
-    items = problem.batch * problem.filters * prod(counts)
-    used = min(threads, items)
-    memory = problem.output_bytes * BYTE / min(used, MEMORY_THREADS)
-    starts = DIRECT_COSTS[isa].threads * used if used > 1 else 0.0
-    return Layout(tile, vectors * vector_bytes + pointers, ceil(items / used) * item + memory + starts)
+    item = rows_in * of_input_row + deep * high * of_output_row + ITEM
+    items = problem.batch * problem.filters * _parts(np.array(problem.output_size), tiles).prod(axis=1)
+    used = np.minimum(threads, items)
+    memory = problem.output_bytes * BYTE / np.minimum(used, MEMORY_THREADS)
+    starts = np.where(used > 1, DIRECT_COSTS[isa].threads * used, 0.0)
+    seconds: NDArray[np.float64] = _parts(items, used) * item + memory + starts
+    return vectors * vector_bytes + pointers, seconds
+
+
+def _parts(whole: Counts, part: Counts | int) -> Counts:
+    """Return how many parts cover a whole."""
+    return -(-whole // part)
 
 
 @lru_cache(maxsize=64)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from math import ceil, log2
 
 from conv3d_cli.engine.blocks import Span
 from conv3d_cli.engine.problem import Problem
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.shapes import Triple, effective
 
 TILE_LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)

@@ -7,7 +7,6 @@ partly spent in transforms, which each channel and each filter needs once, so th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +31,7 @@ from conv3d_cli.engine.winograd_layout import (
     weight_elements,
 )
 from conv3d_cli.errors import MethodError
+from conv3d_cli.frozen import replace
 from conv3d_cli.shapes import Triple
 
 FEWEST_CHANNELS = 4

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from conv3d_cli.errors import LayerError, UnknownArgument
+from conv3d_cli.frozen import replace
 from conv3d_cli.layers.activations import Activation, as_written, layer_parameters
 from conv3d_cli.layers.activations.forms import WRITTEN_KEYS
 from conv3d_cli.layers.arguments import ARGUMENTS
@@ -112,15 +112,18 @@ class ActivationOf(ActivationLayer):
 
 def _function(name: str) -> FunctionSignature:
     """Return the signature of the layer that is one function, with the parameters of either dialect."""
-    own = {
-        key: Argument(parameter.default, _reader(name, key, parameter), parameter.kind.schema, f"parameter of {name}")
-        for key, parameter in layer_parameters(name).items()
-    }
+    own = {key: _argument(name, key, parameter) for key, parameter in layer_parameters(name).items()}
     return FunctionSignature(name, {**own, **COMMON})
 
 
-def _reader(name: str, key: str, parameter: Parameter) -> Callable[[Any, int], Any]:
-    return lambda value, _: parameter.kind.read(f"{name}: {key}", value)
+def _argument(name: str, key: str, parameter: Parameter) -> Argument:
+    kind = parameter.kind
+    return Argument(
+        parameter.default,
+        lambda value, _: kind.read(f"{name}: {key}", value),
+        lambda: kind.schema,
+        f"parameter of {name}",
+    )
 
 
 class ReLU(ActivationLayer):

@@ -8,23 +8,23 @@ what lies around the volume.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conv3d_cli.engine.boundary import PATTERN, WORDS, Boundary
 from conv3d_cli.filters import FILTERS
-from conv3d_cli.kinds import COUNT, FLAG, MOST, PADS, TRIPLE, Kind, RefusedError, one_of
-from conv3d_cli.layers import activations, constraints, initializers, regularizers
+from conv3d_cli.frozen import replace
+from conv3d_cli.kinds import COUNT, FLAG, MOST, PADS, TRIPLE, Kind, RefusedError, Schema, one_of
 from conv3d_cli.layers.activations import Activation
-from conv3d_cli.layers.constraints import Constraint
 from conv3d_cli.layers.initializers import Filtered, Initializer
-from conv3d_cli.layers.regularizers import Regularizer
-from conv3d_cli.layers.signature import COMMON, COMMON_RULES, DATA_FORMAT, Argument, Signature, of_kind
-from conv3d_cli.named import Table
+from conv3d_cli.layers.signature import COMMON, COMMON_RULES, DATA_FORMAT, Argument, Signature, of_kind, of_table
 from conv3d_cli.shapes import NO_PADS, Pads, Triple, effective
+
+if TYPE_CHECKING:
+    from conv3d_cli.layers.constraints import Constraint
+    from conv3d_cli.layers.regularizers import Regularizer
 
 _WORDS = one_of("valid", "same")
 
@@ -57,33 +57,21 @@ PADDING = Kind(
 )
 
 
-def _named(name: str, kind: Any, tables: Mapping[int, Table], default: str | None, meaning: str) -> Argument:
-    schema = {"anyOf": [*(table.schema() for table in tables.values()), {"type": "null"}]}
-    return Argument(default, lambda value, keras: kind.of(value, name, keras), schema, meaning)
-
-
-def _initializer(name: str, default: str, meaning: str) -> Argument:
-    return _named(name, Initializer, initializers.TABLES, default, meaning)
-
-
 def _kernel_initializer(meaning: str) -> Argument:
     """Return the argument that takes an initializer of Keras or a filter, whose names are its own."""
     name = "kernel_initializer"
-    keras_own = _initializer(name, "glorot_uniform", meaning)
+    keras_own = of_table(name, "initializers", meaning, "glorot_uniform")
 
     def normalise(value: Any, keras: int) -> Initializer:
         return Filtered.named(value, name, keras) or keras_own.normalise(value, keras)
 
-    return replace(keras_own, normalise=normalise, schema={"anyOf": [keras_own.schema, FILTERS.schema()]})
+    def described() -> Schema:
+        return {"anyOf": [keras_own.schema, FILTERS.schema()]}
+
+    return replace(keras_own, normalise=normalise, described=described)
 
 
-def _regularizer(name: str, meaning: str) -> Argument:
-    return _named(name, Regularizer, regularizers.TABLES, None, meaning)
-
-
-def _constraint(name: str, meaning: str) -> Argument:
-    return _named(name, Constraint, constraints.TABLES, None, meaning)
-
+_ACTIVATION = of_table("activation", "activations", "function of the output; None: none")
 
 ARGUMENTS: Mapping[str, Argument] = {
     "filters": of_kind("filters", COUNT, "number of kernels, and of channels of the output"),
@@ -98,15 +86,17 @@ ARGUMENTS: Mapping[str, Argument] = {
     "data_format": DATA_FORMAT,
     "dilation_rate": of_kind("dilation_rate", TRIPLE, "voxels from one tap to the next along each axis", (1, 1, 1)),
     "groups": of_kind("groups", COUNT, "parts into which channels and filters are divided", 1),
-    "activation": _named("activation", Activation, activations.TABLES, None, "function of the output; None: none"),
+    "activation": replace(_ACTIVATION, normalise=lambda value, keras: Activation.of(value, "activation", keras)),
     "use_bias": of_kind("use_bias", FLAG, "whether a number for each filter is added", True),
     "kernel_initializer": _kernel_initializer("values of a kernel that is not loaded, or a filter's"),
-    "bias_initializer": _initializer("bias_initializer", "zeros", "values of a bias that is not loaded"),
-    "kernel_regularizer": _regularizer("kernel_regularizer", "loss of the kernel; None: none"),
-    "bias_regularizer": _regularizer("bias_regularizer", "loss of the bias; None: none"),
+    "bias_initializer": of_table("bias_initializer", "initializers", "values of a bias that is not loaded", "zeros"),
+    "kernel_regularizer": of_table("kernel_regularizer", "regularizers", "loss of the kernel; None: none"),
+    "bias_regularizer": of_table("bias_regularizer", "regularizers", "loss of the bias; None: none"),
     "activity_regularizer": COMMON["activity_regularizer"],
-    "kernel_constraint": _constraint("kernel_constraint", "projection of the kernel, on demand; None: none"),
-    "bias_constraint": _constraint("bias_constraint", "projection of the bias, on demand; None: none"),
+    "kernel_constraint": of_table(
+        "kernel_constraint", "constraints", "projection of the kernel, on demand; None: none"
+    ),
+    "bias_constraint": of_table("bias_constraint", "constraints", "projection of the bias, on demand; None: none"),
     "dialect": of_kind(
         "dialect",
         one_of("keras", "torch", any_case=False),

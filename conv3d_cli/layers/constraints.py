@@ -8,14 +8,13 @@ Keras applies them after each step of training, never when a layer is built or c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError, ShapeError
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 from conv3d_cli.kinds import AXIS, NUMBER, Kind, RefusedError
 from conv3d_cli.layers.given import Function, exact, looked_up, written
 from conv3d_cli.named import Parameter, Row, Table

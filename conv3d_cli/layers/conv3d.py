@@ -11,16 +11,16 @@ from numpy.typing import ArrayLike
 from conv3d_cli.engine import Limits, convolve_array
 from conv3d_cli.layers.activations import Activation
 from conv3d_cli.layers.arguments import CONV3D
-from conv3d_cli.layers.constraints import Constraint
 from conv3d_cli.layers.geometry import ConvGeometry
 from conv3d_cli.layers.initializers import Initializer
 from conv3d_cli.layers.layer import COMPUTED_IN, Array, dialect_of, mapping_of
-from conv3d_cli.layers.regularizers import Regularizer
 from conv3d_cli.layers.signature import Signature
 from conv3d_cli.layers.weighted import about
 
 if TYPE_CHECKING:
+    from conv3d_cli.layers.constraints import Constraint
     from conv3d_cli.layers.gradients import Gradients
+    from conv3d_cli.layers.regularizers import Regularizer
 
 
 class Conv3D(ConvGeometry):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from conv3d_cli.engine import Limits, Problem, convolve_array
 from conv3d_cli.engine.adjoint import input_gradient, kernel_gradient
 from conv3d_cli.errors import ShapeError
+from conv3d_cli.frozen import replace
 from conv3d_cli.kinds import cast_to, real_array
 from conv3d_cli.layers.activations import pieces
 from conv3d_cli.layers.activations.derivatives import function_of, vjp

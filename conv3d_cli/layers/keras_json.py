@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from conv3d_cli.errors import LayerError, quoted
+from conv3d_cli.paths import joined, own_folder, text_of
 
 FORMATS = ("channels_last", "channels_first")
 
@@ -16,9 +16,9 @@ def default_data_format() -> str:
     A file that cannot be read or is not JSON counts as none, as in Keras. Raises LayerError for another
     value.
     """
-    path = Path(os.environ.get("KERAS_HOME") or Path("~").expanduser() / ".keras") / "keras.json"
+    path = joined(os.environ.get("KERAS_HOME") or own_folder(".keras"), "keras.json")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path)
     except (OSError, ValueError, RuntimeError):
         return FORMATS[0]
     import json

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+from conv3d_cli.telling import Log
 
-_log = logging.getLogger("conv3d.layers")
+_log = Log("conv3d.layers")
 
 
 def note(message: str, *values: object) -> None:

@@ -141,7 +141,7 @@ class InputLayer(Passing):
             "ragged": of_kind("ragged", OFF, "whether inputs are ragged", False),
             "optional": of_kind("optional", OFF, "whether inputs may be missing", False),
             **{name: argument for name, argument in COMMON.items() if name != "activity_regularizer"},
-            "dtype": Argument(None, _real, {"type": ["string", "null"]}, "type of what comes in"),
+            "dtype": Argument(None, _real, lambda: {"type": ["string", "null"]}, "type of what comes in"),
         },
         COMMON_RULES,
     )

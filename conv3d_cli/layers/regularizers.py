@@ -7,14 +7,13 @@ float32 holds it, also where the weights are float64.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 from conv3d_cli.kinds import NOT_NEGATIVE, NUMBER, Kind, RefusedError, one_of
 from conv3d_cli.layers.given import Function, looked_up, written
 from conv3d_cli.named import Parameter, Row, Table

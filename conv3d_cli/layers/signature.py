@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from importlib import import_module
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from conv3d_cli.errors import LayerError, UnknownArgument, nearest
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 from conv3d_cli.kinds import FLAG, TEXT, Kind, Schema, one_of, shown, sizes
-from conv3d_cli.layers import regularizers
 from conv3d_cli.layers.keras_json import FORMATS, default_data_format
 from conv3d_cli.named import WRAPPER, is_own
 
@@ -25,12 +25,20 @@ Refusal: TypeAlias = LayerError | UnknownArgument
 
 @frozen
 class Argument:
-    """An argument of a layer; ``normalise`` takes a value and the dialect, and returns the canonical value."""
+    """An argument of a layer; ``normalise`` takes a value and the dialect, and returns the canonical value.
+
+    ``described`` returns its JSON schema: that of a table of functions is long, and few ask for it.
+    """
 
     default: Any
     normalise: Callable[[Any, int], Any]
-    schema: Schema
+    described: Callable[[], Schema]
     meaning: str
+
+    @property
+    def schema(self) -> Schema:
+        """The JSON schema of every form that is accepted."""
+        return self.described()
 
     @property
     def required(self) -> bool:
@@ -94,7 +102,28 @@ class Signature:
 
 def of_kind(name: str, kind: Kind, meaning: str, default: Any = REQUIRED) -> Argument:
     """Return the argument whose values are of a kind."""
-    return Argument(default, lambda value, _: kind.read(name, value), kind.schema, meaning)
+    return Argument(default, lambda value, _: kind.read(name, value), lambda: kind.schema, meaning)
+
+
+def of_table(name: str, home: str, meaning: str, default: str | None = None) -> Argument:
+    """Return the argument that names a function of a table; None is none if that is the default.
+
+    ``home`` is the module of the table and of the class that reads a value, which has the module's name without its s.
+    It is imported once a layer is given such a value: most are given none.
+    """
+
+    def found() -> ModuleType:
+        return import_module(f"conv3d_cli.layers.{home}")
+
+    def normalise(value: Any, keras: int) -> Any:
+        if value is None and default is None:
+            return None
+        return getattr(found(), home.capitalize().removesuffix("s")).of(value, name, keras)
+
+    def described() -> Schema:
+        return {"anyOf": [*(table.schema() for table in found().TABLES.values()), {"type": "null"}]}
+
+    return Argument(default, normalise, described, meaning)
 
 
 def _data_format(value: Any, _: int) -> str:
@@ -132,22 +161,15 @@ _DTYPE_SCHEMA = {"anyOf": [{"enum": [*DTYPES, None]}, {"type": "object", "requir
 DATA_FORMAT = Argument(
     None,
     _data_format,
-    {"anyOf": [one_of(*FORMATS).schema, {"type": "null"}]},
+    lambda: {"anyOf": [one_of(*FORMATS).schema, {"type": "null"}]},
     "where the channels are; None: as keras.json says, else channels_last",
 )
 
-_REGULARIZERS = [*(table.schema() for table in regularizers.TABLES.values()), {"type": "null"}]
-
 COMMON: Mapping[str, Argument] = {
     "name": of_kind("name", TEXT.or_none("the class's name"), "name of the layer, unique in a network", None),
-    "dtype": Argument(None, _dtype, _DTYPE_SCHEMA, "type of weights, computation and output; None: float32"),
+    "dtype": Argument(None, _dtype, lambda: _DTYPE_SCHEMA, "type of weights, computation and output; None: float32"),
     "trainable": of_kind("trainable", FLAG, "whether training may change the weights; kept, not used here", True),
-    "activity_regularizer": Argument(
-        None,
-        lambda value, keras: regularizers.Regularizer.of(value, "activity_regularizer", keras),
-        {"anyOf": _REGULARIZERS},
-        "loss of the output; None: none",
-    ),
+    "activity_regularizer": of_table("activity_regularizer", "regularizers", "loss of the output; None: none"),
     "input_shape": of_kind("input_shape", _INPUT_SHAPE, "shape of one input, without batch axis", None),
     "batch_input_shape": of_kind("batch_input_shape", BATCH_SHAPE, "shape of the input, with batch axes", None),
 }

@@ -6,7 +6,6 @@ Arrays have their spatial axes in memory order. What a filter makes of missing v
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from math import prod
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from conv3d_cli.engine import Plan
 from conv3d_cli.engine.blocks import Array
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.masking.bits import add, in_blocks, only
 from conv3d_cli.masking.regions import Cut, Piece, Region
 from conv3d_cli.masking.rules import CANCELLED, ROUNDING, Magnitude, Mean, Rule, Tap, rules_of

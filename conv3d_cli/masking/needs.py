@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.problem import ITEMSIZE
 from conv3d_cli.errors import MethodError
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.masking.bits import BLOCK_VOXELS
 from conv3d_cli.masking.layer import MaskedLayer
 from conv3d_cli.masking.regions import Cut, whole_of

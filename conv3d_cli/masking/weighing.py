@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -11,6 +10,7 @@ from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.boundary import Boundary
 from conv3d_cli.engine.problem import Real
+from conv3d_cli.frozen import replace
 from conv3d_cli.masking.bits import in_blocks
 from conv3d_cli.masking.regions import Piece
 from conv3d_cli.masking.rules import Tap

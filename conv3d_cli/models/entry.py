@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 from typing import Any
 
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 
 
 @frozen

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, NoReturn
 
 from conv3d_cli.errors import SpecError, quoted
+from conv3d_cli.frozen import replace
 from conv3d_cli.models import calls
 from conv3d_cli.models.entry import Branch, Entry
 from conv3d_cli.models.storage import WRAPPED, Counted, below, has_weights, segments

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import LayerError, UsageError
 from conv3d_cli.filters import Filter, Grid, Loaded
-from conv3d_cli.layers import Conv3D, Magnitude, Network
+from conv3d_cli.layers import Conv3D, Network
 from conv3d_cli.layers.initializers import Filtered
+from conv3d_cli.paths import joined
 from conv3d_cli.pipeline.arrange import Arrangement
 from conv3d_cli.volumes import load_volume, resolve_axes, spatial
 
@@ -23,7 +23,7 @@ def kernels_in(folder: str = "") -> Callable[[str], Loaded]:
     """Return a function that reads the file of a custom kernel, by a name that is relative to a folder."""
 
     def load(name: str) -> Loaded:
-        volume = load_volume(str(PurePath(folder, name)), dtype="float64")
+        volume = load_volume(joined(folder, name), dtype="float64")
         spacing, unit = (None, "mm") if volume.geometry is None else (volume.geometry.spacing, volume.geometry.unit)
         along = None if spacing is None else [spacing["xyz".index(axis)] for axis in spatial(volume.axes)]
         return Loaded(volume.array, volume.axes, None if along is None else (along[0], along[1], along[2]), unit)
@@ -82,6 +82,8 @@ def filter_network(
         layer.build(channels)
         layers.append(layer)
         if filter.magnitude:
+            from conv3d_cli.layers import Magnitude
+
             layers.append(Magnitude(parts, name=_free(f"{filter.name}_magnitude", layers), data_format="channels_last"))
         else:
             channels *= parts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.problem import Real, sort
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, mutable, replace
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.magnitude import Length
 from conv3d_cli.masking import Inside, MaskedLayer, Masking, add, in_blocks, only, regions_of, steady
@@ -47,7 +46,7 @@ class LayerCounts:
     dtype: str
 
 
-@dataclass
+@mutable
 class Counts:
     """Voxels inside, and labels; of the input, NaN inside that are missing, and values inside that are not finite.
 

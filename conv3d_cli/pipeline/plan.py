@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -11,6 +10,7 @@ from conv3d_cli.engine.problem import ITEMSIZE, Real
 from conv3d_cli.frozen import frozen
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.layers.passing import Passing
+from conv3d_cli.paths import joined
 from conv3d_cli.pipeline.arrange import Arrangement
 from conv3d_cli.pipeline.filtering import grid_of, kernels_in
 from conv3d_cli.pipeline.planner import Options, Planner, check_memory, layer_shape
@@ -137,7 +137,7 @@ def kernel_files(layers: Iterable[Layer], folder: str) -> list[str]:
     """Return the files that the kernels of custom filters come from; their names are relative to ``folder``."""
     makers = [layer.initializers.get("kernel") for layer in layers]
     files = [maker.filter.file for maker in makers if isinstance(maker, Filtered)]
-    return [str(PurePath(folder, name)) for name in files if name is not None]
+    return [joined(folder, name) for name in files if name is not None]
 
 
 def computing_dtype(network: Network) -> Real:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from conv3d_cli import engine
 from conv3d_cli.errors import OverLimit, ShapeError
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.limits import Limits, size_words
 from conv3d_cli.pipeline.step import Step

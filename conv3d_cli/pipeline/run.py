@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from conv3d_cli import engine
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.errors import MethodError
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.borders import fit
 from conv3d_cli.pipeline.activate import activated

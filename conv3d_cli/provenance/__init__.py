@@ -7,20 +7,30 @@ The text depends on the contents of files, on their names and on what was asked,
 dates, threads or memory. So the same run gives the same bytes wherever it is done.
 """
 
-from conv3d_cli.provenance.beside import Seen, look
-from conv3d_cli.provenance.hashes import Hashes
-from conv3d_cli.provenance.steps import WITHOUT_EFFECT, File, History, Step, decode, name_only, read, schema
+from __future__ import annotations
 
-__all__ = [
-    "WITHOUT_EFFECT",
-    "File",
-    "Hashes",
-    "History",
-    "Seen",
-    "Step",
-    "decode",
-    "look",
-    "name_only",
-    "read",
-    "schema",
-]
+from typing import TYPE_CHECKING
+
+from conv3d_cli.lazily import exports
+
+if TYPE_CHECKING:
+    from conv3d_cli.provenance.beside import Seen as Seen
+    from conv3d_cli.provenance.beside import look as look
+    from conv3d_cli.provenance.hashes import Hashes as Hashes
+    from conv3d_cli.provenance.steps import WITHOUT_EFFECT as WITHOUT_EFFECT
+    from conv3d_cli.provenance.steps import File as File
+    from conv3d_cli.provenance.steps import History as History
+    from conv3d_cli.provenance.steps import Step as Step
+    from conv3d_cli.provenance.steps import decode as decode
+    from conv3d_cli.provenance.steps import name_only as name_only
+    from conv3d_cli.provenance.steps import read as read
+    from conv3d_cli.provenance.steps import schema as schema
+
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "beside": "Seen look",
+        "hashes": "Hashes",
+        "steps": "WITHOUT_EFFECT File History Step decode name_only read schema",
+    },
+)

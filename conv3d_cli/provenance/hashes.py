@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from threading import Thread
 
+from conv3d_cli.paths import is_file
 from conv3d_cli.volumes.formats import sha256_of_files
 
 
@@ -30,7 +30,7 @@ class Hashes:
     def _find(self) -> None:
         try:
             for name, files in self._files.items():
-                regular = files and all(Path(file).is_file() for file in files)
+                regular = files and all(is_file(file) for file in files)
                 self._found[name] = sha256_of_files(*files) if regular else None
         except Exception as error:
             self._error = error

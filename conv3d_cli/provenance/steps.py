@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import PurePath
 from typing import Any
 
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
+from conv3d_cli.paths import last_of
 from conv3d_cli.volumes.formats import STREAM, path_of
 from conv3d_cli.volumes.making import MARK, MOST_BYTES
 
@@ -134,7 +133,7 @@ def name_only(ref: str) -> str:
     ('scan.h5:/t0', '-')
     """
     path = path_of(ref)
-    return ref if ref == STREAM else PurePath(path).name + ref[len(path) :]
+    return ref if ref == STREAM else last_of(path) + ref[len(path) :]
 
 
 def schema() -> dict[str, Any]:

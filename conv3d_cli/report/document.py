@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import field
 from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli import __version__
 from conv3d_cli.engine import Candidate, Plan, isa
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import peak_bytes

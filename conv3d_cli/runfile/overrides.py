@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from conv3d_cli.errors import UsageError, nearest
+from conv3d_cli.frozen import replace
 from conv3d_cli.spec.problems import Place, Problems, shown
 from conv3d_cli.spec.reader import Node, parse
 from conv3d_cli.spec.scalars import read_scalar

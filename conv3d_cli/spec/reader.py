@@ -7,12 +7,11 @@ deep nesting, large files. The rest is PyYAML's, whose C parser and Python parse
 from __future__ import annotations
 
 import stat
-from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from conv3d_cli.errors import SpecError, quoted
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 from conv3d_cli.spec.problems import Place, Problems, shown
 from conv3d_cli.spec.scalars import made, read_scalar
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from math import inf, prod, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conv3d_cli.errors import OverLimit
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen, mutable
 from conv3d_cli.volumes.axes import order_of
 from conv3d_cli.volumes.blocks import BLOCK, places, storage_order
 
@@ -48,7 +47,7 @@ class Worst:
     excess: float
 
 
-@dataclass
+@mutable
 class Deviation:
     """Counts and extremes of two volumes' values.
 

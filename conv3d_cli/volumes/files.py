@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import OutputError, UsageError, quoted
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.outfile import (
     check_apart,
     check_not_a_terminal,
@@ -16,6 +14,7 @@ from conv3d_cli.outfile import (
     replacing_all,
     standard_output,
 )
+from conv3d_cli.paths import exists
 from conv3d_cli.volumes.axes import NIFTI, order_of, resolve_axes
 from conv3d_cli.volumes.formats import STREAM, Format, files_of, open_volume, output_format, path_of
 from conv3d_cli.volumes.narrow import Narrow, storage_dtype
@@ -106,7 +105,7 @@ def check_output(ref: str, overwrite: bool = False, inputs: Sequence[str] = (), 
     for path in files_of(ref):
         check_apart(path, files_of(*inputs))
         check_target(path, overwrite)
-    if form.name == "hdf5" and Path(path_of(ref)).exists():
+    if form.name == "hdf5" and exists(path_of(ref)):
         _check_alone(ref)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from conv3d_cli.errors import UsageError, VolumeError, quoted
 from conv3d_cli.frozen import frozen
+from conv3d_cli.paths import is_fifo, is_file
 from conv3d_cli.volumes import nifti, npy, references, writers
 from conv3d_cli.volumes.gzipped import MAGIC as GZIP
 from conv3d_cli.volumes.gzipped import GzipStream
@@ -153,9 +153,9 @@ def open_volume(ref: str) -> Source:
             raise UsageError("'standard input': is a terminal: expected a .npy or .nii stream from a pipe or a file")
         return _sniff(Hashing(sys.stdin.buffer), "standard input")
     found = format_of(ref)
-    if found is not None and not Path(ref).is_fifo():
+    if found is not None and not is_fifo(ref):
         return found.open(ref)
-    if not Path(ref).is_file():
+    if not is_file(ref):
         return _closing(Hashing(open_raw(ref)), lambda file: _sniff(file, ref))
     raise VolumeError(f"{quoted(ref)}: the suffix means no format, expected one of {_suffixes()}")
 

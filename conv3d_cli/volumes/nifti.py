@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conv3d_cli.errors import VolumeError, quoted
@@ -91,8 +90,7 @@ def pair_names(ref: str) -> tuple[str, str]:
     >>> pair_names("brain.img.gz")
     ('brain.hdr.gz', 'brain.img.gz')
     """
-    path = Path(ref)
-    gz = path.suffix if path.suffix.lower() == ".gz" else ""
+    gz = ref[-3:] if ref.lower().endswith(".gz") else ""
     stem = ref[: len(ref) - len(gz)]
     own = stem[-4:]
     other = PARTNERS[own.lower()]

@@ -8,7 +8,7 @@ import sys
 import tokenize
 import zlib
 from contextlib import contextmanager
-from pathlib import Path
+from io import FileIO
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from conv3d_cli.errors import Conv3dError, OverLimit, VolumeError, quoted
@@ -179,7 +179,7 @@ class Hashing:
 def open_raw(name: str) -> BinaryIO:
     """Return a file opened for reading without a buffer of its own."""
     with reading(name):
-        return cast("BinaryIO", Path(name).open("rb", buffering=0))
+        return cast("BinaryIO", FileIO(name))
 
 
 def size_of(file: BinaryIO, taken: int = 0) -> int | None:

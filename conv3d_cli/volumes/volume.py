@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from conv3d_cli.frozen import field, mutable
 from conv3d_cli.volumes.axes import resolve_axes
 from conv3d_cli.volumes.source import real
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from conv3d_cli.volumes.geometry import Geometry
 
 
-@dataclass
+@mutable
 class Volume:
     """Voxels with the meaning of their axes: one letter each of x y z (space), c (channels), t (time), b (batch).
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conv3d_cli.errors import WeightsError, nearest, quoted
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

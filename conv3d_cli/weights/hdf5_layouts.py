@@ -7,11 +7,10 @@ Legacy (Keras 1 and 2, and 3's ``.h5``): the attribute ``layer_names`` of the ro
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import WeightsError, quoted
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.weights.hdf5_groups import DEEPEST, MOST_NAMES, child, group_of, natural, text, texts
 
 if TYPE_CHECKING:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import field
 from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import quoted
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

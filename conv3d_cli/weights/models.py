@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from conv3d_cli.errors import WeightsError, quoted
+from conv3d_cli.frozen import replace
 from conv3d_cli.models import legacy_owners
 from conv3d_cli.weights.mapping import FileLayer, Header, Weights
 

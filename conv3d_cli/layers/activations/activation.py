@@ -1,31 +1,28 @@
 """Activations: one object for a function with all its parameters, read from every form in which Keras gives one.
 
-``tables`` has the names of each dialect, ``smooth``, ``pieces`` and ``mixing`` compute them.
+``tables`` has the names of each dialect, ``smooth``, ``pieces`` and ``mixing`` compute them. They are imported for a
+value that is given: of most layers the activation is linear, which is said by saying nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
 from types import FunctionType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conv3d_cli.errors import LayerError
-from conv3d_cli.frozen import frozen
-from conv3d_cli.kinds import Schema
-from conv3d_cli.layers.activations.calls import broadcast, called, in_chunks
-from conv3d_cli.layers.activations.forms import ActivationTable, either, is_layer, object_kind, whole_config
-from conv3d_cli.layers.activations.pieces import linear
+from conv3d_cli.frozen import field, frozen, replace
 from conv3d_cli.layers.activations.shapes import Shape, check_axes, check_shared, halved, shared_shape
-from conv3d_cli.layers.activations.tables import ALIASES_3, ALL_3, CHANGED, OLD_3, RENAMED, ROWS_2, ROWS_3
-from conv3d_cli.layers.constraints import Constraint
 from conv3d_cli.layers.given import PACKAGES, Function, looked_up, written
-from conv3d_cli.layers.initializers import Initializer
-from conv3d_cli.layers.regularizers import Regularizer
-from conv3d_cli.named import Parameter, Row
+
+if TYPE_CHECKING:
+    from conv3d_cli.layers.activations.forms import ActivationTable
+    from conv3d_cli.layers.constraints import Constraint
+    from conv3d_cli.layers.initializers import Initializer
+    from conv3d_cli.layers.regularizers import Regularizer
 
 Array: TypeAlias = NDArray[Any]
 
@@ -62,10 +59,12 @@ class Activation:
         """
         if isinstance(value, cls):
             return value._in(keras, argument)
-        table = TABLES[keras]
+        if value is None:
+            return cls(keras=keras)
+        table = _table(keras)
         own = isinstance(value, FunctionType) and value.__module__.split(".")[0] in PACKAGES
         value = value.__name__ if own and value.__name__ in table.rows else value
-        name, config, function = looked_up(table, argument, "linear" if value is None else value)
+        name, config, function = looked_up(table, argument, value)
         return cls(name, config, keras, function)
 
     @property
@@ -161,9 +160,11 @@ class Activation:
         >>> Activation.of("silu", keras=3).written(2)
         'swish'
         """
+        if self.function is None and self.name == "linear" and not self.config:
+            return self.name  # in any dialect, and without a look at its table
         if keras not in (None, self.keras):
             return self._in(keras, "activation").written()
-        rows = TABLES[self.keras].rows
+        rows = _table(self.keras).rows
         if self.function is not None:
             # Keras writes a function by its name alone, also one that has the name of another.
             bare = isinstance(self.function, FunctionType) and self.name in rows
@@ -172,6 +173,8 @@ class Activation:
         if row.alone and all(self.config[key] == parameter.default for key, parameter in row.parameters.items()):
             return self.name
         config = {key: as_written(value, self.keras) for key, value in self.config.items()}
+        from conv3d_cli.layers.activations.forms import is_layer, whole_config
+
         if is_layer(self.name):
             return written(self.name, whole_config(self.name, config, self.keras), None, self.keras, "keras.layers")
         return written(self.name, config, None, self.keras, "keras.activations")
@@ -180,6 +183,8 @@ class Activation:
         """Return the same function in a dialect; raises LayerError if that has none."""
         if keras == self.keras or self.function is not None:
             return replace(self, keras=keras)
+        from conv3d_cli.layers.activations.tables import CHANGED, RENAMED
+
         if self.name in CHANGED:
             raise LayerError(
                 f"{argument}: {self.name} is another function with keras: {keras}: got that of keras: {self.keras}, "
@@ -191,7 +196,7 @@ class Activation:
         kept = {key: value for key, value in self.config.items() if key not in ("batch_input_shape", "dtype")}
         config = {renamed.get((self.name, key), key): value for key, value in kept.items()}
         value = {"class_name": renamed.get((self.name, ""), self.name), "config": config}
-        return Activation(*TABLES[keras].read(argument, value), keras)
+        return Activation(*_table(keras).read(argument, value), keras)
 
     def __call__(self, x: Array, out: Array | None = None, weights: Mapping[str, Array] | None = None) -> Array:
         """Return the activation of x, a float32 or float64 array in the layer's own data format.
@@ -201,6 +206,8 @@ class Activation:
         to x. Raises ShapeError for an axis that x does not have, an odd size to halve, or another shape of a
         function's result; LayerError without weights that it needs.
         """
+        from conv3d_cli.layers.activations.calls import broadcast, called, in_chunks
+
         core = self.core
         shape: tuple[Any, ...] = self.output_shape(x.shape)
         result = np.empty(shape, x.dtype) if out is None else out
@@ -210,7 +217,7 @@ class Activation:
         learned = [broadcast(core.name, name, weights, x) for name in core.initializers]
         if not result.size or (core.name == "linear" and result is x):
             return result
-        row = TABLES[core.keras].rows[core.name]
+        row = _table(core.keras).rows[core.name]
         parameters = {} if learned else {key: core.config[key] for key in row.parameters}
         with np.errstate(all="ignore"):
             if self.axes:
@@ -220,39 +227,14 @@ class Activation:
         return result
 
 
+def _table(keras: int) -> ActivationTable:
+    from conv3d_cli.layers.activations.tables import TABLES
+
+    return TABLES[keras]
+
+
 def as_written(value: Any, keras: int) -> Any:
     """Return a parameter as a configuration has it."""
     if isinstance(value, tuple):
         return list(value)
     return value.written(keras) if hasattr(value, "written") else value
-
-
-def _with_layer(rows: Mapping[str, Row], keras: int) -> Mapping[str, Row]:
-    kind = object_kind(Activation.of, keras, {"type": ["string", "object", "null"]})
-    return {
-        **rows,
-        LAYER: Row(linear, "the activation that it holds", {"activation": Parameter(None, kind)}, alone=False),
-    }
-
-
-TABLES: Mapping[int, ActivationTable] = {
-    2: ActivationTable("an activation", _with_layer(ROWS_2, 2), {}, (), ALL_3, 3),
-    3: ActivationTable("an activation", _with_layer(ROWS_3, 3), ALIASES_3, (), ROWS_2, 2, OLD_3),
-}
-"""The activations of each dialect of Keras."""
-
-ACTIVATIONS = TABLES[2]
-ROWS = ACTIVATIONS.rows
-
-ACTIVATION_SCHEMA: Schema = either(TABLES)
-"""The JSON schema of every form of either dialect."""
-
-
-def layer_parameters(name: str) -> dict[str, Parameter]:
-    """Return the parameters that a layer of Keras has in any dialect, beside what every layer has.
-
-    >>> list(layer_parameters("LeakyReLU"))
-    ['alpha', 'negative_slope']
-    """
-    tables = [table.rows[name].parameters for table in TABLES.values() if name in table.rows]
-    return {key: parameter for parameters in tables for key, parameter in parameters.items()}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from typing import Any
 
 from conv3d_cli.errors import LayerError, UnknownArgument
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen
 from conv3d_cli.kinds import FLAG, TEXT, Kind, RefusedError, Schema, shown
 from conv3d_cli.named import WRAPPER, Row, Table, default_name, wrapped
 

@@ -15,7 +15,8 @@ import numpy as np
 from conv3d_cli.kinds import AXIS, COUNT, FLAG, NOT_NEGATIVE, NUMBER, POSITIVE, Kind, RefusedError, Schema
 from conv3d_cli.layers import constraints, initializers, regularizers
 from conv3d_cli.layers.activations import mixing, pieces, smooth
-from conv3d_cli.layers.activations.forms import either, object_kind
+from conv3d_cli.layers.activations.activation import LAYER, Activation
+from conv3d_cli.layers.activations.forms import ActivationTable, either, object_kind
 from conv3d_cli.layers.given import exact
 from conv3d_cli.named import Parameter, Row
 
@@ -189,3 +190,34 @@ CHANGED = frozenset({"hard_sigmoid"})
 OLD_3 = {("LeakyReLU", "alpha"): "negative_slope"}
 
 ALL_3 = {**ROWS_3, **{alias: ROWS_3[name] for alias, name in ALIASES_3.items()}}
+
+
+def _with_layer(rows: Mapping[str, Row], keras: int) -> Mapping[str, Row]:
+    kind = object_kind(Activation.of, keras, {"type": ["string", "object", "null"]})
+    return {
+        **rows,
+        LAYER: Row(pieces.linear, "the activation that it holds", {"activation": Parameter(None, kind)}, alone=False),
+    }
+
+
+TABLES: Mapping[int, ActivationTable] = {
+    2: ActivationTable("an activation", _with_layer(ROWS_2, 2), {}, (), ALL_3, 3),
+    3: ActivationTable("an activation", _with_layer(ROWS_3, 3), ALIASES_3, (), ROWS_2, 2, OLD_3),
+}
+"""The activations of each dialect of Keras."""
+
+ACTIVATIONS = TABLES[2]
+ROWS = ACTIVATIONS.rows
+
+ACTIVATION_SCHEMA: Schema = either(TABLES)
+"""The JSON schema of every form of either dialect."""
+
+
+def layer_parameters(name: str) -> dict[str, Parameter]:
+    """Return the parameters that a layer of Keras has in any dialect, beside what every layer has.
+
+    >>> list(layer_parameters("LeakyReLU"))
+    ['alpha', 'negative_slope']
+    """
+    tables = [table.rows[name].parameters for table in TABLES.values() if name in table.rows]
+    return {key: parameter for parameters in tables for key, parameter in parameters.items()}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
 
 from conv3d_cli.errors import LayerError, ShapeError
 from conv3d_cli.filters import FILTERS, Filter, Grid, Kernel
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen, replace
 from conv3d_cli.layers.initializers.filling import Shape
 from conv3d_cli.layers.initializers.initializer import Initializer
 from conv3d_cli.layers.initializers.philox import Floats

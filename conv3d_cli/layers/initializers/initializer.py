@@ -6,14 +6,13 @@ A seed makes here the weights that it makes in Keras; ``filling`` computes them,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conv3d_cli.errors import LayerError, ShapeError
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import field, frozen, replace
 from conv3d_cli.kinds import real_array
 from conv3d_cli.layers.given import Function, looked_up, written
 from conv3d_cli.layers.initializers.filling import Shape
