@@ -25,7 +25,7 @@ ROWS = (
     {"engine"},
     {"userfiles"},
     {"outfile"},
-    {"shapes", "errors", "limits", "frozen", "heaps", "kinds", "lazily", "named", "lengths"},
+    {"shapes", "errors", "limits", "frozen", "heaps", "kinds", "later", "lazily", "named", "lengths"},
 )
 HEIGHT = {name: -height for height, row in enumerate(ROWS) for name in row}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import PurePath
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -178,11 +177,6 @@ def _missing_kernels() -> list[str]:
     if isa.active() != isa.NUMPY:
         return []
     return [f"the slow NumPy path runs: {isa.why_missing()}"]
-
-
-def with_output(context: Context, **facts: Any) -> Context:
-    """Return the context with more said of the output."""
-    return replace(context, output={**context.output, **facts})
 
 
 def show(document: Words, words: Words, stream_output: bool = False) -> None:
