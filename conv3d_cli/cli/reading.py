@@ -63,8 +63,9 @@ def reading(volume: Source, words: dict[str, Any], early: bool) -> Iterator[Read
         yield Reading(volume, None)
         return
     memory = Limits.detect(words["threads"], words["max_memory"]).memory
-    # A run has room for its input and an output as large, or may have to be refused before a voxel is read.
-    if 2 * prod(volume.shape) * np.dtype(dtype).itemsize > memory:
+    size = prod(volume.shape) * np.dtype(dtype).itemsize
+    # Without room for an output as large the run may have to be refused, and that before a voxel is read.
+    if size + max(size, volume.extra_bytes(np.dtype(dtype))) > memory:
         yield Reading(volume, None)
         return
     ahead = Later(lambda: volume.read(dtype, memory))
