@@ -25,7 +25,20 @@ ROWS = (
     {"engine"},
     {"userfiles"},
     {"outfile"},
-    {"shapes", "errors", "limits", "frozen", "heaps", "kinds", "lazily", "named", "lengths", "telling", "paths"},
+    {
+        "shapes",
+        "errors",
+        "limits",
+        "frozen",
+        "heaps",
+        "kinds",
+        "later",
+        "lazily",
+        "named",
+        "lengths",
+        "telling",
+        "paths",
+    },
 )
 HEIGHT = {name: -height for height, row in enumerate(ROWS) for name in row}
 

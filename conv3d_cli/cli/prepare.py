@@ -180,11 +180,6 @@ def _missing_kernels() -> list[str]:
     return [f"the slow NumPy path runs: {isa.why_missing()}"]
 
 
-def with_output(context: Context, **facts: Any) -> Context:
-    """Return the context with more said of the output."""
-    return replace(context, output={**context.output, **facts})
-
-
 def show(document: Words, words: Words, stream_output: bool = False) -> None:
     """Print a document: as JSON if asked, else as a table; on standard error where standard output is data."""
     if words["as_json"]:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from conv3d_cli.report.document import Context as Context
     from conv3d_cli.report.document import plan_document as plan_document
     from conv3d_cli.report.document import run_document as run_document
+    from conv3d_cli.report.document import unwritten as unwritten
     from conv3d_cli.report.document import with_history as with_history
+    from conv3d_cli.report.document import with_output as with_output
     from conv3d_cli.report.schema import report_schema as report_schema
     from conv3d_cli.report.table import render as render
 
@@ -28,7 +30,7 @@ __getattr__, __dir__, __all__ = exports(
     {
         "batch": "BatchFacts batch_document batch_schema render_batch",
         "comparison": "Checked comparison_document comparison_schema render_comparison",
-        "document": "REPORT_VERSION Context plan_document run_document with_history",
+        "document": "REPORT_VERSION Context plan_document run_document unwritten with_history with_output",
         "schema": "report_schema",
         "table": "render",
     },

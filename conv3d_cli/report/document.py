@@ -82,19 +82,34 @@ def run_document(
 
     Unless it is to be ``whole`` it lacks what no table shows and what takes time to find: what the run was made with.
     """
+    return with_output(unwritten(plan, outcome, context, seconds, whole), outcome, {}, {})
+
+
+def unwritten(
+    plan: RunPlan, outcome: Outcome, context: Context, seconds: dict[str, float], whole: bool = True
+) -> Document:
+    """Return the document of a run as it is known before its output is written; ``with_output`` adds the rest."""
     document = plan_document(plan, context)
     layers = [_run_layer(done, _made(context)) for done in outcome.steps]
     return {
         **document,
         "report": "conv3d-run",
         "input": {**document["input"], "values": _values(outcome.input_values)},
-        "output": {**document["output"], "values": _values(outcome.output_values)},
         "mask": counted_document(document["mask"], outcome.counts),
         "layers": layers,
         "seconds": {**document["seconds"], **seconds},
-        "memory": {**document["memory"], "peak_bytes": peak_bytes()},
         **({"versions": versions(), "platform": platform.platform()} if whole else {}),
         "warnings": [*document["warnings"], *outcome.warnings],
+    }
+
+
+def with_output(document: Document, outcome: Outcome, facts: Document, seconds: dict[str, float]) -> Document:
+    """Return the document of a run with its output's values, what more is known of it, and the time that it took."""
+    return {
+        **document,
+        "output": {**document["output"], **facts, "values": _values(outcome.output_values)},
+        "seconds": {**document["seconds"], **seconds},
+        "memory": {**document["memory"], "peak_bytes": peak_bytes()},
     }
 
 
