@@ -10,7 +10,6 @@ from conv3d_cli.cli.masks import check_mask, masking_of, placed
 from conv3d_cli.cli.talk import log
 from conv3d_cli.cli.words import command_line
 from conv3d_cli.errors import UsageError, quoted
-from conv3d_cli.frozen import replace
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.initializers import Filtered
 from conv3d_cli.limits import Limits
