@@ -15,7 +15,7 @@ from conv3d_cli.cli.apply import Watch
 from conv3d_cli.cli.reading import reading
 from conv3d_cli.cli.working import _Told
 from conv3d_cli.errors import VolumeError
-from conv3d_cli.volumes import Volume, open_volume, save_volume, scan
+from conv3d_cli.volumes import Source, Volume, open_volume, save_volume, scan
 from conv3d_cli.volumes.blocks import BLOCK
 
 EXTRA = BLOCK * 12  # bytes that reading takes beside the result
@@ -64,6 +64,13 @@ def test_the_voxels_are_the_same_ahead_or_not(name, early, saved):
 def test_what_may_not_be_needed_is_not_read_ahead(words, saved):
     with open_volume(saved("in.nii")) as volume, reading(volume, WORDS | words, True) as source:
         assert source.ahead is None
+
+
+def test_a_large_volume_is_read_ahead_where_an_output_has_room_too():
+    volume = Source("large.npy", "npy", (512, 512, 512), np.dtype("f4"))
+    for room, ahead in ((1 << 30, True), ((1 << 30) - 1, False)):
+        with reading(volume, WORDS | {"max_memory": str(room)}, True) as source:
+            assert (source.ahead is not None) == ahead
 
 
 @pytest.mark.parametrize(
