@@ -27,15 +27,18 @@ RUNTIMES = {"address,undefined": "libasan.so", "thread": "libtsan.so"}
 
 TESTS = {
     "address,undefined": [str(path) for path in sorted((ROOT / "tests").glob("test_engine_*.py"))],
-    "thread": [str(ROOT / "tests" / f"test_{name}.py") for name in ("threads", "engine_threads", "engine_properties")],
+    "thread": [
+        str(ROOT / "tests" / f"test_{name}.py")
+        for name in ("threads", "engine_team", "engine_threads", "engine_properties")
+    ],
 }
 
 SETTINGS = {
-    # Python keeps what it imported until it ends, which would all be leaks.
-    "ASAN_OPTIONS": "detect_leaks=0",
+    # Python keeps what it imported until it ends, which would all be leaks. Tests ask for more memory than there is.
+    "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     # A test forks a process that has threads, and starts threads in it: what the runtime would rather end.
-    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:die_after_fork=0",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:die_after_fork=0:allocator_may_return_null=1",
     "PYTHONMALLOC": "malloc",
     "PYTHONUNBUFFERED": "1",
     # OpenBLAS's threads wait for one another by means that no sanitizer sees.

@@ -79,7 +79,7 @@ def active(environ: Mapping[str, str] = os.environ) -> str:
     conv3d_cli.errors.UsageError: CONV3D_ISA: unknown instruction set: got 'x86-64-v9', expected one of ...
     """
     if environ is os.environ:
-        return _active(native(), variables((VARIABLE,)))
+        return _active(_load()[0], _reader()((VARIABLE,)))
     return _named(available(), environ.get(VARIABLE, ""))
 
 
