@@ -255,8 +255,8 @@ def test_a_method_that_does_not_know_a_boundary_is_refused(method, monkeypatch):
 
 @compiled
 def test_the_tables_of_a_far_reach_are_in_the_memory_that_is_predicted():
-    far = ((70_000, 70_000),) * 3
-    problem = Problem((5, 6, 7), (3, 3, 3), dilation=(70_000,) * 3, padding=far, boundary=Boundary("mirror"))
+    far = ((0, 0), (0, 0), (200_000, 200_000))
+    problem = Problem((2, 3, 900), (1, 1, 3), dilation=(1, 1, 200_000), padding=far, boundary=Boundary("mirror"))
     constant = replace(problem, boundary=Boundary("constant", 2.0))
     plan, x, kernel = (
         choose(problem, ROOM, "direct"),
@@ -269,7 +269,7 @@ def test_the_tables_of_a_far_reach_are_in_the_memory_that_is_predicted():
     tracemalloc.stop()
     assert 0.3 * plan.scratch_bytes < peak < plan.scratch_bytes
     assert choose(constant, ROOM, "direct").scratch_bytes < plan.scratch_bytes / 10
-    with pytest.raises(OverLimit, match=r"got 4 MiB \(unlimited\), expected at least 3[89]"):
+    with pytest.raises(OverLimit, match=r"got 4 MiB \(unlimited\), expected at least 3\d"):
         choose(problem, Limits(1, 4 << 20), "direct")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.problem import Problem
 
-POSITION_BYTES = 96
+POSITION_BYTES = 80
 """What a position outside takes while its voxel is looked up: as NumPy, Python and compiled code each hold it."""
 
 
@@ -17,7 +17,7 @@ def boundary_bytes(problem: Problem) -> int:
 
     >>> from conv3d_cli.engine.boundary import Boundary
     >>> boundary_bytes(Problem((9, 9, 9), (3, 3, 3), padding=((1, 1),) * 3, boundary=Boundary("wrap")))
-    576
+    480
     """
     if not problem.bounded or problem.boundary.is_constant:
         return 0
