@@ -22,7 +22,7 @@ from conv3d_cli.engine import METHODS, Limits, Problem, choose, execute, fft, is
 from conv3d_cli.engine.blocks import padded_window
 from conv3d_cli.engine.boundary import MODES, WORDS, ZERO, Boundary
 from conv3d_cli.engine.edges import native_boundary
-from conv3d_cli.errors import LayerError, MethodError, ShapeError
+from conv3d_cli.errors import LayerError, MethodError, OverLimit, ShapeError
 
 TEXTS = ("reflect", "mirror", "nearest", "wrap", "constant:-2.5")
 ISAS = isa.available()
@@ -251,6 +251,26 @@ def test_a_method_that_does_not_know_a_boundary_is_refused(method, monkeypatch):
     with pytest.raises(MethodError, match=f"cannot serve this convolution: {method}: does not know boundary wrap"):
         choose(problem, Limits(1, 1 << 32), method)
     assert choose(replace(problem, padding=((0, 0),) * 3), Limits(1, 1 << 32), "reference").method == "reference"
+
+
+@compiled
+def test_the_tables_of_a_far_reach_are_in_the_memory_that_is_predicted():
+    far = ((0, 0), (0, 0), (200_000, 200_000))
+    problem = Problem((2, 3, 900), (1, 1, 3), dilation=(1, 1, 200_000), padding=far, boundary=Boundary("mirror"))
+    constant = replace(problem, boundary=Boundary("constant", 2.0))
+    plan, x, kernel = (
+        choose(problem, ROOM, "direct"),
+        np.ones(problem.input_shape, "f4"),
+        np.ones(problem.kernel_shape, "f4"),
+    )
+    tracemalloc.start()
+    execute(plan, x, kernel, None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.3 * plan.scratch_bytes < peak < plan.scratch_bytes
+    assert choose(constant, ROOM, "direct").scratch_bytes < plan.scratch_bytes / 10
+    with pytest.raises(OverLimit, match=r"got 4 MiB \(unlimited\), expected at least 3\d"):
+        choose(problem, Limits(1, 4 << 20), "direct")
 
 
 @compiled

@@ -8,6 +8,21 @@ from typing import Any
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.problem import Problem
 
+POSITION_BYTES = 80
+"""What a position outside takes while its voxel is looked up: as NumPy, Python and compiled code each hold it."""
+
+
+def boundary_bytes(problem: Problem) -> int:
+    """Return the memory that the tables of the problem's boundary take, in bytes; a constant has none.
+
+    >>> from conv3d_cli.engine.boundary import Boundary
+    >>> boundary_bytes(Problem((9, 9, 9), (3, 3, 3), padding=((1, 1),) * 3, boundary=Boundary("wrap")))
+    480
+    """
+    if not problem.bounded or problem.boundary.is_constant:
+        return 0
+    return POSITION_BYTES * sum(map(sum, problem.padding))
+
 
 def native_boundary(problem: Problem) -> Any:
     """Return the tables of the problem's boundary, axes in the order of the problem: none for a constant or zeros.

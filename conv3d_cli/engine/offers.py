@@ -8,6 +8,7 @@ from functools import cached_property
 from conv3d_cli.engine import pace
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import ACCURACIES, Candidate
+from conv3d_cli.engine.edges import boundary_bytes
 from conv3d_cli.engine.methods import BOUNDED, METHODS, Method
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.errors import MethodError, OverLimit
@@ -50,7 +51,9 @@ class Request:
             elif candidate.keeps(allowed):
                 multiple = measured.of(pace.kind_of(candidate, inner))
                 best = candidate.at_best and candidate.at_best * multiple
-                yield self._judged(replace(candidate, seconds=candidate.seconds * multiple, at_best=best))
+                taken = candidate.scratch_bytes + boundary_bytes(inner)
+                timed = replace(candidate, seconds=candidate.seconds * multiple, at_best=best, scratch_bytes=taken)
+                yield self._judged(timed)
             else:
                 yield refuse(candidate, f"less accurate than asked{' with this kernel' if proving else ''}")
 
