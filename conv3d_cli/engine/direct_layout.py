@@ -329,4 +329,4 @@ def pitches(width: Any, height: Any, depth: Any, lanes: int, itemsize: int) -> t
 
 
 def _off_page(elements: Any, lanes: int, itemsize: int) -> Any:
-    return elements + np.where(elements * itemsize % PAGE, 0, lanes)
+    return elements + lanes * (elements * itemsize % PAGE == 0)

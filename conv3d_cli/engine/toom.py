@@ -34,6 +34,7 @@ MOST_CHANNELS = 16
 MOST_TAPS = 5
 MOST_TERMS = 288  # that are summed one after the other, as in tap_lists.cpp
 SEEN = 1.6  # of the errors that winograd_error.py expects, 1.4 times were seen: many taps, and one axis to lose them in
+TOO_LARGE = "taps so far apart that no block fits into the cache"
 INLINE_SECONDS = 3e-4  # what is over sooner than this does not pay for starting threads
 LIST_BYTES = 24  # for each tap of a point in the lists of taps, with what making them takes
 
@@ -46,7 +47,8 @@ def candidates(problem: Problem, threads: int, accuracy: Accuracy, memory: int) 
     reason = refusal(problem)
     if reason is not None:
         return [Candidate("toom", refused=reason)]
-    return [_ways(problem, threads, accuracy, memory, isas.active())[0]]
+    ways = _ways(problem, threads, accuracy, memory, isas.active())
+    return [ways[0] if ways else Candidate("toom", refused=TOO_LARGE)]
 
 
 def proven(problem: Problem, kernel: Array, threads: int, accuracy: Accuracy, memory: int) -> list[Candidate]:
@@ -60,7 +62,7 @@ def proven(problem: Problem, kernel: Array, threads: int, accuracy: Accuracy, me
         seen.append(replace(way, error=expected_error(problem, way.tile, kernel), at_worst=None))
         if seen[-1].keeps(accuracy):
             return seen[-1:]
-    return [min(seen, key=lambda way: way.error)]
+    return [min(seen, key=lambda way: way.error) if seen else Candidate("toom", refused=TOO_LARGE)]
 
 
 def refusal(problem: Problem) -> str | None:
@@ -79,8 +81,6 @@ def refusal(problem: Problem) -> str | None:
         return f"{problem.kernel[0]} taps along the slowest axis, not 2 to {MOST_TAPS}"
     if problem.channels // problem.groups > MOST_CHANNELS:
         return f"more than {MOST_CHANNELS} channels in a group"
-    if all(layout_of(problem, n, 1, isas.active()) is None for n in POINTS[problem.kernel[0]]):
-        return "rows so long that no block of them fits into the cache"
     return None
 
 
@@ -110,9 +110,9 @@ def run(
     if module is None:
         raise MethodError(f"method: 'toom' cannot run: {isas.why_missing()}")
     whole = out if whole_strides(out) else np.empty(out.shape, out.dtype)
-    layout = layout_of(problem, tile[0], threads, isas.active(), whole.strides[4] == whole.itemsize)
+    layout = layout_of(problem, tile[0], threads, isas.active())
     if layout is None:
-        raise MethodError("method: 'toom' cannot run: no block of so long rows fits into the cache")
+        raise MethodError(f"method: 'toom' cannot run: {TOO_LARGE}")
     x = x if whole_strides(x) else x.copy()
     taps = _transformed(problem, plain(kernel), tile[0])
     native = native_layout(module, problem, tile[0], layout)
@@ -176,7 +176,8 @@ def _ways(problem: Problem, threads: int, accuracy: Accuracy, memory: int, isa: 
         for n in POINTS[problem.kernel[0]]
         if (layout := layout_of(problem, n, threads, isa)) is not None
     ]
-    allowed = [way for way in made if way.keeps(accuracy)] or [min(made, key=lambda way: (not way.local, way.error))]
+    keeping = [way for way in made if way.keeps(accuracy)]
+    allowed = keeping or sorted(made, key=lambda way: (not way.local, way.error))[:1]
     fitting = sorted((way for way in allowed if way.scratch_bytes <= memory), key=lambda way: way.seconds)
     others = sorted((way for way in allowed if way.scratch_bytes > memory), key=lambda way: way.scratch_bytes)
     return (*fitting, *others)
@@ -185,8 +186,7 @@ def _ways(problem: Problem, threads: int, accuracy: Accuracy, memory: int, isa: 
 def _candidate(problem: Problem, points: int, threads: int, accuracy: Accuracy, layout: ToomLayout) -> Candidate:
     along, tile = _along(problem), (points, 1, 1)
     step, most = points - problem.kernel[0] + 1, SEEN * worst(along, tile, MOST_TERMS)
-    layouts = (layout, layout_of(problem, points, threads, isas.active(), False) or layout)
-    elements = max(a.elements * min(threads, a.direct.items) for a in layouts)
+    elements = layout.elements * min(threads, layout.direct.items)
     weights = points * problem.taps // problem.kernel[0] * problem.channels // problem.groups * problem.filters
     lists = LIST_BYTES * weights // max(problem.filters // problem.groups, 1)
     return Candidate(

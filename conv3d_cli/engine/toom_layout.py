@@ -43,7 +43,7 @@ WIDTHS = 3
 
 @frozen
 class ToomLayout:
-    """The blocks of a direct sum, and the elements that a thread needs for one of them."""
+    """The blocks of a direct sum, and the elements that a thread needs at most for one of them."""
 
     direct: Layout
     elements: int
@@ -55,17 +55,17 @@ class ToomLayout:
 
 
 @lru_cache(maxsize=256)
-def layout_of(problem: Problem, points: int, threads: int, isa: str, planar: bool = True) -> ToomLayout | None:
+def layout_of(problem: Problem, points: int, threads: int, isa: str) -> ToomLayout | None:
     """Return the layout with the least predicted time for so many points, or None if no block fits into the cache.
 
     Which one it is changes no bit of the result.
     """
-    found = [_layout(problem, points, threads, isa, axes, planar) for axes in _ways(problem, points, isa)]
+    found = [_layout(problem, points, threads, isa, axes) for axes in _ways(problem, points, isa)]
     return min(found, key=lambda layout: layout.seconds, default=None)
 
 
 def _ways(problem: Problem, points: int, isa: str) -> Iterator[tuple[Axis, Axis, Axis]]:
-    """Yield for each width and height of a block the most tiles along D that fit, and half of them."""
+    """Yield for each width and height of a block the most tiles along D that fit."""
     tile, filters = tile_of(isa), problem.filters // problem.groups
     itemsize, channels = ITEMSIZE[problem.dtype], problem.channels // problem.groups
     lanes, step = tile.vector_bytes // itemsize, points - problem.kernel[0] + 1
@@ -73,15 +73,16 @@ def _ways(problem: Problem, points: int, isa: str) -> Iterator[tuple[Axis, Axis,
     room = FULL * second_level_cache() / itemsize / channels
     depth, height, width = problem.output_size
     deep = [_depth(problem, n * step) for n in TILES if (n - 1) * step < depth]
+    heights = [axis_of(problem, 1, h) for h in splits(height, rows)]
     widths = 0
     for w in splits(width, 3 * lanes):
         across, found = axis_of(problem, 2, w, lanes), False
-        for h in splits(height, rows):
-            down = axis_of(problem, 1, h)
+        for down in heights:
             _, plane, _ = pitches(across.extent, down.extent, 1, lanes, itemsize)
-            fitting = [a for a in deep if (a.extent + points) * int(plane) <= room]
-            yield from ((a, down, across) for a in fitting[-2:])
-            found = found or bool(fitting)
+            fitting = [a for a in deep if (a.extent + points) * plane <= room]
+            if fitting:
+                yield fitting[-1], down, across
+                found = True
         widths += found
         if widths == WIDTHS:
             return
@@ -92,9 +93,7 @@ def _depth(problem: Problem, block: int) -> Axis:
     return replace(axis_of(problem, 0, block), slots=(0,))
 
 
-def _layout(
-    problem: Problem, points: int, threads: int, isa: str, axes: tuple[Axis, Axis, Axis], planar: bool
-) -> ToomLayout:
+def _layout(problem: Problem, points: int, threads: int, isa: str, axes: tuple[Axis, Axis, Axis]) -> ToomLayout:
     itemsize, tile = ITEMSIZE[problem.dtype], tile_of(isa)
     lanes, step = tile.vector_bytes // itemsize, points - problem.kernel[0] + 1
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
@@ -104,7 +103,8 @@ def _layout(
     items = problem.batch * problem.groups * prod(axis.blocks for axis in axes)
     used = min(threads, items)
     seconds = _item_seconds(problem, points, isa, axes, slab) * ceil(items / used)
-    memory = (problem.input_bytes + problem.output_bytes) * DIRECT_COSTS[isa].byte / min(used, MEMORY_THREADS)
+    moved = 2 * problem.input_bytes + problem.output_bytes  # the input is first looked through for NaN
+    memory = moved * DIRECT_COSTS[isa].byte / min(used, MEMORY_THREADS)
     started = DIRECT_COSTS[isa].threads * used if used > 1 else 0.0
     direct = Layout(
         axes,
@@ -119,7 +119,7 @@ def _layout(
     )
     rows = max(n << i for i, n in enumerate(tile.rows) if 1 << i <= tile.filters)
     transform = points * (channels * slab[1] + rows * line + 2 * lanes) + step * line
-    kept = max(0 if planar else filters * out[2], rows * line)
+    kept = max(filters * out[2], rows * line)  # the outputs of a block, where W has not stride 1
     return ToomLayout(direct, channels * slab[2] + 2 * lanes + transform + kept)
 
 
