@@ -157,12 +157,12 @@ def test_the_error_is_what_a_candidate_says(points, taps):
 
 def test_each_accuracy_has_tiles_that_keep_it():
     layer = cube(48, 3, filters=32)
-    for accuracy, points in (("strict", (4,)), ("default", (6, 8)), ("fast", (6, 8))):
+    for accuracy, points in (("default", (6, 8)), ("fast", (6, 8))):
         candidate = choose(layer, ROOM, "toom", accuracy).candidate
         assert candidate.tile[0] in points
         assert candidate.keeps(ACCURACIES[accuracy])
     with pytest.raises(MethodError, match="less accurate than asked"):
-        choose(cube(48, 5, filters=32), ROOM, "toom", "strict")
+        choose(layer, ROOM, "toom", "strict")
 
 
 def test_a_kernel_that_suits_a_tile_least_is_held_to_its_accuracy():

@@ -26,7 +26,7 @@ from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
 from conv3d_cli.engine.threads import share
 from conv3d_cli.engine.toom_layout import ToomLayout, layout_of
 from conv3d_cli.engine.winograd_error import error, error_of, worst
-from conv3d_cli.engine.winograd_layout import POINTS, is_local
+from conv3d_cli.engine.winograd_layout import POINTS
 from conv3d_cli.errors import MethodError
 from conv3d_cli.shapes import Triple
 
@@ -177,7 +177,7 @@ def _ways(problem: Problem, threads: int, accuracy: Accuracy, memory: int, isa: 
         if (layout := layout_of(problem, n, threads, isa)) is not None
     ]
     keeping = [way for way in made if way.keeps(accuracy)]
-    allowed = keeping or sorted(made, key=lambda way: (not way.local, way.error))[:1]
+    allowed = keeping or sorted(made, key=lambda way: way.error)[:1]
     fitting = sorted((way for way in allowed if way.scratch_bytes <= memory), key=lambda way: way.seconds)
     others = sorted((way for way in allowed if way.scratch_bytes > memory), key=lambda way: way.scratch_bytes)
     return (*fitting, *others)
@@ -194,7 +194,7 @@ def _candidate(problem: Problem, points: int, threads: int, accuracy: Accuracy, 
         seconds=layout.seconds,
         scratch_bytes=(elements + 3 * weights) * ITEMSIZE[problem.dtype] + lists,
         error=SEEN * error(along, tile, MOST_TERMS),
-        local=is_local(along, tile),
+        local=False,
         detail=f"tiles of {step} outputs along one axis, {isas.active()}",
         tile=tile,
         transform=problem.dtype,
