@@ -141,7 +141,7 @@ def _best(row: Document, library: str) -> str:
 def _methods(rows: list[Document]) -> list[str]:
     names = [
         name
-        for name in ("direct", "pointwise", "separable", "winograd", "fft")
+        for name in ("direct", "pointwise", "separable", "winograd", "toom", "fft")
         if any(name in r["methods"] for r in rows)
     ]
     table = []
@@ -179,7 +179,7 @@ def _left_out(rows: list[Document]) -> list[str]:
         f"- {row['case']}, {_threads(row['threads'])}: {name}: {reason}"
         for row in _sorted(rows)
         for name, reason in row["left_out"].items()
-        if name not in ("direct", "pointwise", "separable", "winograd", "fft", "reference")
+        if name not in ("direct", "pointwise", "separable", "winograd", "toom", "fft", "reference")
     ]
     return ["## Peers left out", "", *lines] if lines else []
 

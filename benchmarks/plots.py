@@ -31,6 +31,7 @@ THREADS = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"
 METHODS = {
     "direct": ("#0072B2", "o"),
     "winograd": ("#D55E00", "^"),
+    "toom": ("#56B4E9", "v"),
     "fft": ("#009E73", "s"),
     "separable": ("#CC79A7", "D"),
     "pointwise": ("#E69F00", "P"),

@@ -9,7 +9,7 @@ import numpy as np
 from oracle import oracle, pad
 from tolerances import allowed
 
-from conv3d_cli.engine.winograd import expected_error
+from conv3d_cli.engine import toom, winograd
 
 DOUBLE = 2e-13
 """What a candidate is held to in float64 where it promises no more than users may ask for."""
@@ -60,12 +60,15 @@ class Exact:
 
     def expected(self, candidate) -> float:
         """Return what tiles are expected to lose of this kernel, also where the planner did not need to know."""
-        return expected_error(self.case.problem.in_memory_order(), candidate.tile, self.turned, 1)
+        problem = self.case.problem.in_memory_order()
+        if candidate.method == "toom":
+            return toom.expected_error(problem, candidate.tile, self.turned)
+        return winograd.expected_error(problem, candidate.tile, self.turned, 1)
 
     def limit(self, candidate) -> np.ndarray:
         """Return the largest error that a candidate may have at each output."""
         dtype = self.case.problem.dtype
-        tiles = candidate.method == "winograd"  # those of float64 lose digits in transforms as well
+        tiles = candidate.method in ("winograd", "toom")  # those of float64 lose digits in transforms as well
         promised = self.expected(candidate) if tiles else candidate.error
         promise = promised if dtype == "float32" else min(promised, DOUBLE)
         summed = candidate.residual is None and candidate.transform in (None, "float64") and not tiles

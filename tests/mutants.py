@@ -36,6 +36,7 @@ MUTANTS = [
     ("no bias", "native/winograd_kernel.cpp", "bias ? bias[f + i] : T(0), w", "T(0), w"),
     ("too little reach", "native/winograd_work.hpp", "(a.points - 1) / a.step *", "(a.points - 2) / a.step *"),
     ("channels twice", "native/winograd_job.cpp", "(part + 1) * run.count / parts", "(part + 1) * run.count"),
+    ("planes of no output left as they were", "native/direct_toom.hpp", "z < used + whole - count", "z < used"),
     ("NaN let in", "winograd.py", "    bright, heavy = brightest", "    return None\n    bright, heavy = brightest"),
     ("a plane taken for another", "native/separable_kernel.cpp", "axes[0], top + p)", "axes[0], top + (p & ~8))"),
     ("dilations exchanged", "native/separable_kernel.cpp", "step = task.dilation[2];", "step = task.dilation[1];"),

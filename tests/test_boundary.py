@@ -258,7 +258,7 @@ def test_every_layer_reads_around_its_own_input(filtered, scan):
     assert [layer["boundary"]["text"] for layer in document["layers"]] == ["mirror", "mirror"]
 
 
-@pytest.mark.parametrize("method", ["direct", "fft", "winograd", "reference"])
+@pytest.mark.parametrize("method", ["direct", "fft", "winograd", "toom", "reference"])
 def test_every_method_from_the_shell(conv3d, spec, volume, tmp_path, method):
     kernel = RANDOM.standard_normal((3, 5, 4, 4, 4)).astype("float32")
     np.savez(tmp_path / "w.npz", kernel=kernel)

@@ -12,7 +12,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from conv3d_cli.engine import Limits, Problem, choose, direct, edges, execute, isa, winograd
+from conv3d_cli.engine import Limits, Problem, choose, direct, edges, execute, isa, toom, winograd
 from conv3d_cli.engine.boundary import Boundary
 from conv3d_cli.engine.kept import KERNELS
 
@@ -24,6 +24,7 @@ SAME = ((1, 1),) * 3
 CASES = {
     "direct": ("Job", Problem((7, 8, 9), (3, 3, 3), padding=SAME, channels=4, filters=4)),
     "direct around": ("Job", Problem((7, 8, 9), (3, 2, 4), (2, 1, 1), padding=SAME, boundary=Boundary("reflect"))),
+    "toom": ("Job", Problem((7, 8, 9), (3, 3, 3), padding=SAME, channels=2, filters=4)),
     "pointwise": ("Pointwise", Problem((7, 8, 9), (1, 1, 1), channels=4, filters=5)),
     "separable": ("Separable", Problem((7, 28, 29), (3, 9, 11), padding=SAME, boundary=Boundary("wrap"))),
     "winograd": ("WinogradJob", Problem((7, 8, 9), (3, 3, 3), padding=SAME, channels=4, filters=4)),
@@ -96,6 +97,7 @@ def test_far_numbers_and_odd_addresses_are_refused_or_change_nothing(case):
     for remembered in (KERNELS.clear, direct._native_layout.cache_clear, edges._zeros.cache_clear):
         remembered()
     winograd._axes.cache_clear()
+    toom.native_layout.cache_clear()
     with mock.patch.multiple(isa.native(), **{each: noted.maker(getattr(isa.native(), each)) for each in CLASSES}):
         plan = choose(problem, Limits(1, 1 << 33), case.split()[0], kernel=kernel)
         want = execute(plan, x, kernel, bias, out).copy()

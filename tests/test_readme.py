@@ -25,7 +25,7 @@ SHOWN = [text for kind, text in FENCES if kind == "" and text.startswith("$ ")]
 # Times, memory and what follows from them differ from machine to machine, and so does the instruction set.
 UNSTEADY = re.compile(r"\d+(\.\d+)? (ms|s|[KMG]iB)\b|\d+(\.\d+)?x as fast|\d+ threads|x86-64-v\d|generic| {2,}|─+")
 # Which method is the fastest may differ as well; in a row of the table and in a reason its time is all that follows.
-METHOD = re.compile(r"\b(direct|pointwise|separable|winograd|fft|reference)\b.*")
+METHOD = re.compile(r"\b(direct|pointwise|separable|winograd|toom|fft|reference)\b.*")
 
 
 @pytest.fixture

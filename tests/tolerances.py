@@ -51,6 +51,10 @@ TOLERANCES = {
         "tiles of up to 8 points an axis, whose transforms cancel; worst seen 2, at 8^3 points",
     ),
     ("winograd", "float64"): Tolerance("block", 8.0, "as in float32"),
+    ("toom", "float32"): Tolerance(
+        "block", 8.0, "tiles of up to 8 points along one axis, as winograd's along three; worst seen 0.7"
+    ),
+    ("toom", "float64"): Tolerance("block", 8.0, "as in float32"),
     ("fft", "float32"): Tolerance(
         "block",
         2.0,

@@ -12,7 +12,7 @@ from conv3d_cli.errors import UsageError, quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-METHOD_NAMES = ("auto", "direct", "pointwise", "separable", "winograd", "fft", "reference")
+METHOD_NAMES = ("auto", "direct", "pointwise", "separable", "winograd", "toom", "fft", "reference")
 ACCURACY_NAMES = ("strict", "default", "fast")
 COMPUTE_DTYPES = ("float32", "float64")
 

@@ -166,7 +166,7 @@ PAGE_ELEMENTS = 1024
 @lru_cache(maxsize=256)
 def _native_layout(module: Any, groups: int, layout: Layout) -> Any:
     return module.Layout(
-        axes=[_native_axis(module, axis) for axis in layout.axes],
+        axes=[native_axis(module, axis) for axis in layout.axes],
         groups=groups,
         channel_chunk=layout.channel_chunk,
         filter_chunk=layout.filter_chunk,
@@ -177,7 +177,8 @@ def _native_layout(module: Any, groups: int, layout: Layout) -> Any:
     )
 
 
-def _native_axis(module: Any, axis: Axis) -> Any:
+def native_axis(module: Any, axis: Axis) -> Any:
+    """Return an axis as compiled code reads it."""
     return module.Axis(
         size=axis.size,
         outputs=axis.outputs,

@@ -182,7 +182,7 @@ def _filter_chunks(problem: Problem, tile: Tile, threads: int) -> Iterator[int]:
         yield filters
 
 
-def _splits(outputs: int, unit: int) -> list[int]:
+def splits(outputs: int, unit: int) -> list[int]:
     """Sizes of nearly equal blocks along an axis, in multiples of ``unit``, largest first."""
     sizes = {
         min(-(-outputs // (parts * unit)) * unit, outputs)
@@ -197,11 +197,11 @@ def _ways(problem: Problem, tile: Tile, lanes: int, room: int, threads: int) -> 
     """For each width and height of a block the depths that fill the cache, with blocks for all threads."""
     depth, height, width = problem.output_size
     rows = tile.rows[min(tile.filters, problem.filters // problem.groups).bit_length() - 1]
-    depths = [axis_of(problem, 0, n) for n in _splits(depth, 1)]
-    heights = [axis_of(problem, 1, n) for n in _splits(height, rows)]
+    depths = [axis_of(problem, 0, n) for n in splits(depth, 1)]
+    heights = [axis_of(problem, 1, n) for n in splits(height, rows)]
     blocks = [a.blocks for a in depths]
     ways = []
-    for n in _splits(width, 3 * lanes)[:8]:
+    for n in splits(width, 3 * lanes)[:8]:
         across = axis_of(problem, 2, n, lanes)
         for down in heights:
             plane, others = down.extent * across.extent, across.blocks * down.blocks * problem.batch * problem.groups
@@ -251,7 +251,7 @@ def _seconds(
     """Return the predicted seconds of each way to cut a problem."""
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
     itemsize, written = ITEMSIZE[problem.dtype], min(filter_chunk, filters)
-    row, _, slab = _pitches(cuts[2].extent, cuts[1].extent, cuts[0].extent, lanes, itemsize)
+    row, _, slab = pitches(cuts[2].extent, cuts[1].extent, cuts[0].extent, lanes, itemsize)
     items = cuts[0].blocks * cuts[1].blocks * cuts[2].blocks
     items = items * (problem.batch * problem.groups * -(-filters // filter_chunk))
     kind = "column" if filters == 1 and columns_of(problem) else str(min(1 << (filters.bit_length() - 1), 8))
@@ -270,7 +270,7 @@ def _seconds(
         + costs.item
     )
     if not planar:
-        _, _, out = _pitches(_lined(cuts[2].block, lanes), cuts[1].block, cuts[0].block, lanes, itemsize)
+        _, _, out = pitches(lined(cuts[2].block, lanes), cuts[1].block, cuts[0].block, lanes, itemsize)
         kept = costs.unpack * filter_chunk * depth * height * across
         per_item += kept * np.where(out * filter_chunk > room, FAR, 1.0)
     memory = (problem.input_bytes + problem.output_bytes) * costs.byte
@@ -289,16 +289,17 @@ def _layout(
     planar: bool,
 ) -> Layout:
     itemsize = ITEMSIZE[problem.dtype]
-    slab = _pitches(axes[2].extent, axes[1].extent, axes[0].extent, lanes, itemsize)
-    out = _pitches(_lined(axes[2].block, lanes), axes[1].block, axes[0].block, lanes, itemsize)
+    slab = pitches(axes[2].extent, axes[1].extent, axes[0].extent, lanes, itemsize)
+    out = pitches(lined(axes[2].block, lanes), axes[1].block, axes[0].block, lanes, itemsize)
     filters = problem.filters // problem.groups
     items = problem.batch * problem.groups * prod(a.blocks for a in axes) * -(-filters // filter_chunk)
     stream = planar and channel_chunk == problem.channels // problem.groups and _streams(problem)
     columns = columns_of(problem)
-    return Layout(axes, channel_chunk, filter_chunk, _whole(slab), _whole(out), columns, stream, items, seconds)
+    return Layout(axes, channel_chunk, filter_chunk, whole(slab), whole(out), columns, stream, items, seconds)
 
 
-def _whole(pitches: tuple[Any, Any, Any]) -> Triple:
+def whole(pitches: tuple[Any, Any, Any]) -> Triple:
+    """Return pitches as whole numbers of Python."""
     row, plane, volume = map(int, pitches)
     return row, plane, volume
 
@@ -313,12 +314,12 @@ def _streams(problem: Problem) -> bool:
     return lines and problem.filters == problem.groups and problem.output_bytes >= STREAM_BYTES
 
 
-def _lined(width: Any, lanes: int) -> Any:
+def lined(width: Any, lanes: int) -> Any:
     """Return a width in whole vectors."""
     return -(-width // lanes) * lanes
 
 
-def _pitches(width: Any, height: Any, depth: Any, lanes: int, itemsize: int) -> tuple[Any, Any, Any]:
+def pitches(width: Any, height: Any, depth: Any, lanes: int, itemsize: int) -> tuple[Any, Any, Any]:
     """Row, plane and volume in elements; none a multiple of a page, which would crowd into one cache set.
 
     Numbers, or arrays of them.
@@ -329,4 +330,4 @@ def _pitches(width: Any, height: Any, depth: Any, lanes: int, itemsize: int) -> 
 
 
 def _off_page(elements: Any, lanes: int, itemsize: int) -> Any:
-    return elements + np.where(elements * itemsize % PAGE, 0, lanes)
+    return elements + lanes * (elements * itemsize % PAGE == 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conv3d_cli.engine import direct, fft, pointwise, reference, separable, winograd
+from conv3d_cli.engine import direct, fft, pointwise, reference, separable, toom, winograd
 from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.problem import Problem
@@ -59,6 +59,14 @@ METHODS: dict[str, Method] = {
             proven=winograd.proven,
         ),
         Method(
+            "toom",
+            "direct sums with a Cook-Toom transform along one axis, for few channels",
+            toom.candidates,
+            toom.run,
+            toom.unsuitable,
+            proven=toom.proven,
+        ),
+        Method(
             "fft",
             "overlap-save tiles, compiled or through scipy.fft, or one whole transform",
             fft.candidates,
@@ -70,6 +78,6 @@ METHODS: dict[str, Method] = {
 }
 
 BOUNDED = frozenset(
-    {"direct", "fft compiled", "fft long", "fft scipy", "pointwise", "reference", "separable", "winograd"}
+    {"direct", "fft compiled", "fft long", "fft scipy", "pointwise", "reference", "separable", "toom", "winograd"}
 )
 """The ways (``Candidate.way``) that read something else than zeros around a volume, if a problem says so."""

@@ -45,8 +45,10 @@ AGAINST_SUM = 13.0
 SPREAD = 0.64  # of weights from a normal distribution: their squared mean magnitude over their mean square
 
 
-def error(problem: Problem, points: Triple) -> float:
+def error(problem: Problem, points: Triple, in_turn: int = SUMMED) -> float:
     """Return the error to expect of weights spread over the taps, relative to the largest output.
+
+    Of the channels at most ``in_turn`` are summed one after the other.
 
     >>> error(Problem((9, 9, 9), (3, 3, 3)), (4, 4, 4)) < 1e-6
     True
@@ -56,10 +58,10 @@ def error(problem: Problem, points: Triple) -> float:
         each = np.einsum("itt->it", _losses(n, r))[:, np.arange(k) // s]
         loss *= float(each.mean(axis=1).max())
     terms = problem.taps * max(problem.channels // problem.groups, 1)
-    return _relative(problem, loss, 1 / (SPREAD * terms))
+    return _relative(problem, loss, 1 / (SPREAD * terms), in_turn)
 
 
-def worst(problem: Problem, points: Triple) -> float:
+def worst(problem: Problem, points: Triple, in_turn: int = SUMMED) -> float:
     """Return the error to expect of the kernel that suits a tile least, a bound on those of all others.
 
     >>> problem = Problem((9, 9, 9), (3, 3, 3))
@@ -67,10 +69,10 @@ def worst(problem: Problem, points: Triple) -> float:
     True
     """
     loss = prod(float(np.linalg.eigvalsh(_losses(n, r)).max()) for n, r in zip(points, taps(problem), strict=True))
-    return _relative(problem, loss, 1.0)
+    return _relative(problem, loss, 1.0, in_turn)
 
 
-def error_of(problem: Problem, points: Triple, kernel: Array, energies: Array) -> float:
+def error_of(problem: Problem, points: Triple, kernel: Array, energies: Array, in_turn: int = SUMMED) -> float:
     """Return the error to expect of a kernel (kd, kh, kw, C / groups, F), that of the filter which suits a tile least.
 
     ``energies`` (F, points of D, of H, of W) holds the squares of the transformed kernel, summed over the channels. No
@@ -83,18 +85,18 @@ def error_of(problem: Problem, points: Triple, kernel: Array, energies: Array) -
     for axis, (n, r) in enumerate(zip(points, taps(problem), strict=True)):
         loss = np.moveaxis(np.tensordot(_outward(n, r), loss, (1, axis + 1)), 0, axis + 1)
     lost = loss.max(axis=(1, 2, 3)) * (AGAINST_MEAN**2 / squared[used] + AGAINST_SUM**2 / summed[used] ** 2)
-    return max(error(problem, points), _off(problem) * sqrt(float(lost.max(initial=0))))
+    return max(error(problem, points, in_turn), _off(problem, in_turn) * sqrt(float(lost.max(initial=0))))
 
 
-def _relative(problem: Problem, loss: float, crowding: float) -> float:
+def _relative(problem: Problem, loss: float, crowding: float, in_turn: int) -> float:
     """``loss`` of weights whose squares sum to 1; ``crowding`` is |w|_2^2 / |w|_1^2, 1 where all is in one weight."""
-    return _off(problem) * sqrt(loss * (AGAINST_MEAN**2 + AGAINST_SUM**2 * crowding))
+    return _off(problem, in_turn) * sqrt(loss * (AGAINST_MEAN**2 + AGAINST_SUM**2 * crowding))
 
 
-def _off(problem: Problem) -> float:
+def _off(problem: Problem, in_turn: int) -> float:
     """Return the root mean square error of an output whose loss is 1."""
     channels = channels_of(problem)
-    one_by_one = min(channels, SUMMED) + channels / SUMMED
+    one_by_one = min(channels, in_turn) + channels / in_turn
     return UNIT[problem.dtype] * sqrt(SQUARE * (one_by_one / 2 + TRANSFORMS))
 
 

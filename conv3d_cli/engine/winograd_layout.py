@@ -181,12 +181,13 @@ def _abreast(problem: Problem, points: Triple, tiles: Triple, lanes: int) -> int
     return channels * packed + filters * step[1] * step[2] * line + rows
 
 
-def _forward(points: int) -> int:
+def forward_steps(points: int) -> int:
     """Operations, loads and stores of the transform of an input vector."""
     return 2 if points == 1 else points * (points // 2 + 1)
 
 
-def _inverse(points: int, step: int) -> int:
+def inverse_steps(points: int, step: int) -> int:
+    """Return the operations, loads and stores of the transform to a vector of each of a tile's outputs."""
     return 3 if points == 1 else points + step + (points // 2 - 1) * (2 + step)
 
 
@@ -209,11 +210,11 @@ def _finish(
     span = [t * m + (n - m) * g for t, m, n, g in zip(tiles, step, points, gap, strict=True)]
     planes = span[0] * channels
     gather = planes * (
-        span[1] * (costs.call + row * costs.operation * _forward(points[2]) + span[2] * costs.element * scale)
-        + points[2] * (costs.call + plane * costs.operation * _forward(points[1]))
+        span[1] * (costs.call + row * costs.operation * forward_steps(points[2]) + span[2] * costs.element * scale)
+        + points[2] * (costs.call + plane * costs.operation * forward_steps(points[1]))
     )
     calls = channels + filters
-    depth = volume * (channels * _forward(points[0]) + filters * _inverse(points[0], step[0]))
+    depth = volume * (channels * forward_steps(points[0]) + filters * inverse_steps(points[0], step[0]))
     wide = tile_of(isa).filters
     narrow = 1.0 if filters % wide == 0 else 1.0 + 0.5 * wide / (filters + wide)
     products = (
@@ -226,8 +227,8 @@ def _finish(
     multiply = points[1] * points[2] * (calls * costs.call + depth * costs.operation) + products
     outputs = tiles[0] * step[0] * filters
     scatter = outputs * (
-        points[2] * (costs.call + plane * costs.operation * _inverse(points[1], step[1]))
-        + step[1] * (costs.call + plane * costs.operation * _inverse(points[2], step[2]))
+        points[2] * (costs.call + plane * costs.operation * inverse_steps(points[1], step[1]))
+        + step[1] * (costs.call + plane * costs.operation * inverse_steps(points[2], step[2]))
         + tiles[1] * step[1] * tiles[2] * step[2] * costs.element * scale
     )
     held = [channels * span[0], filters * tiles[0] * step[0]]  # planes of tiles in a slot: before and after

@@ -2,10 +2,13 @@
 
 #include "direct_rare.hpp"
 #include "direct_rows.hpp"
+#include "direct_toom.hpp"
 #include "tile.hpp"
 
 namespace conv3d {
 namespace CONV3D_UNIT {
+extern const Unit unit;
+
 namespace {
 
 inline bool stopped(const Task& task) { return __atomic_load_n(task.stop, __ATOMIC_RELAXED); }
@@ -66,32 +69,37 @@ void tiles(TileArgs<T>& args, Index filters, const Pass& pass, Index rows, Index
     tiles_of_rows(args, filters, pass, rows, vectors);
 }
 
+// All passes over the taps of a block of filters, for some rows of outputs. The first adds to what `out` holds if
+// `args.add` says so.
+template <class T>
+void sum_rows(TileArgs<T> args, Index filters, const Taps& taps, const T* source, T* out, Index rows, Index vectors) {
+    for (const Pass* pass = taps.passes; pass < taps.passes + taps.count; ++pass) {
+        args.source = source;
+        args.out = out;
+        args.offsets = pass->offsets;
+        args.columns = pass->columns;
+        args.weights = static_cast<const T*>(pass->weights);
+        tiles(args, filters, *pass, rows, vectors);
+        args.add = true;
+    }
+}
+
 // All rows of a block, for a block of filters over the channels in the slab. `out` is the first output of the filters.
 template <class T>
 void sweep(const Task& task, const Block& block, Index filters, const Taps& taps, TileArgs<T> args, const T* slab,
            const Target<T>& target, T* out) {
     constexpr Index lanes = Simd<T>::lanes;
     const Index vectors = (block.count[2] + lanes - 1) / lanes;
-    const bool add = args.add;
     args.pitch = task.pitch;
     for (Index z = 0; z < block.count[0]; ++z)
         for (Index y = 0, rows; y < block.count[1]; y += rows) {
             rows = tile_rows(filters, block.count[1] - y, vectors);
             T* const to = out + z * target.plane + y * target.row;
-            if (target.buffer && add) read_rows(target, to, filters, rows, block.count[2]);
+            if (target.buffer && args.add) read_rows(target, to, filters, rows, block.count[2]);
             args.out_filter = target.buffer ? rows * target.line : target.filter;
             args.out_row = target.buffer ? target.line : target.row;
             T* const sums = target.buffer ? target.buffer : to;
-            args.add = add;
-            for (const Pass* pass = taps.passes; pass < taps.passes + taps.count; ++pass) {
-                args.source = slab + z * task.plane + y * task.pitch;
-                args.out = sums;
-                args.offsets = pass->offsets;
-                args.columns = pass->columns;
-                args.weights = static_cast<const T*>(pass->weights);
-                tiles(args, filters, *pass, rows, vectors);
-                args.add = true;
-            }
+            sum_rows(args, filters, taps, slab + z * task.plane + y * task.pitch, sums, rows, vectors);
             if (target.buffer) write_rows(target, to, filters, rows, block.count[2]);
         }
 }
@@ -160,11 +168,7 @@ Target<T> target_of(const Task& task, const Item& item, T* scratch) {
 }
 
 template <class T>
-void run(const Task& task, Index number, void* scratch) {
-    const Item item = item_of(task, number);
-    T* const slab = static_cast<T*>(scratch);
-    T* const kept = slab + task.channel_chunk * task.volume + Simd<T>::lanes;
-    const Target<T> target = target_of(task, item, kept);
+void run_direct(const Task& task, const Item& item, T* slab, const Target<T>& target) {
     const T* const x = input_of<T>(task, item);
     for (Index chunk = 0; chunk < task.channel_chunks && !stopped(task); ++chunk) {
         const Index done = chunk * task.channel_chunk;
@@ -173,13 +177,57 @@ void run(const Task& task, Index number, void* scratch) {
         apply_filters(task, item, task.taps, slab, chunk, chunk > 0, target);
         if (task.left_out || task.folded) look_after(task, item, slab, chunk, channels, target);
     }
+}
+
+// With a transform along D: the rows of tiles of outputs, point by point into `sums`, and from there to the output.
+template <class T>
+void run_toom(const Task& task, const Item& item, T* slab, const Target<T>& target, T* values, T* sums) {
+    const Index vectors = (item.block.count[2] + Simd<T>::lanes - 1) / Simd<T>::lanes;
+    const Index line = whole_vectors(task, Simd<T>::lanes), point = point_pitch<T>(task);
+    const Index blocks = task.groups * task.filter_blocks;
+    const T* const bias = static_cast<const T*>(task.bias);
+    pack_slab(task, item.block, input_of<T>(task, item), task.channels, slab);
+    end_planes(task, item.block, slab);
+    for (Index z = 0; z < item.block.count[0]; z += task.toom.step) {
+        transform_planes(task, slab + z * task.plane, values);
+        each_block(task, item, 0, [&](Index f, Index width, Index number) {
+            for (Index y = 0, rows; y < item.block.count[1]; y += rows) {
+                rows = tile_rows(width, item.block.count[1] - y, vectors);
+                TileArgs<T> args{};
+                args.pitch = task.pitch;
+                args.out_filter = rows * line;
+                args.out_row = line;
+                const Index pitch = width * rows * line + Simd<T>::lanes;
+                for (Index p = 0; p < task.toom.points; ++p)
+                    sum_rows(args, width, task.taps[p * blocks + number], values + p * point + y * task.pitch,
+                             sums + p * pitch, rows, vectors);
+                restore_rows(task, item.block, {z, y, width, rows}, sums, pitch, sums + task.toom.points * pitch,
+                             bias ? bias + item.group * task.filters + item.first_filter + f : nullptr, target,
+                             target.at + f * target.filter);
+            }
+        });
+    }
+}
+
+template <class T>
+void run(const Task& task, Index number, void* scratch) {
+    const Item item = item_of(task, number);
+    constexpr Index lanes = Simd<T>::lanes;
+    T* const slab = static_cast<T*>(scratch);
+    T* const values = slab + task.channel_chunk * task.volume + lanes;
+    T* const sums = values + toom_values(task, lanes);
+    T* const kept = sums + toom_sums(task, lanes, rows_of_all_filters(unit));
+    const Target<T> target = target_of(task, item, kept);
+    if (task.toom.points > 1)
+        run_toom(task, item, slab, target, values, sums);
+    else
+        run_direct(task, item, slab, target);
     if (task.out_volume) unpack_block(task, item.block, kept, item.filters, output_of<T>(task, item));
     if (task.stream) stream_end();
 }
 
 }  // namespace
 
-extern const Unit unit;
 const Unit unit = {CONV3D_ISA_NAME,
                    CONV3D_VECTOR_BYTES,
                    most_filters,

@@ -29,7 +29,7 @@ class Job {
     const BoundaryTables boundary_;
     Task task_{};
     const TapLists taps_;
-    std::vector<char> bias_;
+    std::vector<char> bias_, inputs_, outputs_;  // in the arrays' dtype
     Index total_ = 0;
     bool stop_ = false;
     std::atomic<Index> next_{0}, finished_{0};

@@ -13,6 +13,12 @@ struct AxisLayout {
     std::vector<Index> slots;
 };
 
+// Tiles of a Cook-Toom transform along D: `points` inputs, or 1 where there is none, yield `step` outputs.
+struct ToomLayout {
+    Index points = 1, step = 1;
+    std::vector<double> inputs, outputs;  // factors of `forward` and `inverse`, winograd_transform.hpp
+};
+
 struct Layout {
     std::vector<AxisLayout> axes;  // D, H, W
     Index groups, channel_chunk, filter_chunk;
@@ -20,6 +26,11 @@ struct Layout {
     Index out_pitch, out_plane, out_volume;
     bool columns;  // taps along H are neighbours in the slab
     bool stream;   // outputs go past the cache
+    ToomLayout toom;
+
+    // What the taps see of the slab and of the kernel: with a transform each point is a plane, and a group of its own.
+    Index tap_volume() const { return toom.points > 1 ? plane : volume; }
+    Index tap_groups() const { return toom.points * groups; }
 };
 
 struct Array {

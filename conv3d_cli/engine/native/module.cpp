@@ -134,17 +134,22 @@ NB_MODULE(_native, m) {
             nb::arg("extent"), nb::arg("bands"), nb::arg("slots"));
 
     using Pitches = std::tuple<Index, Index, Index>;
+    using Toom = std::optional<std::tuple<Index, Index, std::vector<double>, std::vector<double>>>;  // as in ToomLayout
     nb::class_<Layout>(m, "Layout", "How the whole convolution is cut into blocks and chunks.")
         .def(
             "__init__",
             [](Layout* at, std::vector<AxisLayout> axes, Index groups, Index channel_chunk, Index filter_chunk,
-               const Pitches& slab, const Pitches& out, bool columns, bool stream) {
+               const Pitches& slab, const Pitches& out, bool columns, bool stream, const Toom& toom) {
                 new (at) Layout{std::move(axes),   groups,           channel_chunk,    filter_chunk,
                                 std::get<0>(slab), std::get<1>(slab), std::get<2>(slab), std::get<0>(out),
-                                std::get<1>(out),  std::get<2>(out),  columns,          stream};
+                                std::get<1>(out),  std::get<2>(out),  columns,          stream,
+                                {}};
+                if (!toom) return;
+                const auto& [points, step, inputs, outputs] = *toom;
+                at->toom = {points, step, inputs, outputs};
             },
             nb::kw_only(), nb::arg("axes"), nb::arg("groups"), nb::arg("channel_chunk"), nb::arg("filter_chunk"),
-            nb::arg("slab"), nb::arg("out"), nb::arg("columns"), nb::arg("stream"));
+            nb::arg("slab"), nb::arg("out"), nb::arg("columns"), nb::arg("stream"), nb::arg("toom") = nb::none());
 
     nb::class_<HeldJob> job(m, "Job", "One convolution; any number of threads may call work().");
     job.def("__init__", &construct, nb::arg("isa"), nb::arg("layout"), nb::arg("boundary"), nb::arg("x"),

@@ -26,11 +26,11 @@ TapLists::TapLists(const Unit& unit, bool is_double, const Layout& layout, const
 
 template <class T>
 void TapLists::build(const Array& kernel) {
-    const Index channels = kernel.shape[3], filters = kernel.shape[4] / layout_.groups;
+    const Index channels = kernel.shape[3], filters = kernel.shape[4] / layout_.tap_groups();
     const bool share = layout_.channel_chunk >= channels;  // what overflows is summed anew from one slab
-    const bool choose = worth_choosing<T>(kernel, share, layout_.groups, unit_.filters);
+    const bool choose = worth_choosing<T>(kernel, share, layout_.tap_groups(), unit_.filters);
     const Index longest = layout_.columns ? unit_.column : 1;
-    for (Index group = 0; group < layout_.groups; ++group)
+    for (Index group = 0; group < layout_.tap_groups(); ++group)
         for (Index f = 0, width; f < filters; f += width) {
             width = block_of_filters(filters - f, unit_.filters);
             for (Index c = 0; c < channels; c += layout_.channel_chunk) {
@@ -65,7 +65,7 @@ void TapLists::list_offsets() {
                 for (Index x : w)
                     for (Index k = 0; k < counts[i]; ++k) {
                         const Index y = h[static_cast<std::size_t>(firsts_[i] + k * lengths[i])];
-                        offsets.push_back(c * layout_.volume + z * layout_.plane + y * layout_.pitch + x);
+                        offsets.push_back(c * layout_.tap_volume() + z * layout_.plane + y * layout_.pitch + x);
                     }
         every_[i] = {lengths[i], 1, counts[i], keep(std::move(offsets)), nullptr};
     }
@@ -158,7 +158,7 @@ Index TapLists::offset(Index place) const {
         return slots[static_cast<std::size_t>(i)];
     };
     const Index x = taken(w), y = taken(h), z = taken(d);
-    return place * layout_.volume + z * layout_.plane + y * layout_.pitch + x;
+    return place * layout_.tap_volume() + z * layout_.plane + y * layout_.pitch + x;
 }
 
 }  // namespace conv3d

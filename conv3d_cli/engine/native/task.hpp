@@ -52,10 +52,17 @@ struct Taps {
     Index count;
 };
 
+// A transform along D, see direct_toom.hpp; one point where there is none.
+struct Toom {
+    Index points, step;
+    const void* inputs;   // B: the factors of `forward`, winograd_transform.hpp
+    const void* outputs;  // A: the factors of `inverse`
+};
+
 struct Task {
     const void* x;
     void* out;
-    const Taps* taps;      // [group][filter block][channel chunk]
+    const Taps* taps;      // [point][group][filter block][channel chunk]
     const Taps* left_out;  // in the same order: where `taps` lacks some, all of weight zero, those; or null
     bool folded;           // columns share weights somewhere
     const void* bias;      // one for each filter, contiguous, or null
@@ -69,6 +76,7 @@ struct Task {
     Index pitch, plane, volume;              // elements of the slab from row to row, plane to plane, channel to channel
     Index out_pitch, out_plane, out_volume;  // the same for the block of outputs kept where W has not stride 1; else 0
     bool stream;                             // outputs go past the cache
+    Toom toom;
     const bool* stop;                        // set to make a block end early
 };
 
@@ -97,6 +105,15 @@ inline Index rows_of_all_filters(const Unit& unit) {
     for (Index i = 0, filters = 1; filters <= unit.filters; ++i, filters *= 2)
         most = most < unit.rows[i] * filters ? unit.rows[i] * filters : most;
     return most;
+}
+
+// Elements of the planes of all points and channels; of the sums of a tile's rows at each point, and of its outputs.
+inline Index toom_values(const Task& task, Index lanes) {
+    return task.toom.points > 1 ? task.toom.points * (task.channels * task.plane + lanes) : 0;
+}
+inline Index toom_sums(const Task& task, Index lanes, Index rows) {
+    const Index line = whole_vectors(task, lanes);
+    return task.toom.points > 1 ? task.toom.points * (rows * line + lanes) + task.toom.step * line : 0;
 }
 
 // Filters are taken in blocks of the largest power of two that is left, at most `most`.

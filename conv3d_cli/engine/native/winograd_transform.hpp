@@ -134,13 +134,20 @@ inline Inverse<T> inverse_for(Index points, Index step) {
 }
 
 template <class T>
+using Forward = void (*)(const T*, const T*, const Index*, T*, Index, Index, Repeat);
+
+template <class T>
+inline Forward<T> forward_for(Index points) {
+    return points == 1   ? forward_of<T, 1>
+           : points == 4 ? forward_of<T, 4>
+           : points == 6 ? forward_of<T, 6>
+                         : forward_of<T, 8>;
+}
+
+template <class T>
 inline void forward(const WinogradAxis& axis, const T* from, const Index* offsets, T* to, Index pitch, Index vectors,
                     Repeat repeat) {
-    const auto run = axis.points == 1   ? forward_of<T, 1>
-                     : axis.points == 4 ? forward_of<T, 4>
-                     : axis.points == 6 ? forward_of<T, 6>
-                                        : forward_of<T, 8>;
-    run(static_cast<const T*>(axis.inputs), from, offsets, to, pitch, vectors, repeat);
+    forward_for<T>(axis.points)(static_cast<const T*>(axis.inputs), from, offsets, to, pitch, vectors, repeat);
 }
 
 template <class T>
