@@ -9,7 +9,6 @@ axis cost little beside the products, where those of three (``winograd``) cost a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,11 +22,12 @@ from conv3d_cli.engine.direct import native_axis
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.problem import ITEMSIZE, Problem, Real
-from conv3d_cli.engine.threads import share
+from conv3d_cli.engine.threads import carry_out
 from conv3d_cli.engine.toom_layout import ToomLayout, layout_of
 from conv3d_cli.engine.winograd_error import error, error_of, worst
 from conv3d_cli.engine.winograd_layout import POINTS
 from conv3d_cli.errors import MethodError
+from conv3d_cli.frozen import replace
 from conv3d_cli.shapes import Triple
 
 MOST_CHANNELS = 16
@@ -35,7 +35,6 @@ MOST_TAPS = 5
 MOST_TERMS = 288  # that are summed one after the other, as in tap_lists.cpp
 SEEN = 1.6  # of the errors that winograd_error.py expects, 1.4 times were seen: many taps, and one axis to lose them in
 TOO_LARGE = "taps so far apart that no block fits into the cache"
-INLINE_SECONDS = 3e-4  # what is over sooner than this does not pay for starting threads
 LIST_BYTES = 24  # for each tap of a point in the lists of taps, with what making them takes
 
 
@@ -117,15 +116,9 @@ def run(
     taps = _transformed(problem, plain(kernel), tile[0])
     native = native_layout(module, problem, tile[0], layout)
     job = module.Job(isas.active(), native, native_boundary(problem), x, taps, plain(bias), whole)
-    if layout.seconds < INLINE_SECONDS:
-        job.work()
-    else:
-        report = (lambda: tick(job.done / job.total)) if tick is not None else None
-        share(job.work, min(threads, layout.direct.items), stop=job.cancel, tick=report, seconds=layout.seconds)
+    carry_out(job, threads, seconds=layout.seconds, tick=tick)
     if whole is not out:
         out[...] = whole
-    if tick is not None:
-        tick(1.0)
 
 
 def expected_error(problem: Problem, tile: Triple, kernel: Array) -> float:
