@@ -7,7 +7,6 @@ the transform makes of the planes of one tile, should stay in the second-level c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 from math import ceil, prod
 
@@ -28,7 +27,7 @@ from conv3d_cli.engine.direct_layout import (
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
 from conv3d_cli.engine.winograd_costs import COSTS
 from conv3d_cli.engine.winograd_layout import forward_steps, inverse_steps
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.limits import second_level_cache
 
 FULL = 0.8
