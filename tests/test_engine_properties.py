@@ -230,6 +230,7 @@ def test_strides_and_dilations_that_lead_out_of_the_volume_cost_nothing(method, 
         np.testing.assert_array_equal(*outs)
 
 
+@pytest.mark.skipif(isa.native() is None, reason="no compiled kernels in this install")
 @pytest.mark.parametrize("way", ["spread", "pushed out", "far apart"])
 @pytest.mark.parametrize("method", METHODS)
 def test_the_largest_counts_of_a_layer_are_served(method, way):
@@ -246,7 +247,7 @@ def test_the_largest_counts_of_a_layer_are_served(method, way):
     try:
         plan = choose(problem, ROOM, method, kernel=weights)
     except (MethodError, OverLimit):
-        assert method != "direct" or isa.native() is None
+        assert method != "direct"
         return
     out = execute(plan, x, weights, bias)
     expected = np.full(problem.output_shape, bias[0], "f4")
