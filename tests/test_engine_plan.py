@@ -172,6 +172,7 @@ def test_another_way_keeps_limits_and_accuracy():
     assert refused["fft"] == "would spread the non-finite or huge values of this data"
 
 
+@needs_kernels
 def test_the_way_not_taken_that_the_why_names_is_another_method():
     plan = choose(cube(128, 31), ROOM)
     open_ways = [c for c in plan.candidates if c.refused is None]
