@@ -254,14 +254,18 @@ def test_progress_is_told():
 
 
 def test_threads_are_started_where_it_pays(monkeypatch):
-    asked = []
+    asked, carry_out = [], fft_tiles.carry_out
     monkeypatch.setattr(fft_tiles, "share", lambda work, count, **more: asked.append(count) or work())
+    monkeypatch.setattr(
+        fft_tiles, "carry_out", lambda job, n, **told: asked.append(told["seconds"]) or carry_out(job, n, **told)
+    )
     for problem in (LAYER, Problem((8, 8, 8), (3, 3, 3))):
         x, kernel, bias = arrays(problem)
         [candidate] = offered(problem)
         fft_tiles.run(problem, x, kernel, bias, planar(problem.output_shape, "f4"), tile=candidate.tile, threads=2)
-    assert asked[0] == 2
-    assert len(asked) == 2
+    spectra, whole, small = asked
+    assert spectra == 2
+    assert small < fft_tiles.INLINE_SECONDS < whole
 
 
 def test_a_job_can_be_stopped():

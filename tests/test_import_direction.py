@@ -32,7 +32,6 @@ ROWS = (
         "frozen",
         "heaps",
         "kinds",
-        "later",
         "lazily",
         "named",
         "lengths",

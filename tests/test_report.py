@@ -283,7 +283,7 @@ def test_what_was_settled_on_is_reported_and_not_what_was_planned():
         outcome.array,
         (replace(step, plan=forced.steps[0].plan),),
         outcome.input_values,
-        outcome.looked,
+        outcome.output_values,
     )
     [layer] = run_document(planned, other, CONTEXT, SECONDS)["layers"]
     assert planned.steps[0].plan.method != "reference"

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from conv3d_cli.cli.making import Making
-    from conv3d_cli.cli.reading import Reading
-    from conv3d_cli.later import Later
     from conv3d_cli.pipeline import Outcome, RunPlan
     from conv3d_cli.provenance import Hashes, History
     from conv3d_cli.report import Context
@@ -78,47 +76,39 @@ def perform(words: dict[str, Any]) -> None:
 def applied(words: dict[str, Any], watch: Watch | None = None) -> dict[str, Any]:
     """Do what the words of the command ask, and return the document of the run, or of its plan if that is all.
 
-    ``watch`` hears of the plan and of the progress.
+    ``watch`` hears of the plan before a voxel is read, and of the progress.
     """
-    from conv3d_cli.cli.reading import reading
+    _refuse_outputs(words)
+    hashes = _hashes(words)  # which are found while what follows is imported, and volumes are read
+    from conv3d_cli.cli.making import Making
+    from conv3d_cli.cli.masks import opened_mask
+    from conv3d_cli.cli.prepare import prepare
+    from conv3d_cli.report import plan_document
     from conv3d_cli.volumes import open_volume
 
-    watch = watch or Watch()
-    _refuse_outputs(words)
-    with open_volume(words["source"]) as volume, reading(volume, words, watch.early) as source:
-        hashes = _hashes(words, source.ahead)  # found, as the voxels are read, while what follows is imported
-        from conv3d_cli.cli.making import Making
-        from conv3d_cli.cli.masks import opened_mask
-        from conv3d_cli.cli.prepare import prepare
-        from conv3d_cli.report import plan_document
-
-        source.look()
-        with opened_mask(words) as mask:
-            words["dtype"] = _dtype(volume, words)
-            plan, context = prepare(volume, words, {"path": words["target"], "dtype": words["dtype"]}, mask, weigh=True)
-            _refuse_losing_weights(words, plan, context)
-            if words["dry_run"]:
-                return plan_document(plan, context)
-            making = None if hashes is None else Making(words, apply.params, plan, context, hashes)
-            return _run(plan, context, source, mask, words, watch, making)
+    with open_volume(words["source"]) as volume, opened_mask(words) as mask:
+        words["dtype"] = _dtype(volume, words)
+        plan, context = prepare(volume, words, {"path": words["target"], "dtype": words["dtype"]}, mask, weigh=True)
+        _refuse_losing_weights(words, plan, context)
+        if words["dry_run"]:
+            return plan_document(plan, context)
+        making = None if hashes is None else Making(words, apply.params, plan, context, hashes)
+        return _run(plan, context, volume, mask, words, watch or Watch(), making)
 
 
-def _hashes(words: dict[str, Any], reading: Later[Any] | None) -> Hashes | None:
-    """Return the hashes of what will be read, found after a ``reading``, or None where nobody is told of them."""
+def _hashes(words: dict[str, Any]) -> Hashes | None:
+    """Return the hashes of what will be read, or None where nobody is told of them."""
     from conv3d_cli.cli.talk import volumes_in
     from conv3d_cli.provenance import Hashes
     from conv3d_cli.volumes import files_of
 
     if words["dry_run"] or not (words["provenance"] or words["as_json"] or words["report_path"] is not None):
         return None
-    return Hashes({role: files_of(name) for role, name in volumes_in(words).items()}, reading)
+    return Hashes({role: files_of(name) for role, name in volumes_in(words).items()})
 
 
 class Watch:
     """Who follows a run: told of its plan, and asked how its progress is to be shown."""
-
-    early = True
-    """Whether voxels may be read before the plan is told."""
 
     def planned(self, plan: RunPlan) -> None:
         """Hear of the plan; the run goes on when this returns."""
@@ -183,7 +173,7 @@ def _dtype(volume: Source, words: dict[str, Any]) -> str:
 def _run(
     plan: RunPlan,
     context: Context,
-    source: Reading,
+    volume: Source,
     mask: Source | None,
     words: dict[str, Any],
     watch: Watch,
@@ -197,7 +187,14 @@ def _run(
     from conv3d_cli.pipeline import run
     from conv3d_cli.report import unwritten, with_history, with_output
 
-    volume, threads = source.volume, plan.options.limits.threads
+    seconds: dict[str, float] = {}
+
+    def read() -> Any:
+        start = perf_counter()
+        array = volume.read(plan.dtype, plan.options.limits.memory)
+        seconds["read"] = perf_counter() - start
+        return array
+
     watch.planned(plan)
     labels, reading = None, 0.0
     if mask is not None:
@@ -206,8 +203,9 @@ def _run(
         reading = perf_counter() - start
     start = perf_counter()
     with watch.progress(plan.seconds, words["quiet"]) as tick:
-        outcome = run(plan, lambda: source.voxels(plan), tick, labels, lambda array: source.values(array, threads))
-    seconds = {"read": source.seconds + reading, "compute": perf_counter() - start - source.seconds}
+        outcome = run(plan, read, tick, labels)
+    seconds["compute"] = perf_counter() - start - seconds["read"]
+    seconds["read"] += reading
     for warning in outcome.warnings:
         log.warning(warning)
     document = unwritten(plan, outcome, context, seconds, is_json(words))  # or fail, before OUT is there

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 class _Told(Watch):
     """Passes the plan and the progress on."""
 
-    early = False  # what a plan needs, and when there is room for it, is for the batch to say
-
     def __init__(self, talk: Talk) -> None:
         self.talk = talk
 

@@ -39,11 +39,13 @@ class Request:
         With ``proving``, what the kernel proves the method to keep is asked for: as long as transforming it takes.
         """
         allowed, inner, threads = ACCURACIES[self.accuracy], self._inner, self.limits.threads
+        tables = boundary_bytes(inner)
+        room = self._memory - tables
         asked = row.proven if proving else row.offers
         if kernel is None or asked is None:
-            offered = row.candidates(inner, threads, allowed, self._memory)
+            offered = row.candidates(inner, threads, allowed, room)
         else:
-            offered = asked(inner, kernel, threads, allowed, self._memory)
+            offered = asked(inner, kernel, threads, allowed, room)
         measured = pace.active(threads)
         for candidate in offered:
             if inner.bounded and candidate.way not in BOUNDED:
@@ -51,7 +53,7 @@ class Request:
             elif candidate.keeps(allowed):
                 multiple = measured.of(pace.kind_of(candidate, inner))
                 best = candidate.at_best and candidate.at_best * multiple
-                taken = candidate.scratch_bytes + boundary_bytes(inner)
+                taken = candidate.scratch_bytes + tables
                 timed = replace(candidate, seconds=candidate.seconds * multiple, at_best=best, scratch_bytes=taken)
                 yield self._judged(timed)
             else:

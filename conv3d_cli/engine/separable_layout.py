@@ -23,7 +23,7 @@ from conv3d_cli.shapes import Triple, effective
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Counts: TypeAlias = NDArray[np.int64]
+    Counts: TypeAlias = NDArray[np.float64]
 
 STEP = 8  # rows for which sums along D are kept together, and outputs that a box shares sums between
 LINE = 12e-9  # beginning a row of the slab, of sums along H or W
@@ -72,7 +72,7 @@ def layout_of(problem: Problem, terms: int, threads: int, isa: str, box: Boxes =
 
     ``box`` says along which axes all weights are equal and summed as such.
     """
-    tiles = np.array(list(_tiles(problem, isa)))
+    tiles = np.array(list(_tiles(problem, isa)), np.float64)
     scratch, seconds = _predicted(problem, tiles, terms, threads, isa, box)
     best = int(seconds.argmin())
     planes, rows, columns = (int(n) for n in tiles[best])
@@ -102,15 +102,18 @@ def _splits(size: int, unit: int, parts: tuple[int, ...]) -> list[int]:
 
 def _predicted(
     problem: Problem, tiles: Counts, terms: int, threads: int, isa: str, box: Boxes
-) -> tuple[Counts, NDArray[np.float64]]:
-    """Return the bytes of one thread's scratch and the seconds for each tile, a row of ``tiles``."""
+) -> tuple[Counts, Counts]:
+    """Return the bytes of one thread's scratch and the seconds for each tile, a row of ``tiles``.
+
+    Counts are float64: those of a kernel that reaches far pass 64 bits.
+    """
     vector_bytes, size = tile_of(isa).vector_bytes, ITEMSIZE[problem.dtype]
     lanes = vector_bytes // size
     k, s = problem.kernel, problem.strides
     reach = [effective(n, d) - 1 for n, d in zip(k, problem.dilation, strict=True)]
     deep, high, wide = tiles.T
     planes, rows, columns = (tiles - 1).T * np.array(s)[:, None] + np.array(reach)[:, None] + 1
-    read, length = np.array([_columns(problem, *cut) for cut in zip(wide.tolist(), columns.tolist(), strict=True)]).T
+    read, length = np.array([_columns(problem, int(n), int(m)) for n, m in zip(wide, columns, strict=True)]).T
     pitch = _parts(read, lanes) + 1  # in vectors, as line
     line = _parts(length, lanes) + 2
     ring_planes = _parts(deep, STEP) * STEP if box[0] else deep
@@ -136,7 +139,7 @@ def _predicted(
     used = np.minimum(threads, items)
     memory = problem.output_bytes * BYTE / np.minimum(used, MEMORY_THREADS)
     starts = np.where(used > 1, DIRECT_COSTS[isa].threads * used, 0.0)
-    seconds: NDArray[np.float64] = _parts(items, used) * item + memory + starts
+    seconds: Counts = _parts(items, used) * item + memory + starts
     return vectors * vector_bytes + pointers, seconds
 
 

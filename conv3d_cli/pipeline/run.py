@@ -12,7 +12,6 @@ from conv3d_cli.engine.blocks import Array
 from conv3d_cli.engine.recycled import OUTPUTS
 from conv3d_cli.errors import MethodError
 from conv3d_cli.frozen import field, frozen
-from conv3d_cli.later import Later
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.borders import fit
 from conv3d_cli.pipeline.activate import activated
@@ -41,43 +40,28 @@ class StepOutcome:
 
 @frozen
 class Outcome:
-    """The output in the file's order of axes, the values going in, and what each layer did.
-
-    ``looked`` are the values coming out, at which a thread looks while the output is put to use.
-    """
+    """The output in the file's order of axes, the values going in and coming out, and what each layer did."""
 
     array: Array
     steps: tuple[StepOutcome, ...]
     input_values: Values
-    looked: Later[Values]
+    output_values: Values
     warnings: tuple[str, ...] = field(default=())
     counts: Counts | None = None
     """What was counted of a mask; None without one."""
 
-    @property
-    def output_values(self) -> Values:
-        """The values coming out, once they were looked at."""
-        return self.looked.result()
 
-
-def run(
-    plan: RunPlan,
-    read: Callable[[], Array],
-    tick: Tick | None = None,
-    labels: Labels | None = None,
-    look: Callable[[Array], Values] | None = None,
-) -> Outcome:
+def run(plan: RunPlan, read: Callable[[], Array], tick: Tick | None = None, labels: Labels | None = None) -> Outcome:
     """Run the network over the array that ``read`` returns, which has the plan's input shape and dtype.
 
     It is read here and let go after the first layer, so that at most two arrays are held at once. ``tick`` hears the
-    share of the predicted work that is done, ``labels`` say what is inside of a mask where the plan has one, ``look``
-    tells the values of what was read where somebody has looked at them already. Raises MethodError where a forced
-    method cannot take the values.
+    share of the predicted work that is done, ``labels`` say what is inside of a mask where the plan has one. Raises
+    MethodError where a forced method cannot take the values.
     """
     masked = _masked(plan, labels)
     array = read()
     threads = plan.options.limits.threads
-    values = scan(array, threads) if look is None else look(array)
+    values = scan(array, threads)
     if masked is not None:
         array = masked.begin(plan.steps[0], array, values.nonfinite)
     warnings = []
@@ -116,7 +100,7 @@ def run(
         masked.finish(plan.target, array)
         warnings += masked.warnings
     found = None if masked is None else masked.counts
-    return Outcome(array, tuple(outcomes), values, Later(lambda: scan(array)), tuple(warnings), found)
+    return Outcome(array, tuple(outcomes), values, scan(array, threads), tuple(warnings), found)
 
 
 def _masked(plan: RunPlan, labels: Labels | None) -> MaskedRun | None:

@@ -52,7 +52,6 @@ class Hdf5Source(Source):
                 self._sizes, self._unit = self._element_size(), self._element_unit()
                 self.geometry = self._geometry("zyx")
                 self.provenance = in_attributes(dataset)
-                self._given_up = False
         except BaseException:
             self._file.close()
             raise
@@ -60,10 +59,6 @@ class Hdf5Source(Source):
     def geometry_for(self, axes: str) -> Geometry | None:
         """Return the spacing that ``element_size_um`` gives to the spatial axes in their index order."""
         return self._geometry(spatial(axes))
-
-    def give_up(self) -> None:
-        """Have a reading in another thread end with an error before its next block."""
-        self._given_up = True
 
     def close(self) -> None:
         """Close the file."""
@@ -121,8 +116,6 @@ class Hdf5Source(Source):
 
     def _copy(self, where: list[slice], result: NDArray[Any], start: int) -> None:
         """Copy a block of ``result``, whose first row is row ``start`` of the dataset."""
-        if self._given_up:
-            raise VolumeError(f"{quoted(self.ref)}: was not read to its end")
         first, last = where[0].start, min(where[0].stop, len(result))
         here, there = (slice(first, last), *where[1:]), (slice(first + start, last + start), *where[1:])
         if self.dtype == result.dtype:

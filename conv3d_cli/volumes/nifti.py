@@ -39,10 +39,6 @@ class NiftiSource(Source):
         self._header = header
         self._data = data
 
-    def give_up(self) -> None:
-        """Have a reading in another thread end soon."""
-        self._data.give_up()
-
     def close(self) -> None:
         """Close the file."""
         self._data.close()

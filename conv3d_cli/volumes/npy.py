@@ -34,10 +34,6 @@ class NpySource(Source):
         if not dtype.isnative and dtype.itemsize > 1:
             self.notes.append(f"the byte order is {'big' if dtype.byteorder == '>' else 'little'}-endian")
 
-    def give_up(self) -> None:
-        """Have a reading in another thread end soon."""
-        self._stream.give_up()
-
     def close(self) -> None:
         """Close the file."""
         self._stream.close()

@@ -114,9 +114,6 @@ class Source:
         """Bytes of memory that reading as ``dtype`` takes beside the result."""
         return BLOCK * (self.dtype.itemsize + 8)
 
-    def give_up(self) -> None:
-        """Have a reading in another thread end soon, with an error: nobody waits for it any more."""
-
     def close(self) -> None:
         """Close the file."""
 

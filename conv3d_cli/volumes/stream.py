@@ -64,15 +64,12 @@ class ByteStream:
         self.bound = bound
         self.at = 0
         self.expected: int | None = None
-        self._given_up = False
 
     def readinto(self, buffer: Any) -> None:
         """Fill a contiguous buffer; VolumeError with byte counts if the data ends before."""
         view = memoryview(buffer).cast("B")
         start = self.at
         while self.at - start < len(view):
-            if self._given_up:
-                raise VolumeError(f"{quoted(self.name)}: was not read to its end")
             offset = self.at - start
             got = self._some(view[offset : offset + PIECE])
             if got == 0:
@@ -102,10 +99,6 @@ class ByteStream:
         """Check that the data ends here."""
         if self._some(memoryview(bytearray(1))):
             raise VolumeError(f"{quoted(self.name)}: holds more than its header announces: expected {self.at} bytes")
-
-    def give_up(self) -> None:
-        """Have a reading in another thread end with an error before its next piece."""
-        self._given_up = True
 
     def close(self) -> None:
         """Close the file."""

@@ -53,7 +53,7 @@ def scan(array: NDArray[Any], threads: int = 1) -> Values:
         for at, block in pieces:
             parts[at] = (block.size, _part(block))
 
-    if array.size <= BLOCK or threads == 1:
+    if array.size <= BLOCK:
         work()
     else:
         share(work, threads, stop=pieces.close)
