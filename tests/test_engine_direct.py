@@ -222,7 +222,17 @@ def test_stores_past_the_cache_change_nothing(filters, width, dtype, monkeypatch
         plain = convolve(problem, x, kernel, bias, name=name)
         with monkeypatch.context() as patch:
             patch.setattr(direct, "layout_of", lambda *args: replace(layout_of(*args), stream=True))
-            np.testing.assert_array_equal(convolve(problem, x, kernel, bias, name=name, threads=2), plain)
+            for out in (on_lines(plain.shape, dtype), on_lines((*plain.shape, 2), dtype)[..., 0]):
+                direct.run(problem, x, kernel, bias, out, threads=2, isa=name)
+                np.testing.assert_array_equal(out, plain)
+
+
+def on_lines(shape, dtype):
+    """Return an array that begins at a line of the cache, as rows must that go past it."""
+    size = prod(shape) * np.dtype(dtype).itemsize
+    room = np.empty(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size].view(dtype).reshape(shape)
 
 
 def test_outputs_go_past_the_cache_where_that_pays():

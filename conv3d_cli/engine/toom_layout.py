@@ -102,7 +102,8 @@ def _layout(problem: Problem, points: int, threads: int, isa: str, axes: tuple[A
     items = problem.batch * problem.groups * prod(axis.blocks for axis in axes)
     used = min(threads, items)
     seconds = _item_seconds(problem, points, isa, axes, slab) * ceil(items / used)
-    moved = 2 * problem.input_bytes + problem.output_bytes  # the input is first looked through for NaN
+    # The input is first looked through for NaN; rows of the output come into the cache before they are written.
+    moved = 2 * (problem.input_bytes + problem.output_bytes)
     memory = moved * DIRECT_COSTS[isa].byte / min(used, MEMORY_THREADS)
     started = DIRECT_COSTS[isa].threads * used if used > 1 else 0.0
     direct = Layout(

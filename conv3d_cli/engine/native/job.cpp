@@ -1,6 +1,7 @@
 #include "job.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "checks.hpp"
@@ -87,6 +88,15 @@ std::vector<char> factors(const std::vector<double>& values, bool is_double) {
     return made;
 }
 
+// Whether every row begins at a line of the cache: a line that a row begins within is read before it is written, and
+// then rows past the cache take twice as long as others.
+bool begins_lines(const Array& rows, Index item_bytes) {
+    constexpr Index line = 64;
+    const auto at = reinterpret_cast<std::uintptr_t>(rows.data);
+    return at % line == 0 && std::all_of(rows.strides.begin(), rows.strides.begin() + 4,
+                                         [&](Index stride) { return stride * item_bytes % line == 0; });
+}
+
 }  // namespace
 
 Job::Job(const Unit& unit, bool is_double, Layout layout, BoundaryTables boundary, const Array& x, const Array& kernel,
@@ -126,12 +136,12 @@ Job::Job(const Unit& unit, bool is_double, Layout layout, BoundaryTables boundar
         task_.out_plane = layout_.out_plane;
         task_.out_volume = layout_.out_volume;
     }
-    task_.stream = layout_.stream;
     task_.stop = &stop_;
     task_.taps = taps_.all();
     task_.left_out = taps_.left_out();
     task_.folded = taps_.folded();
     const Index item_bytes = is_double_ ? 8 : 4;
+    task_.stream = layout_.stream && begins_lines(out, item_bytes);
     inputs_ = factors(layout_.toom.inputs, is_double_);
     outputs_ = factors(layout_.toom.outputs, is_double_);
     task_.toom = {layout_.toom.points, layout_.toom.step, inputs_.data(), outputs_.data()};
