@@ -34,6 +34,7 @@ def main() -> None:
     cases = [case for case in GRID if options.only in case.name]
     if not cases:
         parser.error(f"--only: no case of the grid holds {options.only!r}")
+    options.to.mkdir(parents=True, exist_ok=True)
     path = options.json or (None if options.only else options.to / "results.json")
     document = measured(cases, options.threads, pace, path, resume=options.json is not None)
     if options.only:
