@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import oracle
 from storages import STORAGE, planar
+from test_engine_winograd import arrays, cube
 from tolerances import assert_close
 
 from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, isa, settle, toom
@@ -25,18 +26,6 @@ GROWTH = {4: 1.0, 6: 1.5, 8: 3.0}  # of the error, by the points of a tile
 TILES = [(n, k) for k, points in POINTS.items() if k > 1 for n in points]
 
 pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
-
-
-def cube(n: int, k: int, **more) -> Problem:
-    return Problem(size=(n,) * 3, kernel=(k,) * 3, padding=((k // 2, k // 2),) * 3, **more)
-
-
-def arrays(problem, storage=planar, seed=0):
-    rng = np.random.default_rng(seed)
-    x = storage(problem.input_shape, problem.dtype)
-    x[...] = rng.standard_normal(x.shape)
-    shapes = (problem.kernel_shape, (problem.filters,))
-    return x, *(rng.standard_normal(shape).astype(problem.dtype) for shape in shapes)
 
 
 def convolve(problem, points, x, kernel, bias=None, threads=1, storage=planar, **options):

@@ -26,7 +26,8 @@ Layout checked(const Unit& unit, bool is_double, Layout l, const Array& x, const
             "x, kernel and out need 5 axes, the layout 3");
     require_near({l.toom.points, l.toom.step});
     require(l.groups > 0 && x.shape[1] % l.groups == 0 && x.shape[1] / l.groups == kernel.shape[3] &&
-                out.shape[1] % l.groups == 0 && kernel.shape[4] == product({l.toom.points, out.shape[1]}) && out.shape[0] == x.shape[0],
+                out.shape[1] % l.groups == 0 && kernel.shape[4] == product({l.toom.points, out.shape[1]}) &&
+                out.shape[0] == x.shape[0],
             "channels, filters and groups do not fit together");
     require(!bias.data || (bias.shape.size() == 1 && bias.shape[0] == out.shape[1]), "bias needs one value a filter");
     require(l.channel_chunk > 0 && l.filter_chunk > 0 &&
