@@ -1,7 +1,7 @@
 """Time whole commands that smooth a volume, start to end: ``python -m benchmarks.processes SCAN.nii``.
 
 Each command reads the volume from a file, smooths it by a Gaussian of 6 mm (full width at half maximum) and writes a
-file, plain and in gzip. Those of this machine's programs take turns; what is not installed is left out, and named.
+new file, plain and in gzip. Those of this machine's programs take turns; what is not installed is left out, and named.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ itk.WriteImage(itk.SmoothingRecursiveGaussian(itk.ReadImage(sys.argv[1]), {SIGMA
 """
 
 COMMANDS = {
-    "conv3d": ("conv3d", "apply", "IN", "OUT", "--filter", f"gaussian:fwhm={FWHM:g}mm", "--overwrite", "-q"),
+    "conv3d": ("conv3d", "apply", "IN", "OUT", "--filter", f"gaussian:fwhm={FWHM:g}mm", "--quiet"),
     "niimath": ("niimath", "IN", "-s", f"{SIGMA:.6f}", "OUT"),
-    "mrfilter": ("mrfilter", "IN", "smooth", "OUT", "-fwhm", f"{FWHM:g}", "-force", "-quiet"),
+    "mrfilter": ("mrfilter", "IN", "smooth", "OUT", "-fwhm", f"{FWHM:g}", "-quiet"),
     "SimpleITK": (sys.executable, "-c", ITK, "IN", "OUT"),
 }
 """The words of each program, with IN and OUT where the files stand."""
@@ -94,7 +94,9 @@ def measured(programs: dict[str, tuple[str, ...]], source: Path, rounds: int) ->
     runs: dict[str, list[Run]] = {name: [] for name in programs}
     for _ in range(rounds + 1):
         for name, words in programs.items():
-            files = {"IN": str(source), "OUT": str(source.with_name(f"{name}{suffix}"))}
+            target = source.with_name(f"{name}{suffix}")
+            target.unlink(missing_ok=True)  # to free the blocks of an earlier file is no part of the work
+            files = {"IN": str(source), "OUT": str(target)}
             environment = {**os.environ, "FSLOUTPUTTYPE": SUFFIXES[suffix]}
             runs[name].append(timed([files.get(word, word) for word in words], environment))
     return {name: those[1:] for name, those in runs.items()}  # the first warms the caches up
