@@ -7,12 +7,12 @@ from itertools import product
 
 import numpy as np
 import pytest
+import test_engine_winograd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import oracle
-from storages import STORAGE, planar
+from storages import STORAGE
 from test_engine_winograd import arrays, cube
-from tolerances import assert_close
 
 from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, isa, settle, toom
 from conv3d_cli.engine.boundary import Boundary
@@ -22,39 +22,18 @@ from conv3d_cli.errors import MethodError, OverLimit
 
 ROOM = Limits(threads=2, memory=1 << 33)
 ISAS = isa.available()
-GROWTH = {4: 1.0, 6: 1.5, 8: 3.0}  # of the error, by the points of a tile
 TILES = [(n, k) for k, points in POINTS.items() if k > 1 for n in points]
 
 pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
 
 
-def convolve(problem, points, x, kernel, bias=None, threads=1, storage=planar, **options):
-    out = storage(problem.output_shape, problem.dtype)
-    out[...] = np.nan
-    tile = (points, 1, 1)
-    toom.run(problem, x, kernel, bias, out, tile=tile, transform=problem.dtype, threads=threads, **options)
-    return out
+def convolve(problem, points, x, kernel, bias=None, threads=1, **options):
+    return test_engine_winograd.convolve(problem, (points, 1, 1), x, kernel, bias, threads, method=toom, **options)
 
 
-def check(problem, points, monkeypatch, storages=(planar, planar), with_bias=True, seed=0):
+def check(problem, points, monkeypatch, **more):
     """Compare every instruction set with the oracle, and three threads with one."""
-    x, kernel, bias = arrays(problem, storages[0], seed)
-    bias = bias if with_bias else None
-    geometry = {
-        "strides": problem.strides,
-        "dilation": problem.dilation,
-        "padding": problem.padding,
-        "groups": problem.groups,
-    }
-    want, magnitude = oracle(x, kernel, bias, **geometry)
-    # A tile rounds by all that is in it, also where an output sees little of it.
-    magnitude = np.maximum(magnitude, np.abs(x).max() * np.abs(kernel).sum(axis=(0, 1, 2, 3)).max()) * GROWTH[points]
-    for name in ISAS:
-        monkeypatch.setenv(isa.VARIABLE, name)
-        out = convolve(problem, points, x, kernel, bias, storage=storages[1])
-        assert_close("toom", problem.dtype, out, want, magnitude, 1, 2)
-        again = convolve(problem, points, x, kernel, bias, 3, storages[1])
-        np.testing.assert_array_equal(out.view(), again, err_msg=f"{name}: three threads, other bits")
+    test_engine_winograd.check(problem, (points, 1, 1), monkeypatch, method=toom, **more)
 
 
 @pytest.mark.parametrize(("points", "taps"), TILES)
@@ -120,7 +99,13 @@ def problems(draw):
 def test_random_problems_agree_with_the_oracle(problem, source, target, with_bias, number):
     points = POINTS[problem.kernel[0]]
     with pytest.MonkeyPatch.context() as patch:
-        check(problem, points[number % len(points)], patch, (STORAGE[source], STORAGE[target]), with_bias)
+        check(
+            problem,
+            points[number % len(points)],
+            patch,
+            storages=(STORAGE[source], STORAGE[target]),
+            with_bias=with_bias,
+        )
 
 
 @pytest.mark.parametrize(

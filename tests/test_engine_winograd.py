@@ -45,13 +45,14 @@ def arrays(problem, storage=planar, seed=0):
     return x, *(rng.standard_normal(shape).astype(problem.dtype) for shape in shapes)
 
 
-def convolve(problem, tile, x, kernel, bias=None, threads=1, storage=planar, **options):
+def convolve(problem, tile, x, kernel, bias=None, threads=1, storage=planar, method=winograd, **options):
     out = storage(problem.output_shape, problem.dtype)
-    winograd.run(problem, x, kernel, bias, out, tile=tile, transform=problem.dtype, threads=threads, **options)
+    out[...] = np.nan
+    method.run(problem, x, kernel, bias, out, tile=tile, transform=problem.dtype, threads=threads, **options)
     return out
 
 
-def check(problem, tile, monkeypatch, storages=(planar, planar), with_bias=True, seed=0):
+def check(problem, tile, monkeypatch, storages=(planar, planar), with_bias=True, seed=0, method=winograd):
     """Compare every instruction set with the oracle, and three threads with one."""
     x, kernel, bias = arrays(problem, storages[0], seed)
     bias = bias if with_bias else None
@@ -67,9 +68,9 @@ def check(problem, tile, monkeypatch, storages=(planar, planar), with_bias=True,
     magnitude *= np.prod([GROWTH[n] for n in tile])
     for name in ISAS:
         monkeypatch.setenv(isa.VARIABLE, name)
-        out = convolve(problem, tile, x, kernel, bias, storage=storages[1])
-        assert_close("winograd", problem.dtype, out, want, magnitude, 1, 2)
-        again = convolve(problem, tile, x, kernel, bias, 3, storages[1])
+        out = convolve(problem, tile, x, kernel, bias, storage=storages[1], method=method)
+        assert_close(method.__name__.rpartition(".")[2], problem.dtype, out, want, magnitude, 1, 2)
+        again = convolve(problem, tile, x, kernel, bias, 3, storages[1], method)
         np.testing.assert_array_equal(out.view(), again, err_msg=f"{name}: three threads, other bits")
 
 

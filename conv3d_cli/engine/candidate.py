@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from conv3d_cli.engine.problem import Real
-from conv3d_cli.frozen import frozen
+from conv3d_cli.frozen import frozen, replace
 from conv3d_cli.shapes import Triple
 
 
@@ -77,3 +79,30 @@ class Candidate:
     def keeps(self, accuracy: Accuracy) -> bool:
         """Return whether the error to expect is one that the user accepts."""
         return self.error <= accuracy.error and (self.local or not accuracy.local)
+
+
+def ranked(ways: Iterable[Candidate], memory: int) -> tuple[Candidate, ...]:
+    """Return ways as they are to be taken: those that fit in so many bytes by time, then the others by memory.
+
+    >>> slow, large = Candidate("fft", seconds=2.0), Candidate("fft", seconds=1.0, scratch_bytes=9)
+    >>> ranked((slow, large), memory=9) == (large, slow), ranked((large, slow), memory=8) == (slow, large)
+    (True, True)
+    """
+    return tuple(
+        sorted(ways, key=lambda way: (0, way.seconds) if way.scratch_bytes <= memory else (1, way.scratch_bytes))
+    )
+
+
+def first_proven(
+    ways: Iterable[Candidate], expected: Callable[[Candidate], float], accuracy: Accuracy
+) -> Candidate | None:
+    """Return the first way that keeps the accuracy by the error that ``expected`` tells of it, else the most accurate.
+
+    It has that error. None where there are no ways.
+    """
+    seen: list[Candidate] = []
+    for way in ways:
+        seen.append(replace(way, error=expected(way), at_worst=None))
+        if seen[-1].keeps(accuracy):
+            return seen[-1]
+    return min(seen, key=lambda way: way.error, default=None)

@@ -63,7 +63,7 @@ METHODS: dict[str, Method] = {
             "direct sums with a Cook-Toom transform along one axis, for few channels",
             toom.candidates,
             toom.run,
-            toom.unsuitable,
+            winograd.unsuitable,
             proven=toom.proven,
         ),
         Method(

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from conv3d_cli.engine import isa as isas
-from conv3d_cli.engine import winograd
 from conv3d_cli.engine.blocks import Array, plain, whole_strides
-from conv3d_cli.engine.candidate import Accuracy, Candidate
+from conv3d_cli.engine.candidate import Accuracy, Candidate, first_proven, ranked
 from conv3d_cli.engine.direct import native_axis
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.kept import KERNELS
@@ -27,7 +26,6 @@ from conv3d_cli.engine.toom_layout import ToomLayout, layout_of
 from conv3d_cli.engine.winograd_error import error, error_of, worst
 from conv3d_cli.engine.winograd_layout import POINTS
 from conv3d_cli.errors import MethodError
-from conv3d_cli.frozen import replace
 from conv3d_cli.shapes import Triple
 
 MOST_CHANNELS = 16
@@ -55,13 +53,13 @@ def proven(problem: Problem, kernel: Array, threads: int, accuracy: Accuracy, me
     reason = refusal(problem)
     if reason is not None:
         return [Candidate("toom", refused=reason)]
-    seen: list[Candidate] = []
-    for way in _ways(problem, threads, accuracy, memory, isas.active()):
+
+    def expected(way: Candidate) -> float:
         assert way.tile is not None
-        seen.append(replace(way, error=expected_error(problem, way.tile, kernel), at_worst=None))
-        if seen[-1].keeps(accuracy):
-            return seen[-1:]
-    return [min(seen, key=lambda way: way.error) if seen else Candidate("toom", refused=TOO_LARGE)]
+        return expected_error(problem, way.tile, kernel)
+
+    found = first_proven(_ways(problem, threads, accuracy, memory, isas.active()), expected, accuracy)
+    return [found or Candidate("toom", refused=TOO_LARGE)]
 
 
 def refusal(problem: Problem) -> str | None:
@@ -81,11 +79,6 @@ def refusal(problem: Problem) -> str | None:
     if problem.channels // problem.groups > MOST_CHANNELS:
         return f"more than {MOST_CHANNELS} channels in a group"
     return None
-
-
-def unsuitable(problem: Problem, x: Array, kernel: Array, threads: int = 1) -> str | None:
-    """Return why this data may not go through tiles, or None: one NaN would spread over its tile."""
-    return winograd.unsuitable(problem, x, kernel, threads)
 
 
 def run(
@@ -170,10 +163,7 @@ def _ways(problem: Problem, threads: int, accuracy: Accuracy, memory: int, isa: 
         if (layout := layout_of(problem, n, threads, isa)) is not None
     ]
     keeping = [way for way in made if way.keeps(accuracy)]
-    allowed = keeping or sorted(made, key=lambda way: way.error)[:1]
-    fitting = sorted((way for way in allowed if way.scratch_bytes <= memory), key=lambda way: way.seconds)
-    others = sorted((way for way in allowed if way.scratch_bytes > memory), key=lambda way: way.scratch_bytes)
-    return (*fitting, *others)
+    return ranked(keeping or sorted(made, key=lambda way: way.error)[:1], memory)
 
 
 def _candidate(problem: Problem, points: int, threads: int, accuracy: Accuracy, layout: ToomLayout) -> Candidate:

@@ -15,7 +15,7 @@ import numpy as np
 from conv3d_cli.engine import fft
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array, plain, whole_strides
-from conv3d_cli.engine.candidate import Accuracy, Candidate
+from conv3d_cli.engine.candidate import Accuracy, Candidate, first_proven, ranked
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.engine.magnitude import brightest, largest
@@ -58,14 +58,14 @@ def proven(problem: Problem, kernel: Array, threads: int, accuracy: Accuracy, me
     reason = refusal(problem)
     if reason is not None:
         return [Candidate("winograd", refused=reason)]
-    seen: list[Candidate] = []
-    for way in _ways(problem, threads, accuracy, memory, isas.active()):
+
+    def expected(way: Candidate) -> float:
         assert way.tile is not None
-        made = expected_error(problem, way.tile, kernel, threads, way.scratch_bytes <= memory)
-        seen.append(replace(way, error=made, at_worst=None))
-        if seen[-1].keeps(accuracy):
-            return seen[-1:]
-    return [min(seen, key=lambda way: way.error)]
+        return expected_error(problem, way.tile, kernel, threads, way.scratch_bytes <= memory)
+
+    found = first_proven(_ways(problem, threads, accuracy, memory, isas.active()), expected, accuracy)
+    assert found is not None
+    return [found]
 
 
 def refusal(problem: Problem) -> str | None:
@@ -166,10 +166,8 @@ def transformed(problem: Problem, kernel: Array, tile: Triple, threads: int) -> 
 def _ways(problem: Problem, threads: int, accuracy: Accuracy, memory: int, isa: str) -> tuple[Candidate, ...]:
     """Return the tiles that keep the accuracy: those that fit in memory by time, then the others by memory."""
     keeping = [points for points in tiles_for(problem) if _keeps(problem, points, accuracy)]
-    allowed = [_candidate(problem, points, threads, accuracy) for points in keeping or [_most_accurate(problem)]]
-    fitting = sorted((way for way in allowed if way.scratch_bytes <= memory), key=lambda way: way.seconds)
-    others = sorted((way for way in allowed if way.scratch_bytes > memory), key=lambda way: way.scratch_bytes)
-    return (*fitting, *others)
+    allowed = keeping or [_most_accurate(problem)]
+    return ranked((_candidate(problem, points, threads, accuracy) for points in allowed), memory)
 
 
 def _keeps(problem: Problem, points: Triple, accuracy: Accuracy) -> bool:
