@@ -16,7 +16,8 @@ from storages import STORAGE, every_other_reversed, planar
 from tolerances import assert_close
 
 from conv3d_cli.engine import direct, isa
-from conv3d_cli.engine.direct_layout import axis_of, layout_of
+from conv3d_cli.engine.direct_layout import layout_of
+from conv3d_cli.engine.direct_slab import axis_of
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.limits import second_level_cache

@@ -14,7 +14,8 @@ from storages import STORAGE
 from test_engine_direct import DTYPES, ISAS, arrays, check, convolve, problems
 
 from conv3d_cli.engine import Limits, choose, direct, isa, settle
-from conv3d_cli.engine.direct_layout import axis_of, layout_of
+from conv3d_cli.engine.direct_layout import layout_of
+from conv3d_cli.engine.direct_slab import axis_of
 from conv3d_cli.engine.problem import Problem
 
 pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")

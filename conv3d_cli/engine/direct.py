@@ -16,9 +16,11 @@ import numpy as np
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array, plain, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
-from conv3d_cli.engine.direct_layout import Axis, Layout, channel_chunk_of, columns_of, layout_of, tile_of
+from conv3d_cli.engine.direct_layout import Layout, channel_chunk_of, layout_of
+from conv3d_cli.engine.direct_slab import Axis, columns_of
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
+from conv3d_cli.engine.register_tile import tile_of
 from conv3d_cli.engine.threads import carry_out
 from conv3d_cli.errors import MethodError
 

@@ -18,8 +18,8 @@ from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.blocks import Array, plain, whole_strides
 from conv3d_cli.engine.candidate import Accuracy, Candidate
 from conv3d_cli.engine.direct_costs import COSTS, MEMORY_THREADS
-from conv3d_cli.engine.direct_layout import tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
+from conv3d_cli.engine.register_tile import tile_of
 from conv3d_cli.engine.threads import carry_out
 from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import second_level_cache

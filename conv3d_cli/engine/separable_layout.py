@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT_COSTS
-from conv3d_cli.engine.direct_layout import tile_of
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
+from conv3d_cli.engine.register_tile import tile_of
 from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import second_level_cache
 from conv3d_cli.shapes import Triple, effective

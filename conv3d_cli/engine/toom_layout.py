@@ -12,19 +12,11 @@ from math import ceil, prod
 
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT_COSTS
 from conv3d_cli.engine.direct_costs import MEMORY_THREADS
-from conv3d_cli.engine.direct_layout import (
-    PIECE,
-    Axis,
-    Layout,
-    axis_of,
-    columns_of,
-    lined,
-    pitches,
-    splits,
-    tile_of,
-    whole,
-)
+from conv3d_cli.engine.direct_layout import Layout
+from conv3d_cli.engine.direct_seconds import PIECE
+from conv3d_cli.engine.direct_slab import Axis, axis_of, columns_of, lined, pitches, splits, whole
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
+from conv3d_cli.engine.register_tile import tile_of
 from conv3d_cli.engine.winograd_costs import COSTS
 from conv3d_cli.engine.winograd_layout import forward_steps, inverse_steps
 from conv3d_cli.frozen import frozen, replace

@@ -14,9 +14,9 @@ from math import ceil, prod
 from conv3d_cli.engine import isa as isas
 from conv3d_cli.engine.direct_costs import COSTS as DIRECT_COSTS
 from conv3d_cli.engine.direct_costs import MEMORY_THREADS
-from conv3d_cli.engine.direct_layout import tile_of
 from conv3d_cli.engine.pages import in_pages
 from conv3d_cli.engine.problem import ITEMSIZE, Problem
+from conv3d_cli.engine.register_tile import tile_of
 from conv3d_cli.engine.winograd_costs import COSTS
 from conv3d_cli.frozen import frozen
 from conv3d_cli.limits import second_level_cache
