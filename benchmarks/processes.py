@@ -2,6 +2,7 @@
 
 Each command reads the volume from a file, smooths it by a Gaussian of 6 mm (full width at half maximum) and writes a
 new file, plain and in gzip. Those of this machine's programs take turns; what is not installed is left out, and named.
+conv3d is the command of the environment that runs this.
 """
 
 from __future__ import annotations
@@ -14,13 +15,11 @@ import shutil
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
-
-import nibabel as nib
-import numpy as np
 
 from conv3d_cli import __version__
 from conv3d_cli.limits import processor, processors
@@ -33,13 +32,25 @@ import SimpleITK as itk
 itk.WriteImage(itk.SmoothingRecursiveGaussian(itk.ReadImage(sys.argv[1]), {SIGMA:.6f}), sys.argv[2])
 """
 
+CONV3D = str(Path(sysconfig.get_path("scripts"), "conv3d"))
+
+STORE = """\
+import sys
+import nibabel
+import numpy
+image = nibabel.load(sys.argv[1])
+nibabel.save(nibabel.Nifti1Image(numpy.asarray(image.dataobj, dtype=numpy.float32), image.affine), sys.argv[2])
+"""
+"""What stores the scan as float32, in a process of its own: this one stays small, since others start as its copies."""
+
 COMMANDS = {
-    "conv3d": ("conv3d", "apply", "IN", "OUT", "--filter", f"gaussian:fwhm={FWHM:g}mm", "--quiet"),
+    "conv3d": (CONV3D, "apply", "IN", "OUT", "--filter", f"gaussian:fwhm={FWHM:g}mm", "--quiet"),
     "niimath": ("niimath", "IN", "-s", f"{SIGMA:.6f}", "OUT"),
     "mrfilter": ("mrfilter", "IN", "smooth", "OUT", "-fwhm", f"{FWHM:g}", "-quiet"),
     "SimpleITK": (sys.executable, "-c", ITK, "IN", "OUT"),
+    "Python's start": (sys.executable, "-c", "import click, numpy"),
 }
-"""The words of each program, with IN and OUT where the files stand."""
+"""The words of each program, with IN and OUT where the files stand. The last is what conv3d cannot do without."""
 
 SUFFIXES = {".nii": "NIFTI", ".nii.gz": "NIFTI_GZ"}
 """How files are stored, and the word that niimath takes for it from its environment."""
@@ -58,7 +69,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="calls of each program for each kind of file")
     options = parser.parse_args()
     programs = found()
-    print(f"{processor()}, {processors()} processors, {platform.platform()}; conv3d {__version__}.\n")
+    machine = f"{processor()}, {processors()} processors, {platform.platform()}"
+    print(f"{machine}; conv3d {__version__}, Python {platform.python_version()}.\n")
     print("| file | program | median, s | least, s | peak, MiB |\n|---|---|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         for suffix in SUFFIXES:
@@ -77,14 +89,13 @@ def found() -> dict[str, tuple[str, ...]]:
 
 
 def is_here(name: str, program: str) -> bool:
-    """Say whether a program, or the library that Python would run it with, is installed."""
-    return bool(importlib.util.find_spec(name) if program == sys.executable else shutil.which(program))
+    """Say whether a program, or the library that Python runs in its place, is installed."""
+    return bool(importlib.util.find_spec(name) if name == "SimpleITK" else shutil.which(program))
 
 
 def stored(scan: Path, path: Path) -> Path:
     """Write the volume as float32 in the kind of file that ``path`` names."""
-    image = nib.load(scan)
-    nib.save(nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.float32), image.affine), path)
+    subprocess.run([sys.executable, "-c", STORE, str(scan), str(path)], check=True)
     return path
 
 
@@ -97,6 +108,7 @@ def measured(programs: dict[str, tuple[str, ...]], source: Path, rounds: int) ->
             target = source.with_name(f"{name}{suffix}")
             target.unlink(missing_ok=True)  # to free the blocks of an earlier file is no part of the work
             files = {"IN": str(source), "OUT": str(target)}
+            os.sync()  # nor is it to wait until the disk has what others wrote
             environment = {**os.environ, "FSLOUTPUTTYPE": SUFFIXES[suffix]}
             runs[name].append(timed([files.get(word, word) for word in words], environment))
     return {name: those[1:] for name, those in runs.items()}  # the first warms the caches up

@@ -1,4 +1,4 @@
-"""gzip with every member's CRC and length checked, by isal where it is installed and by zlib otherwise.
+"""gzip with every member's CRC and length checked, by isal where it can be installed and by zlib elsewhere.
 
 The frame (RFC 1952) is read here and only the deflate data is left to the library, so that both give the same errors.
 """
