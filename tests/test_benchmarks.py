@@ -111,7 +111,7 @@ def test_whole_commands_are_timed_and_leave_their_outputs(monkeypatch, capsys, t
     processes.main()
     told = capsys.readouterr()
     assert "| .nii | conv3d | 0.250 | 0.250 | 3 |\n| .nii.gz | conv3d | 0.500 | 0.500 | 3 |\n" in told.out
-    assert told.err == "not installed: niimath, mrfilter, SimpleITK\n"
+    assert told.err == "not installed: niimath, mrfilter, SimpleITK, Python's start\n"
     assert np.array_equal(kept["NIFTI"], kept["NIFTI_GZ"])
     assert kept["NIFTI"].std() > 0
 
