@@ -84,7 +84,7 @@ def test_the_voxels_of_a_volume(conv3d, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        (["show", "gaussian:fwhm=6mm"], 2, "gaussian: fwhm: the volume has no spacing: got 6mm"),
+        (["show", "gaussian:fwhm=6mm"], 2, "such as 2vox, or a spacing by --spacing or --like"),
         (["show", "box", "--spacing", "1x1x3"], 2, "--spacing: got '1x1x3', expected three lengths above 0"),
         (["show", "box", "--spacing", "1x1mm"], 2, "--spacing: has 2 values: got '1x1mm'"),
         (["show", "box", "--spacing", "1mm", "--like", "a.nii"], 2, "--spacing: got it beside --like"),

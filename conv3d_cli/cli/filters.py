@@ -121,7 +121,7 @@ def _grid(spacing: str | None, like: str | None) -> Grid:
             geometry = volume.geometry_for(resolve_axes(volume.format, len(volume.shape)))
         return grid_of(geometry, "zyx", kernels_in())
     if spacing is None:
-        return Grid("zyx", load=kernels_in())
+        return Grid("zyx", load=kernels_in(), remedy=", or a spacing by --spacing or --like")
     x, y, z, unit = _spacing(spacing)
     return Grid("zyx", (z, y, x), unit, load=kernels_in())
 

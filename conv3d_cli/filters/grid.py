@@ -40,7 +40,8 @@ class Grid:
     """The voxels of a volume, axis by axis in a layer's order: its dimensions 1, 2 and 3.
 
     ``axes`` names them; ``spacing`` is None where nothing is known of it. ``cosines`` are those of the angles between
-    the axes, the unit matrix unless the affine is sheared. ``load`` reads the file of a custom kernel.
+    the axes, the unit matrix unless the affine is sheared. ``load`` reads the file of a custom kernel, and ``remedy``
+    says how to give a spacing that is not known.
 
     >>> Grid("zyx", (3.0, 1.0, 1.0)).words
     '1x1x3 mm'
@@ -51,6 +52,7 @@ class Grid:
     unit: str = "mm"
     cosines: Matrix | None = None
     load: Callable[[str], Loaded] = _no_files
+    remedy: str = ""
 
     @classmethod
     def of(
@@ -93,6 +95,7 @@ class Grid:
         if self.spacing is None:
             raise LayerError(
                 f"{subject}: the volume has no spacing: got {got}, expected a length in voxels, such as 2{VOXELS}"
+                f"{self.remedy}"
             )
         scale = MICROMETRES[self.unit] / MICROMETRES[unit]
         a, b, c = (value * scale for value in self.spacing)

@@ -228,7 +228,8 @@ def _footer(document: Document) -> list[str]:
     for layer in document["layers"]:
         lines += [f"{words.printable(layer['name'])}: {sentence}" for sentence in _remarks(layer)]
         lines += _others(layer) if document["report"] == "conv3d-plan" else []
-    machine = f"{document['threads']} threads, {document['instruction_set']}, {document['compute_dtype']}"
+    threads = f"{document['threads']} thread{'s' if document['threads'] > 1 else ''}"
+    machine = f"{threads}, {document['instruction_set']}, {document['compute_dtype']}"
     seconds, memory = document["seconds"], document["memory"]
     if document["report"] == "conv3d-plan":
         needs = f"compute {words.duration(seconds['predicted'])}, arrays {words.size(memory['predicted_bytes'])}"
