@@ -1,12 +1,17 @@
-"""What tests share: where the project's files are, and what a build without kernels adds to a run."""
+"""What tests share: where the project's files are, and what a build without kernels lacks and adds to a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from conv3d_cli.engine import isa
 
 ROOT = Path(__file__).parent.parent
+
+compiled = pytest.mark.skipif(isa.native() is None, reason="no compiled kernels in this install")
+"""Marks what only a build with kernels can do."""
 
 
 def beside_the_kernels(err: str) -> str:

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from schemas import validator
+from support import compiled
 
 from conv3d_cli.bench import Settings, bench_document, bench_schema, measure_case, parse_case
 from conv3d_cli.bench import run as running
@@ -22,8 +23,6 @@ from conv3d_cli.errors import Conv3dError, OverLimit
 LIMITS = Limits(2, 1 << 32)
 UNKNOWN = Machine(2, "numpy")
 NO_PAUSE = lambda name: 0.0  # noqa: E731
-
-needs_native = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
 
 
 def judged(name, result):
@@ -61,7 +60,7 @@ def test_slow_ways_are_called_less_often():
     assert [len(times[name].seconds) for name in calls] == [6, 2, 1]
 
 
-@needs_native
+@compiled
 @pytest.mark.parametrize("name", isa.available() or ["none"])
 def test_the_kernels_do_what_they_say(name):
     native = isa.native()
@@ -81,7 +80,7 @@ def test_the_kernels_do_what_they_say(name):
         native.machine_copy(name, source[1:], target[start : start + 1000])
 
 
-@needs_native
+@compiled
 def test_the_machine_is_measured():
     machine = measure_machine(2)
     assert machine.instructions == isa.active()

@@ -31,8 +31,6 @@ from conv3d_cli.report import report_schema
 MRI = ROOT / "sample_data" / "mni152_t1_2mm.nii.gz"
 EDGES = ROOT / "configs" / "edges.yaml"
 
-needs_kernels = pytest.mark.skipif(isa.native() is None, reason="no compiled kernels in this install")
-
 
 def read_report(path: Path):
     document = json.loads(path.read_text())

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from oracle import oracle, pad
 from scipy import ndimage
 from storages import STORAGE
+from support import compiled
 
 from conv3d_cli.engine import METHODS, Limits, Problem, choose, execute, fft, isa, methods, settle
 from conv3d_cli.engine.blocks import padded_window
@@ -27,7 +28,6 @@ from conv3d_cli.errors import LayerError, MethodError, OverLimit, ShapeError
 TEXTS = ("reflect", "mirror", "nearest", "wrap", "constant:-2.5")
 ISAS = isa.available()
 ROOM = Limits(threads=2, memory=1 << 33)
-compiled = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
 
 
 @pytest.mark.parametrize("text", TEXTS)

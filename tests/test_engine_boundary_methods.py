@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from oracle import oracle, pad
 from storages import STORAGE, planar
+from support import compiled
 from tolerances import assert_close
 
 from conv3d_cli.engine import (
@@ -29,7 +30,7 @@ from conv3d_cli.engine.boundary import Boundary
 from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.kept import KERNELS
 
-pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+pytestmark = compiled
 
 TEXTS = ("zero", "reflect", "mirror", "nearest", "wrap", "constant:-2.5")
 ISAS = isa.available()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from oracle import oracle
 from storages import planar
+from support import compiled
 from test_engine_boundary_methods import TEXTS, arrays, by_sums, check
 from tolerances import assert_close
 
@@ -15,7 +16,7 @@ from conv3d_cli.engine import Problem, isa, separable, separable_layout, threads
 from conv3d_cli.engine.boundary import Boundary
 from conv3d_cli.engine.edges import native_boundary
 
-pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+pytestmark = compiled
 
 
 def cut_by(tile, count):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import oracle
 from storages import STORAGE, every_other_reversed, planar
+from support import compiled
 from tolerances import assert_close
 
 from conv3d_cli.engine import direct, isa
@@ -22,7 +23,7 @@ from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.problem import Problem
 from conv3d_cli.limits import second_level_cache
 
-pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+pytestmark = compiled
 
 ISAS = isa.available()
 DTYPES = ("float32", "float64")

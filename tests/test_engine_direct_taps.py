@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import oracle
 from storages import STORAGE
+from support import compiled
 from test_engine_direct import DTYPES, ISAS, arrays, check, convolve, problems
 
 from conv3d_cli.engine import Limits, choose, direct, isa, settle
@@ -18,7 +19,7 @@ from conv3d_cli.engine.direct_layout import layout_of
 from conv3d_cli.engine.direct_slab import axis_of
 from conv3d_cli.engine.problem import Problem
 
-pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+pytestmark = compiled
 
 PLAIN = Problem((19, 21, 40), (5, 5, 5), padding=((2, 2),) * 3)
 

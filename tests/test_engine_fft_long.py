@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import oracle
+from support import compiled
 from test_engine_direct import STORAGE, arrays, planar
 from tolerances import assert_close
 
@@ -21,7 +22,7 @@ from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.shapes import effective
 
-pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+pytestmark = compiled
 
 ISAS = isa.available()
 ROOM = Limits(threads=2, memory=1 << 33)

@@ -11,12 +11,13 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from support import compiled
 
 from conv3d_cli.engine import Limits, Problem, choose, direct, edges, execute, isa, toom, winograd
 from conv3d_cli.engine.boundary import Boundary
 from conv3d_cli.engine.kept import KERNELS
 
-pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+pytestmark = compiled
 
 CLASSES = [name for name, kind in vars(isa.native()).items() if isinstance(kind, type)] if isa.native() else []
 FAR = (-(2**63), -(2**62), 2**62, 2**63 - 1)

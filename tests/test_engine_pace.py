@@ -6,6 +6,7 @@ import json
 import logging
 
 import pytest
+from support import compiled
 
 from conv3d_cli import userfiles
 from conv3d_cli.engine import Limits, Problem, choose, isa, pace
@@ -48,7 +49,7 @@ def test_it_holds_for_its_number_of_threads_alone():
     assert (pace.active(2), pace.active(3)) == (SHIPPED_TODAY, MEASURED)
 
 
-@pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+@compiled
 def test_the_planner_takes_what_is_faster_here():
     shipped = choose(CUBE, ROOM)
     slow = Pace(tuple((f"{way} many", 16.0) for way in {c.way for c in shipped.candidates} - {"direct"}), "2026-01-31")

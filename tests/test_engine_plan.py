@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support import compiled
 from ways import EVERYWHERE
 
 from conv3d_cli.engine import ACCURACIES, METHODS, Candidate, Limits, Problem, choose, costs, execute, fft, isa, settle
@@ -21,14 +22,12 @@ from conv3d_cli.limits import parse_bytes, size_words
 
 ROOM = Limits(threads=2, memory=1 << 33)
 
-needs_kernels = pytest.mark.skipif(isa.native() is None, reason="no compiled kernels in this install")
-
 
 def cube(n: int, k: int, **more) -> Problem:
     return Problem(size=(n,) * 3, kernel=(k,) * 3, padding=((k // 2, k // 2),) * 3, **more)
 
 
-@needs_kernels
+@compiled
 def test_small_kernels_go_direct_many_channels_through_tiles_and_large_kernels_through_the_fft():
     assert choose(cube(128, 3), ROOM).method == "direct"
     assert choose(cube(64, 3, channels=2, filters=2), ROOM, accuracy="strict").method == "direct"
@@ -172,7 +171,7 @@ def test_another_way_keeps_limits_and_accuracy():
     assert refused["fft"] == "would spread the non-finite or huge values of this data"
 
 
-@needs_kernels
+@compiled
 def test_the_way_not_taken_that_the_why_names_is_another_method():
     plan = choose(cube(128, 31), ROOM)
     open_ways = [c for c in plan.candidates if c.refused is None]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from oracle import oracle
+from support import compiled
 from tolerances import assert_close
 
 from conv3d_cli.engine import Limits, Problem, choose, execute, isa, pointwise, threads
 
-pytestmark = pytest.mark.skipif(isa.native() is None, reason="no compiled kernels in this install")
+pytestmark = compiled
 
 ROOM = Limits(threads=2, memory=1 << 33)
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import oracle
 from storages import field_of_a_record
+from support import compiled
 from ways import USABLE
 
-from conv3d_cli.engine import METHODS, Limits, Problem, choose, execute, fft, isa, reference, threads
+from conv3d_cli.engine import METHODS, Limits, Problem, choose, execute, fft, reference, threads
 from conv3d_cli.engine.kept import KERNELS
 from conv3d_cli.errors import MethodError, OverLimit
 from conv3d_cli.shapes import NO_PADS
@@ -213,7 +214,7 @@ def test_one_voxel_of_a_record_counts_as_contiguous_and_has_odd_strides_all_the_
     assert execute(plan, x, weights, None, field_of_a_record(problem.output_shape, "f4")).ravel() == [1.5]
 
 
-@pytest.mark.skipif(isa.native() is None, reason="no compiled kernels in this install")
+@compiled
 @pytest.mark.parametrize("long", [2**40, 2**70])
 @pytest.mark.parametrize("method", METHODS)
 def test_strides_and_dilations_that_lead_out_of_the_volume_cost_nothing(method, long):
@@ -231,7 +232,7 @@ def test_strides_and_dilations_that_lead_out_of_the_volume_cost_nothing(method, 
         np.testing.assert_array_equal(*outs)
 
 
-@pytest.mark.skipif(isa.native() is None, reason="no compiled kernels in this install")
+@compiled
 @pytest.mark.parametrize("way", ["spread", "pushed out", "far apart"])
 @pytest.mark.parametrize("method", METHODS)
 def test_the_largest_counts_of_a_layer_are_served(method, way):

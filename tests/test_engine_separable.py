@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from oracle import oracle
+from support import compiled
 from tolerances import assert_close
 
 from conv3d_cli.engine import Limits, Problem, choose, execute, isa, separable, separable_layout, settle, threads
@@ -12,7 +13,7 @@ from conv3d_cli.engine.edges import native_boundary
 from conv3d_cli.engine.factors import factors
 from conv3d_cli.errors import MethodError
 
-pytestmark = pytest.mark.skipif(isa.native() is None, reason="no compiled kernels in this install")
+pytestmark = compiled
 
 ROOM = Limits(threads=2, memory=1 << 33)
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import compiled
 
 from conv3d_cli.engine import Limits, Problem, choose, convolve_array, execute, isa, threads
 from conv3d_cli.engine.threads import BRIEF, INLINE_SECONDS, carry_out, summon
 
-pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+pytestmark = compiled
 
 PIECES = 64
 TASKS = Path("/proc/self/task")

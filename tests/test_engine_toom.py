@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import oracle
 from storages import STORAGE
+from support import compiled
 from test_engine_winograd import arrays, cube
 
 from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, isa, settle, toom
@@ -24,7 +25,7 @@ ROOM = Limits(threads=2, memory=1 << 33)
 ISAS = isa.available()
 TILES = [(n, k) for k, points in POINTS.items() if k > 1 for n in points]
 
-pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+pytestmark = compiled
 
 
 def convolve(problem, points, x, kernel, bias=None, threads=1, **options):

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import oracle
 from storages import STORAGE, planar
+from support import compiled
 from tolerances import assert_close
 
 from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, isa, settle, winograd
@@ -29,8 +30,6 @@ ROOM = Limits(threads=2, memory=1 << 33)
 ISAS = isa.available()
 GROWTH = {1: 1.0, 4: 1.0, 6: 1.5, 8: 3.0}  # of the error, by the points of an axis
 POINTS = [(4, 2), (4, 3), *((n, k) for n in (6, 8) for k in (2, 3, 4, 5))]
-
-needs_kernels = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
 
 
 def cube(n: int, k: int, **more) -> Problem:
@@ -88,7 +87,7 @@ def test_a_tile_is_the_correlation_exactly(points, taps):
     assert y == [sum(g[k] * x[j + k] for k in range(taps)) for j in range(outputs)]
 
 
-@needs_kernels
+@compiled
 @pytest.mark.parametrize("kernel", [(3, 3, 3), (5, 5, 5), (2, 3, 4), (1, 5, 2), (4, 1, 3), (3, 2, 1), (1, 1, 2)])
 def test_every_tile_of_a_kernel(kernel, monkeypatch):
     tiles = product(*([n for n, k in POINTS if k == taps] if taps > 1 else [1] for taps in kernel))
@@ -97,7 +96,7 @@ def test_every_tile_of_a_kernel(kernel, monkeypatch):
         check(replace(problem, dtype=("float32", "float64")[number % 2]), tile, monkeypatch, seed=number)
 
 
-@needs_kernels
+@compiled
 @pytest.mark.parametrize("axis", range(3))
 def test_every_size_from_1_to_40(axis, monkeypatch):
     for size in range(1, 41):
@@ -106,7 +105,7 @@ def test_every_size_from_1_to_40(axis, monkeypatch):
         check(problem, (4, 6, 6) if size % 2 else (6, 4, 8), monkeypatch, seed=size)
 
 
-@needs_kernels
+@compiled
 @pytest.mark.parametrize("boundary", ["zero", "constant:2", "mirror", "wrap"])
 @pytest.mark.parametrize(("channels", "filters"), [(33, 6), (5, 35), (16, 17)])
 @pytest.mark.parametrize("steps", [{}, {"strides": (2, 1, 2), "kernel": (4, 3, 5)}, {"dilation": (1, 1, 2)}])
@@ -155,7 +154,7 @@ def problems(draw):
     )
 
 
-@needs_kernels
+@compiled
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     problems(), st.sampled_from(sorted(STORAGE)), st.sampled_from(sorted(STORAGE)), st.booleans(), st.integers(0, 99)
@@ -166,7 +165,7 @@ def test_random_problems_agree_with_the_oracle(problem, source, target, with_bia
         check(problem, tiles[number % len(tiles)], patch, (STORAGE[source], STORAGE[target]), with_bias)
 
 
-@needs_kernels
+@compiled
 @pytest.mark.parametrize(
     ("size", "channels", "filters"),
     [((40, 40, 40), 4, 4), ((6, 7, 200), 7, 5), ((5, 5, 5), 600, 9), ((5, 6, 7), 9, 400)],
@@ -176,7 +175,7 @@ def test_many_blocks_channels_and_filters(size, channels, filters, monkeypatch):
     check(problem, (6, 6, 6), monkeypatch)
 
 
-@needs_kernels
+@compiled
 @pytest.mark.parametrize(("tile", "taps"), [(((n,) * 3), k) for n, k in POINTS] + [((6, 8, 6), 3)])
 def test_the_error_is_what_a_candidate_says(tile, taps):
     problem = cube(24, taps, channels=32, filters=4)
@@ -187,7 +186,7 @@ def test_the_error_is_what_a_candidate_says(tile, taps):
     assert expected / 8 < seen <= expected
 
 
-@needs_kernels
+@compiled
 def test_each_accuracy_has_tiles_that_keep_it():
     layer = cube(48, 3, channels=32, filters=32)
     for accuracy, tiles in (("strict", [(4, 4, 4)]), ("default", [(6, 6, 6)]), ("fast", [(6, 6, 6), (8, 8, 8)])):
@@ -201,7 +200,7 @@ def test_each_accuracy_has_tiles_that_keep_it():
         choose(cube(48, 5, channels=32, filters=32), ROOM, "winograd", "strict")
 
 
-@needs_kernels
+@compiled
 def test_a_bright_voxel_disturbs_no_window_that_lacks_it_where_a_tile_is_local():
     problem = cube(12, 3, channels=4, filters=2)
     x, kernel, _ = arrays(problem)
@@ -214,7 +213,7 @@ def test_a_bright_voxel_disturbs_no_window_that_lacks_it_where_a_tile_is_local()
         assert differs.any() == (not held)
 
 
-@needs_kernels
+@compiled
 def test_values_that_would_spread_take_another_method():
     problem = cube(32, 3, channels=32, filters=32)
     x, kernel, _ = arrays(problem)
@@ -235,7 +234,7 @@ def test_values_that_would_spread_take_another_method():
     assert settle(plan, x, kernel).method == "direct"
 
 
-@needs_kernels
+@compiled
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
@@ -262,14 +261,14 @@ def test_without_kernels_it_is_refused(monkeypatch):
         convolve(cube(4, 3), (4, 4, 4), *[None] * 2)
 
 
-@needs_kernels
+@compiled
 def test_dilation_of_an_axis_of_one_tap_means_nothing(monkeypatch):
     problem = Problem((8, 9, 10), (3, 3, 1), dilation=(1, 1, 5), channels=4, filters=4)
     assert choose(problem, ROOM, "winograd").method == "winograd"
     check(problem, (4, 4, 1), monkeypatch)
 
 
-@needs_kernels
+@compiled
 @pytest.mark.parametrize("axis", range(3))
 @pytest.mark.parametrize("dilation", [2, 3, 4, 7])
 def test_every_size_with_a_dilation(axis, dilation, monkeypatch):
@@ -281,7 +280,7 @@ def test_every_size_with_a_dilation(axis, dilation, monkeypatch):
         check(problem, (6, 4, 6) if size % 2 else (4, 6, 4), monkeypatch, seed=size)
 
 
-@needs_kernels
+@compiled
 @pytest.mark.parametrize("axis", range(3))
 @pytest.mark.parametrize(("taps", "stride"), [(3, 2), (4, 2), (5, 2), (10, 2), (5, 3), (2, 3), (8, 7)])
 def test_every_size_with_a_stride(axis, taps, stride, monkeypatch):
@@ -294,7 +293,7 @@ def test_every_size_with_a_stride(axis, taps, stride, monkeypatch):
         check(problem, tiles[size % len(tiles)], monkeypatch, seed=size)
 
 
-@needs_kernels
+@compiled
 @pytest.mark.parametrize("strides", [(2, 2, 2), (2, 1, 3), (1, 2, 2)])
 def test_many_blocks_with_a_stride(strides, monkeypatch):
     sizes = tuple(16 * s + 13 for s in strides)
@@ -303,7 +302,7 @@ def test_many_blocks_with_a_stride(strides, monkeypatch):
     check(problem, (6, 6, 6), monkeypatch)
 
 
-@needs_kernels
+@compiled
 @pytest.mark.parametrize("dilation", [(2, 2, 2), (3, 1, 5), (1, 4, 2)])
 def test_many_blocks_with_a_dilation(dilation, monkeypatch):
     problem = Problem((30, 33, 60), (3, 3, 3), dilation=dilation, padding=((2, 2),) * 3, channels=24, filters=9)
@@ -311,7 +310,7 @@ def test_many_blocks_with_a_dilation(dilation, monkeypatch):
     check(problem, (6, 6, 6), monkeypatch)
 
 
-@needs_kernels
+@compiled
 def test_a_tile_of_a_dilation_costs_about_what_one_without_does():
     problem = cube(48, 3, channels=16, filters=16)
     spread = replace(problem, dilation=(2, 2, 2), padding=((2, 2),) * 3)
@@ -319,7 +318,7 @@ def test_a_tile_of_a_dilation_costs_about_what_one_without_does():
     assert once.seconds <= twice.seconds < 1.5 * once.seconds
 
 
-@needs_kernels
+@compiled
 @pytest.mark.parametrize("tile", [(4, 4, 4), (6, 6, 6), (8, 6, 4)])
 @pytest.mark.parametrize("changed", [{}, {"dilation": (1, 3, 3)}, {"strides": (2, 2, 2), "kernel": (6, 6, 5)}])
 @pytest.mark.parametrize(("channels", "filters"), [(4, 64), (32, 32), (100, 5)])
@@ -337,7 +336,7 @@ def test_the_memory_that_is_stated_bounds_what_is_taken(tile, changed, channels,
     assert 0.7 * (layout.scratch_bytes - HUGE) < job.scratch_bytes <= layout.scratch_bytes
 
 
-@needs_kernels
+@compiled
 def test_the_leanest_tile_is_offered_where_memory_is_short():
     problem = cube(48, 3, channels=32, filters=32)
     roomy = choose(problem, ROOM, "winograd")
@@ -349,7 +348,7 @@ def test_the_leanest_tile_is_offered_where_memory_is_short():
     assert 0 < least < roomy.scratch_bytes
 
 
-@needs_kernels
+@compiled
 def test_more_work_is_predicted_to_take_longer():
     problem = cube(48, 3, channels=16, filters=16)
 
@@ -364,7 +363,7 @@ def test_more_work_is_predicted_to_take_longer():
     assert seconds(replace(problem, dtype="float64")) > 1.3 * once
 
 
-@needs_kernels
+@compiled
 def test_progress_ends_at_the_whole():
     problem = cube(40, 3, channels=8, filters=8)
     heard = []
@@ -390,7 +389,7 @@ def prepared(monkeypatch):
     return made
 
 
-@needs_kernels
+@compiled
 def test_a_kernel_is_transformed_once_for_all_volumes_of_a_layer(prepared):
     problem = cube(12, 3, channels=8, filters=6)
     x, kernel, bias = arrays(problem)
@@ -403,7 +402,7 @@ def test_a_kernel_is_transformed_once_for_all_volumes_of_a_layer(prepared):
     assert prepared == [(6, 6, 6)]
 
 
-@needs_kernels
+@compiled
 def test_what_changes_the_transformed_kernel_makes_a_new_one(prepared, monkeypatch):
     problem = cube(8, 3, channels=8, filters=6)
     x, kernel, _ = arrays(problem)
@@ -423,7 +422,7 @@ def test_what_changes_the_transformed_kernel_makes_a_new_one(prepared, monkeypat
     assert len(prepared) == 5 + len(ISAS)
 
 
-@needs_kernels
+@compiled
 def test_threads_share_what_was_kept(prepared):
     problem = cube(10, 3, channels=8, filters=8)
     x, kernel, bias = arrays(problem)
@@ -434,7 +433,7 @@ def test_threads_share_what_was_kept(prepared):
     assert len(prepared) == 1
 
 
-@needs_kernels
+@compiled
 def test_a_job_holds_the_kernels_that_it_reads():
     module, problem = isa.native(), cube(9, 3, channels=4, filters=4)
     x, kernel, _ = arrays(problem)
@@ -452,7 +451,7 @@ def test_a_job_holds_the_kernels_that_it_reads():
     assert len(others) == 4
 
 
-@needs_kernels
+@compiled
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -472,7 +471,7 @@ def test_a_wrong_matrix_is_refused(changed, message):
         module.WinogradKernels(isa.active(), axes, 1, kernel)
 
 
-@needs_kernels
+@compiled
 def test_an_axis_with_a_stride_has_no_dilation():
     module, problem = isa.native(), Problem((9, 9, 9), (4, 3, 3), strides=(2, 1, 1), channels=4, filters=4)
     x, kernel, _ = arrays(problem)
@@ -486,7 +485,7 @@ def test_an_axis_with_a_stride_has_no_dilation():
         module.WinogradJob(kernels, axes, native_boundary(problem), x, None, planar(problem.output_shape, "f4"))
 
 
-@needs_kernels
+@compiled
 def test_kernels_are_prepared_from_what_they_were_sized_for():
     problem = cube(6, 3, channels=4, filters=4)
     x, kernel, _ = arrays(problem)
@@ -510,7 +509,7 @@ def test_kernels_are_prepared_from_what_they_were_sized_for():
             isa.native().WinogradJob(kernels, axes, native_boundary(problem), source, None, out)
 
 
-@needs_kernels
+@compiled
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -11,16 +11,17 @@ from itertools import product
 import numpy as np
 import pytest
 from oracle import oracle
+from support import compiled
 
 from conv3d_cli.bench.grid import GRID
-from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, isa, settle, winograd
+from conv3d_cli.engine import ACCURACIES, Limits, Problem, choose, execute, settle, winograd
 from conv3d_cli.engine.cook_toom import cook_toom
 from conv3d_cli.engine.kept import Kept
 from conv3d_cli.engine.winograd_error import error, error_of, worst
 from conv3d_cli.engine.winograd_layout import tiles_for
 from conv3d_cli.errors import MethodError, OverLimit
 
-pytestmark = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
+pytestmark = compiled
 
 ROOM = Limits(threads=2, memory=1 << 33)
 FILTERS = 2

@@ -6,14 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from support import compiled
 
 from conv3d_cli.engine import isa
 from conv3d_cli.errors import UsageError
 
-needs_native = pytest.mark.skipif(isa.native() is None, reason="the kernels are not built")
 
-
-@needs_native
+@compiled
 def test_the_best_instruction_set_is_active_and_the_plain_one_always_available():
     assert isa.available() == tuple(name for name in isa.KNOWN if name in isa.available())
     assert isa.available()[-1] == "generic"
@@ -21,7 +20,7 @@ def test_the_best_instruction_set_is_active_and_the_plain_one_always_available()
     assert isa.why_missing() == ""
 
 
-@needs_native
+@compiled
 def test_the_variable_forces_each_that_runs():
     assert [isa.active({"CONV3D_ISA": name}) for name in isa.available()] == list(isa.available())
 

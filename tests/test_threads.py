@@ -13,6 +13,7 @@ import weakref
 
 import numpy as np
 import pytest
+from support import compiled
 
 from conv3d_cli.engine import isa, processors, threads
 from conv3d_cli.engine.threads import Worker, share
@@ -169,7 +170,7 @@ def test_a_thread_is_confined_only_until_it_runs(monkeypatch):
     assert len(narrow) >= 2 or len(allowed) == 1
 
 
-@pytest.mark.skipif(isa.native() is None, reason="no compiled kernels in this install")
+@compiled
 def test_one_processor_is_left_as_it_is(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {isa.native().processor()}, raising=False)
     monkeypatch.setattr(os, "sched_setaffinity", lambda *to: pytest.fail("it was confined"), raising=False)
