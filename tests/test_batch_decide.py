@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from batches import NOBODY, locally, nifti
+from support import compiled
 
 from conv3d_cli.batch import decide, ingredients, records
 from conv3d_cli.batch.records import Damaged, Record, read_record, record_path, write_record
@@ -80,12 +81,15 @@ def test_another_version_makes_it_anew(batch, monkeypatch):
     assert batch()["a.nii"] == ("done", "changed: version")
 
 
-def test_what_the_environment_asks_for_counts(batch, folder, spec, monkeypatch):
+@compiled
+def test_the_instruction_set_that_the_environment_asks_for_counts(batch, monkeypatch):
     batch()
     monkeypatch.setenv("CONV3D_ISA", isa.available()[-1])
     assert batch()["a.nii"] == ("done", "changed: CONV3D_ISA")
     assert batch()["a.nii"] == DONE
-    monkeypatch.delenv("CONV3D_ISA")
+
+
+def test_the_data_format_of_the_users_settings_counts(batch, folder, spec, monkeypatch):
     options = ("--spec", spec(), "--axes", "xyz")
     batch(options=options)
     monkeypatch.setenv("KERAS_HOME", str(folder))

@@ -9,7 +9,7 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
-from support import ROOT
+from support import ROOT, compiled
 
 from conv3d_cli.bench import GRID, Settings, bench_document, measure_case, parse_case
 from conv3d_cli.bench.machine import Machine
@@ -62,6 +62,7 @@ def test_the_text_names_what_was_lost_and_has_every_case(document, monkeypatch):
     assert all(len(lines) > 2 for lines in widths.values()), "a row has another number of cells than its head"
 
 
+@compiled
 def test_the_pictures_are_drawn(document, monkeypatch, tmp_path):
     pytest.importorskip("matplotlib")
     plots = script("plots", monkeypatch)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import oracle, oracle_layer, pad, same_pads
 from scipy import ndimage
+from support import compiled
 
 from conv3d_cli import convolve
 from conv3d_cli.engine import Limits, Problem
@@ -258,7 +259,9 @@ def test_every_layer_reads_around_its_own_input(filtered, scan):
     assert [layer["boundary"]["text"] for layer in document["layers"]] == ["mirror", "mirror"]
 
 
-@pytest.mark.parametrize("method", ["direct", "fft", "winograd", "toom", "reference"])
+@pytest.mark.parametrize(
+    "method", ["fft", "reference", *(pytest.param(name, marks=compiled) for name in ("direct", "winograd", "toom"))]
+)
 def test_every_method_from_the_shell(conv3d, spec, volume, tmp_path, method):
     kernel = RANDOM.standard_normal((3, 5, 4, 4, 4)).astype("float32")
     np.savez(tmp_path / "w.npz", kernel=kernel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from batches import leftovers, locally, nifti
 from schemas import validator
-from support import ROOT
+from support import ROOT, SLOW
 
 from conv3d_cli.cli.apply import apply
 from conv3d_cli.cli.batch import OF_APPLY, batch
@@ -47,6 +48,11 @@ def ran(conv3d):
             return conv3d("batch", *words)
 
     return call
+
+
+def said(told):
+    """Return the lines that a batch told, less the warnings that every volume gives in this process."""
+    return [line for line in told.err.splitlines() if line.removeprefix("Warning: ") not in SLOW]
 
 
 def read_summary(folder: Path):
@@ -98,7 +104,7 @@ def test_each_output_has_its_report_and_the_command_that_repeats_it(ran, conv3d,
 
 def test_a_line_for_each_item_and_a_table_at_the_end(ran, folder):
     told = ran(folder / "in", "--out-dir", folder / "out", *FILTER)
-    lines = told.err.splitlines()
+    lines = said(told)
     assert lines[0].startswith("[1/3] failed '")
     assert lines[1].startswith("Error: '")
     assert lines[2].startswith("[2/3] done '")
@@ -107,7 +113,7 @@ def test_a_line_for_each_item_and_a_table_at_the_end(ran, folder):
         assert word in told.out
     assert len(lines) == 4
     again = ran(folder / "in", "--out-dir", folder / "out", *FILTER)
-    assert len(again.err.splitlines()) == 2
+    assert len(said(again)) == 2
 
 
 def test_quiet_tells_errors_only(ran, folder):
@@ -214,7 +220,7 @@ def test_files_of_the_batch_itself_are_not_replaced(ran, folder):
 def test_a_volume_that_needs_too_much_memory_costs_itself_alone(ran, folder):
     nifti(folder / "in" / "large.nii", 3, (80, 80, 80))
     told = ran(folder / "in", "--out-dir", folder / "out", *FILTER, "--max-memory", "4M")
-    assert "large.nii': memory: not enough" in told.err
+    assert re.search(r"large\.nii': .*memory: not enough", told.err)
     assert told.code == 5
     states = {Path(item["source"]).stem: item["code"] for item in read_summary(folder / "out")["items"]}
     assert states == {"bad": 3, "large": 5, "sub-01_T1w": 0, "sub-02_T1w": 0}

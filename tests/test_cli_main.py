@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from support import beside_the_kernels
+from support import beside_the_kernels, compiled
 
 import conv3d_cli
 from conv3d_cli import __version__
@@ -168,6 +168,7 @@ def test_a_plan_of_an_npy_imports_no_other_format(volume, spec):
     assert not {"nibabel", "h5py", "scipy"} & imported("plan", volume(), "--spec", spec(), "-q")
 
 
+@compiled
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 def test_a_filter_imports_nothing_that_it_has_no_use_for(tmp_path, suffix):
     source, target = (str(tmp_path / f"{name}{suffix}") for name in ("in", "out"))

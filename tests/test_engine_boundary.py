@@ -244,7 +244,7 @@ def test_a_huge_constant_does_not_overflow_a_transform():
     assert fft.unsuitable(replace(case.problem, dtype="float64"), case.x, case.kernel * np.float32(1e38)) is None
 
 
-@pytest.mark.parametrize("method", ["direct", "reference"])
+@pytest.mark.parametrize("method", [pytest.param("direct", marks=compiled), "reference"])
 def test_a_method_that_does_not_know_a_boundary_is_refused(method, monkeypatch):
     monkeypatch.setattr("conv3d_cli.engine.offers.BOUNDED", methods.BOUNDED - {method})
     problem = Problem((5, 5, 5), (3, 3, 3), padding=same((3, 3, 3)), channels=3, boundary=Boundary("wrap"))
