@@ -88,7 +88,7 @@ def wider(shape, dtype):
     ("storage", "target", "size", "groups", "channels", "filters"),
     [
         (planar, planar, (21, 35, 37), 1, 9, 7),  # parts share the channels of the next block unevenly
-        (planar, planar, (21, 35, 37), 2, 3, 25),  # more parts than channels
+        (planar, fortran, (21, 35, 37), 2, 3, 25),  # more parts than channels
         (planar, channels_last, (21, 35, 37), 1, 5, 2),  # one part, whose tiles are the widest
         (wider, planar, (5, 31, 96), 1, 17, 13),  # the next block is the next row
         (wider, planar, (5, 31, 37), 1, 17, 13),  # a row ends within a tile: the next is copied in its turn
