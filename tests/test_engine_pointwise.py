@@ -78,6 +78,38 @@ def test_every_layout_agrees_with_the_oracle_in_one_thread_and_in_two(name, monk
         assert_close("pointwise", problem.dtype, outs[0], want, magnitude, terms)
 
 
+def wider(shape, dtype):
+    """Rows with a gap after each, so that none follows the one before."""
+    return planar((*shape[:4], shape[4] + 1), dtype)[..., :-1]
+
+
+@pytest.mark.parametrize("name", isa.available())
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("storage", "target", "size", "groups", "channels", "filters"),
+    [
+        (planar, planar, (21, 35, 37), 1, 9, 7),  # parts share the channels of the next block unevenly
+        (planar, fortran, (21, 35, 37), 2, 3, 25),  # more parts than channels
+        (planar, channels_last, (21, 35, 37), 1, 5, 2),  # one part, whose tiles are the widest
+        (wider, planar, (5, 31, 96), 1, 17, 13),  # the next block is the next row
+        (wider, planar, (5, 31, 37), 1, 17, 13),  # a row ends within a tile: the next is copied in its turn
+        (channels_last, planar, (21, 35, 37), 1, 10, 9),  # in its turn, too
+    ],
+)
+def test_blocks_copied_ahead_of_their_turn_agree_with_the_oracle(
+    storage, target, size, groups, channels, filters, name, dtype, monkeypatch
+):
+    monkeypatch.setattr(pointwise, "MOST_VOXELS", 96)
+    problem = Problem(size, (1, 1, 1), channels=groups * channels, filters=groups * filters, groups=groups, dtype=dtype)
+    x, out = storage(problem.input_shape, dtype), target(problem.output_shape, dtype)
+    rng = np.random.default_rng(3)
+    x[...] = rng.standard_normal(x.shape)
+    kernel = rng.standard_normal(problem.kernel_shape).astype(dtype)
+    pointwise.run(problem, x, kernel, None, out, threads=1, isa=name)
+    want, magnitude = oracle(x, kernel, None, groups=groups)
+    assert_close("pointwise", dtype, out, want, magnitude, channels)
+
+
 @pytest.mark.parametrize("storage", [planar, channels_last])
 def test_large_outputs_that_go_past_the_cache(storage, monkeypatch):
     monkeypatch.setattr(pointwise, "STREAM_BYTES", 0)

@@ -3,7 +3,7 @@
 Where filters are neighbours in memory (channels last) the vectors run along filters and the arrays are used in place;
 else they run along voxels. Where all filters fit one tile, or channels are so few that a cache holds a line of each,
 these are read in place; else the channels of a block of voxels are copied into a slab that stays in cache while all
-filters read it.
+filters read it, and while they do the next block is copied into a second one.
 """
 
 from __future__ import annotations
@@ -144,13 +144,13 @@ def seconds(problem: Problem, threads: int) -> float:
 
 
 def scratch_bytes(problem: Problem, threads: int) -> int:
-    """Return the bytes that ``run`` takes beside its arrays: a slab for each thread, and the packed weights."""
+    """Return the bytes that ``run`` takes beside its arrays: two slabs for each thread, and the packed weights."""
     isa = isas.active()
     lanes, block, line = _lanes(problem, isa), _block(problem, isa), LINE // ITEMSIZE[problem.dtype]
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
     slab = block * channels + block // (_tile(isa)[1] * lanes) * 2 * line
     weights = problem.groups * (channels + 1) * (filters + lanes)
-    return (threads * (slab + (block + lanes) * (filters + 1)) + weights) * ITEMSIZE[problem.dtype]
+    return (threads * (2 * slab + (block + lanes) * (filters + 1)) + weights) * ITEMSIZE[problem.dtype]
 
 
 def _past_the_cache(isa: str) -> bool:
@@ -171,8 +171,8 @@ def _lanes(problem: Problem, isa: str) -> int:
 
 
 def _block(problem: Problem, isa: str) -> int:
-    """Return the voxels of a block: their channels take half of the second-level cache at most."""
+    """Return the voxels of a block: two slabs of them take half of the second-level cache at most."""
     lanes = _lanes(problem, isa)
-    fitting = second_level_cache() // 2 // ITEMSIZE[problem.dtype] // (problem.channels // problem.groups)
+    fitting = second_level_cache() // 4 // ITEMSIZE[problem.dtype] // (problem.channels // problem.groups)
     unit = _tile(isa)[1] * lanes
     return max(min(fitting, MOST_VOXELS) // unit, -(-LEAST_VOXELS // unit)) * unit

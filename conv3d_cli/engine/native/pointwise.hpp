@@ -10,7 +10,7 @@
 namespace conv3d {
 
 // Where the loop runs along vectors of voxels (`planar`), the channels of a block of voxels are first copied into a
-// slab, unless they are better read in place; where it runs along vectors of filters, input and output are used in
+// slab, unless they are better read in place, and while one slab is read the next block is copied into another; where it runs along vectors of filters, input and output are used in
 // place.
 struct PointwiseTask {
     const void* x;
@@ -23,7 +23,7 @@ struct PointwiseTask {
     Index groups, channels, filters;  // channels and filters of one group
     Index block, span, blocks;        // voxels of a slab, slabs of an item, items of a volume
     Index skew;                       // voxels by which blocks begin early, so that their outputs are aligned
-    Index width, panel, slab;         // voxels of a panel, elements from panel to panel, elements of a slab
+    Index width, panel, slab;         // voxels of a panel, elements from panel to panel, elements of each of two slabs
     Index pitch;                      // elements of a block's voxels in a row
     Index kept;                       // elements of the outputs kept where W has not stride 1; else 0
     bool planar;

@@ -88,7 +88,7 @@ class Pointwise {
     }
 
     void work() {
-        const Index elements = task_.slab + task_.pitch + task_.kept;
+        const Index elements = 2 * task_.slab + task_.pitch + task_.kept;
         const auto scratch = allocate(product({elements, double_ ? 8 : 4}));
         items_.each(total_, [&](Index item) { run_(task_, item, scratch.get()); });
     }

@@ -29,9 +29,10 @@ struct Source {
     Index next;     // from one whole tile's voxels to the next one's
 };
 
-// All filters for a run of voxels; `to` takes the filters `step` apart.
+// All filters for a run of voxels; `to` takes the filters `step` apart. Each part copies its share of what is ahead.
 template <class T>
-void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& source, T* to, Index step) {
+void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& source, T* to, Index step,
+               PointwiseAhead<T> ahead = {}) {
     constexpr Index lanes = Simd<T>::lanes;
     PointwiseTile<T> tile{};
     tile.channel = source.channel;
@@ -42,6 +43,9 @@ void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& so
     const Index most = most_of_part(task.filters);
     for (Index f = 0, filters; f < task.filters; f += filters, tile.weights += filters * task.channels) {
         filters = part_of(task.filters - f, most);
+        tile.ahead = ahead;
+        const Index parts = (task.filters - f + most - 1) / most;
+        tile.ahead.channels = (ahead.channels + parts - 1) / parts;
         tile.bias = run.bias ? run.bias + f : nullptr;
         tile.source = source.first;
         const Index width = most_vectors_of(static_cast<int>(filters)) * lanes;
@@ -51,6 +55,10 @@ void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& so
         tile.tiles = run.voxels / width;
         tile.out = to + f * step;
         voxels_tile_of<T, most_planar_filters>(filters, width / lanes)(tile);
+        ahead.from += tile.ahead.channels * ahead.step;
+        ahead.to += tile.ahead.channels * width;
+        ahead.channels -= tile.ahead.channels;
+        tile.ahead.channels = 0;
         v += tile.tiles * width;
         tile.source += tile.tiles * source.next;
         tile.tiles = 1;
@@ -67,14 +75,16 @@ void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& so
 template <class T>
 struct Scratch {
     T* slab;
+    T* other;  // slab, for the next run
     T* row;
     T* kept;
+    bool filled;  // `slab` holds the run that comes
 };
 
 // In place where each value is used once, or stays in cache until it is used again though its channels lie a power of
 // two apart; but for the last part of a vector, beyond which nothing may be read.
 template <class T>
-void planar(const PointwiseTask& task, Run<T> run, const Scratch<T>& own) {
+void planar(const PointwiseTask& task, Run<T> run, const Run<T>& next, Scratch<T>& own) {
     constexpr Index lanes = Simd<T>::lanes;
     const Index *s = task.x_strides, *o = task.out_strides;
     if (s[4] == 1 && !task.kept && (task.filters <= most_planar_filters || task.channels <= ways)) {
@@ -86,9 +96,16 @@ void planar(const PointwiseTask& task, Run<T> run, const Scratch<T>& own) {
         run.voxels = rest;
         if (rest == 0) return;
     }
-    pack(task, run.x, run.voxels, own.slab, own.row);
+    if (!own.filled) pack(task, run.x, run.voxels, own.slab, own.row);
+    own.filled = s[4] == 1 && next.voxels == run.voxels && run.voxels % task.width == 0;
     const Source<T> source{own.slab, task.width, task.panel};
-    by_voxels(task, run, source, task.kept ? own.kept : run.out, task.kept ? task.pitch : o[1]);
+    by_voxels(task, run, source, task.kept ? own.kept : run.out, task.kept ? task.pitch : o[1],
+              {next.x, s[1], own.other, own.filled ? task.channels : 0});
+    if (own.filled) {
+        T* const slab = own.slab;
+        own.slab = own.other;
+        own.other = slab;
+    }
     for (Index v = 0; task.kept && v < run.voxels; ++v)
         for (Index f = 0; f < task.filters; ++f) run.out[v * o[4] + f * o[1]] = own.kept[f * task.pitch + v];
 }
@@ -130,23 +147,29 @@ void run(const PointwiseTask& task, Index item, void* scratch) {
     const Index *s = task.x_strides, *o = task.out_strides;
     const T* x = static_cast<const T*>(task.x) + entry * s[0] + group * task.channels * s[1];
     T* out = static_cast<T*>(task.out) + entry * o[0] + group * task.filters * o[1];
-    Run<T> now{};
-    now.weights = static_cast<const T*>(task.weights) + group * task.channels * filters;
-    now.bias = task.bias ? static_cast<const T*>(task.bias) + group * filters : nullptr;
-    T* const slab = static_cast<T*>(scratch);
-    const Scratch<T> own{slab, slab + task.slab, slab + task.slab + task.pitch};
+    const T* const weights = static_cast<const T*>(task.weights) + group * task.channels * filters;
+    const T* const bias = task.bias ? static_cast<const T*>(task.bias) + group * filters : nullptr;
     const Index end = least((block + 1) * task.span * task.block - task.skew, all);
-    for (Index v = most(block * task.span * task.block - task.skew, 0); v < end; v += now.voxels) {
-        if (__atomic_load_n(task.stop, __ATOMIC_RELAXED)) return;
+    const auto run_from = [&](Index v) {
+        if (v >= end) return Run<T>{};
         const Index column = v % width, row = v / width % task.size[1], plane = v / width / task.size[1];
-        now.voxels = least(least(width - column, end - v), task.block);
-        if (v == 0 && task.skew) now.voxels = least(now.voxels, lanes - task.skew);  // up to the first aligned output
-        now.x = x + plane * s[2] + row * s[3] + column * s[4];
-        now.out = out + plane * o[2] + row * o[3] + column * o[4];
+        Index voxels = least(least(width - column, end - v), task.block);
+        if (v == 0 && task.skew) voxels = least(voxels, lanes - task.skew);  // up to the first aligned output
+        return Run<T>{x + plane * s[2] + row * s[3] + column * s[4], out + plane * o[2] + row * o[3] + column * o[4],
+                      weights, bias, voxels};
+    };
+    T* const slab = static_cast<T*>(scratch);
+    Scratch<T> own{slab, slab + task.slab, slab + 2 * task.slab, slab + 2 * task.slab + task.pitch, false};
+    Index v = most(block * task.span * task.block - task.skew, 0);
+    for (Run<T> now = run_from(v); now.voxels > 0;) {
+        if (__atomic_load_n(task.stop, __ATOMIC_RELAXED)) return;
+        v += now.voxels;
+        const Run<T> next = run_from(v);
         if (task.planar)
-            planar(task, now, own);
+            planar(task, now, next, own);
         else
             by_filters(task, now);
+        now = next;
     }
     if (task.stream) stream_end();
 }

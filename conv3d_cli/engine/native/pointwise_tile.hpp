@@ -6,6 +6,16 @@
 namespace conv3d {
 namespace CONV3D_UNIT {
 
+// Voxels of the next block, some of its channels, which tiles copy into another slab as they go: multiply-adds wait for
+// registers, copies for memory, and so neither for the other.
+template <class T>
+struct PointwiseAhead {
+    const T* from;   // first voxel of the first channel
+    Index step;      // elements from channel to channel
+    T* to;           // first panel, first channel; panels are as far apart as those that are read
+    Index channels;  // none where nothing is copied
+};
+
 template <class T>
 struct PointwiseTile {
     const T* source;       // first voxel (and channel)
@@ -18,6 +28,7 @@ struct PointwiseTile {
     Index tail;      // outputs in the last vector
     bool stream;
     Index tiles, next;  // of voxels: how many one after the other, and elements of `source` from one to the next
+    PointwiseAhead<T> ahead;
 };
 
 template <class T>
@@ -30,16 +41,39 @@ inline void put(T* to, typename Simd<T>::Vector value, Index count, bool past) {
         store(to, value);
 }
 
+// Adds one channel to the sums of F filters x X vectors of voxels.
+template <class T, int F, int X>
+inline void add_channel(typename Simd<T>::Vector (&sum)[F][X], const T* from, const T* weights) {
+    typename Simd<T>::Vector value[X];
+    CONV3D_UNROLL
+    for (int x = 0; x < X; ++x) {
+        value[x] = load(from + x * Simd<T>::lanes);
+        hold(value[x]);
+    }
+    CONV3D_UNROLL
+    for (int f = 0; f < F; ++f)
+        CONV3D_UNROLL
+        for (int x = 0; x < X; ++x) sum[f][x] += value[x] * weights[f];
+}
+
 // F filters x X vectors of voxels; weights [channel][F].
 template <class T, int F, int X>
 void voxels_tile(const PointwiseTile<T>& a) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
+    constexpr int several = 4;  // channels: where another program shares the core, each instruction counts
     const Index channels = a.channels, channel = a.channel, out_step = a.out_step;  // a store may alias what `a` holds
+    PointwiseAhead<T> ahead = a.ahead;
     const bool plain = a.tail == lanes && !a.stream;
     T* out = a.out;
     const T* source = a.source;
     for (Index n = a.tiles; n > 0; --n, out += X * lanes, source += a.next) {
+        for (Index c = 0; c < ahead.channels; ++c)
+            CONV3D_UNROLL
+            for (int x = 0; x < X; ++x)
+                store(ahead.to + (c * X + x) * lanes, load(ahead.from + c * ahead.step + x * lanes));
+        ahead.from += X * lanes;
+        ahead.to += a.next;
         V sum[F][X];
         CONV3D_UNROLL
         for (int f = 0; f < F; ++f)
@@ -47,18 +81,11 @@ void voxels_tile(const PointwiseTile<T>& a) {
             for (int x = 0; x < X; ++x) sum[f][x] = a.bias ? spread(a.bias[f]) : V{};
         const T* w = a.weights;
         const T* from = source;
-        for (Index c = 0; c < channels; ++c, w += F, from += channel) {
-            V value[X];
+        Index c = 0;
+        for (; c + several <= channels; c += several, w += several * F, from += several * channel)
             CONV3D_UNROLL
-            for (int x = 0; x < X; ++x) {
-                value[x] = load(from + x * lanes);
-                hold(value[x]);
-            }
-            CONV3D_UNROLL
-            for (int f = 0; f < F; ++f)
-                CONV3D_UNROLL
-                for (int x = 0; x < X; ++x) sum[f][x] += value[x] * w[f];
-        }
+            for (int i = 0; i < several; ++i) add_channel<T, F, X>(sum, from + i * channel, w + i * F);
+        for (; c < channels; ++c, w += F, from += channel) add_channel<T, F, X>(sum, from, w);
         if (plain) {
             CONV3D_UNROLL
             for (int f = 0; f < F; ++f)
