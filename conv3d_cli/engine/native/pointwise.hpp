@@ -10,8 +10,8 @@
 namespace conv3d {
 
 // Where the loop runs along vectors of voxels (`planar`), the channels of a block of voxels are first copied into a
-// slab, unless they are better read in place, and while one slab is read the next block is copied into another; where it runs along vectors of filters, input and output are used in
-// place.
+// slab, unless they are better read in place, and while one slab is read the next block is copied into another; where
+// it runs along vectors of filters, input and output are used in place.
 struct PointwiseTask {
     const void* x;
     void* out;
