@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oracle import oracle, same_pads
 from recorded import cases
 
-from conv3d_cli.engine import Limits, Problem, adjoint, choose, products
+from conv3d_cli.engine import Limits, Problem, adjoint, choose, isa, products
 from conv3d_cli.errors import LayerError, OverLimit, ShapeError
 from conv3d_cli.layers import Conv3D
 from conv3d_cli.layers.gradients import Gradients, gradients
@@ -88,8 +88,11 @@ def test_every_way_is_the_definition(problem, last, small, seed):
     limits = Limits(2, 1 << 30)
     got = held(np.full(problem.input_shape, np.nan, problem.dtype), last)
     adjoint.input_gradient(problem, held(u, last), kernel, got, limits)
-    assert_near(got, by_x, sum_x, problem.dtype)
-    assert (got[sum_x == 0] == 0).all()
+    if isa.native():
+        assert_near(got, by_x, sum_x, problem.dtype)
+        assert (got[sum_x == 0] == 0).all()
+    else:  # by a transform of the whole volume
+        assert_near(got, by_x, sum_x, problem.dtype, np.abs(kernel).max() * np.abs(u).max())
 
     args, product = (problem, held(x, last), held(u, last)), np.abs(x).max() * np.abs(u).max()
     assert_near(adjoint.kernel_gradient(*args, limits), by_kernel, sum_kernel, problem.dtype, product)
