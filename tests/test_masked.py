@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from masked_oracle import masked_oracle
+from support import compiled
 
 from conv3d_cli.engine import METHODS, Limits, isa
 from conv3d_cli.errors import MethodError, ShapeError, UsageError
@@ -197,6 +198,7 @@ def test_as_many_weights_as_are_kept_and_more():
     check(kernel, x, labels)
 
 
+@compiled  # the reference sums in float64 anyway
 @pytest.mark.parametrize("outside", [0, 3])
 def test_what_a_division_enlarges_is_computed_in_float64(outside, monkeypatch):
     """Of the weights that the first voxel inside sees, 1 in 670 is left: as much larger are the errors of a sum."""
@@ -421,6 +423,6 @@ def test_a_run_takes_what_its_plan_says(text, by, outside, missing, monkeypatch)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak + held <= plan.peak_bytes + SLACK
-    if by == "mask":
+    if by == "mask" and isa.native():  # without kernels a mask takes another method, which needs more
         bare = plan_run(header, network, Options(Limits(2, 1 << 33)))
         assert plan.peak_bytes <= bare.peak_bytes + 3 * max(x.nbytes, 4 * np.prod(plan.steps[0].middle.shape))
