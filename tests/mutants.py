@@ -28,7 +28,7 @@ MUTANTS = [
     ("columns lost that share weights", "native/kernel_taps.cpp", "Index ways : {4, 2, 1}", "Index ways : {4, 2}"),
     ("columns of another pass", "native/tap_lists.cpp", "part.columns * pass.ways;", "part.columns;"),
     ("a mirror off by one", "native/boundary.hpp", "- edge.size + edge", "- edge.size + (position > 9) + edge"),
-    ("strides exchanged", "direct_layout.py", "problem.strides[index], ", "problem.strides[(1, 0, 2)[index]], "),
+    ("strides exchanged", "direct_slab.py", "problem.strides[index], ", "problem.strides[(1, 0, 2)[index]], "),
     ("a wrong twiddle factor", "native/fft_lines.hpp", "N : k) / N;", "N : k) / N * (k == 5 ? 1.001 : 1);"),
     ("an output lost", "native/fft_pack.hpp", "(left + steps - 1) / steps)", "(left + steps - 1 - (at > 8)) / steps)"),
     ("a strided row begun too early", "native/fft_long_rows.hpp", "(stride - n % stride) % stride", "0"),

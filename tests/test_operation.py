@@ -12,6 +12,7 @@ from oracle import oracle, same_pads
 from tolerances import assert_close
 
 from conv3d_cli import convolve
+from conv3d_cli.engine import isa
 from conv3d_cli.errors import LayerError, MethodError, OverLimit, ShapeError, UsageError
 
 triples = st.one_of(st.integers(1, 3), st.tuples(*[st.integers(1, 3)] * 3))
@@ -73,7 +74,7 @@ def test_every_argument_means_what_the_oracle_makes_of_it(call):
     before = x.copy()
     y = convolve(x, kernel, bias, **arguments)
     want, magnitude = by_the_oracle(x, kernel, bias, **arguments)
-    assert_close("direct", x.dtype, y, want, magnitude, kernel[..., 0].size)
+    assert_close("direct" if isa.native() else "fft", x.dtype, y, want, magnitude, kernel[..., 0].size)
     assert y.flags.c_contiguous
     assert not np.shares_memory(y, x)
     np.testing.assert_array_equal(x, before)
