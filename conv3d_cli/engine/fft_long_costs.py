@@ -18,8 +18,8 @@ class FftLongCosts:
 
 
 COSTS = {
-    "x86-64-v4": FftLongCosts(0.05e-9, 0.15e-9, 0.04e-9, 0.1e-9, 0.15e-9, 5e-6),
-    "x86-64-v3": FftLongCosts(0.085e-9, 0.25e-9, 0.05e-9, 0.15e-9, 0.19e-9, 5e-6),
+    "x86-64-v4": FftLongCosts(0.042e-9, 0.15e-9, 0.04e-9, 0.1e-9, 0.15e-9, 5e-6),
+    "x86-64-v3": FftLongCosts(0.07e-9, 0.25e-9, 0.05e-9, 0.15e-9, 0.19e-9, 5e-6),
     "x86-64-v2": FftLongCosts(0.2e-9, 0.4e-9, 0.12e-9, 0.15e-9, 0.19e-9, 5e-6),
     "generic": FftLongCosts(0.2e-9, 0.4e-9, 0.12e-9, 0.15e-9, 0.19e-9, 5e-6),
 }
