@@ -97,6 +97,25 @@ def test_an_interrupted_run_goes_on(document, monkeypatch, tmp_path):
         main.measured(cases, [1], pace, path, resume=True)
 
 
+def test_a_close_case_is_measured_again_for_longer(document, monkeypatch):
+    main = script("__main__", monkeypatch)
+    monkeypatch.setattr(main, "installed", dict)
+    monkeypatch.setattr(main, "measure_machine", lambda threads: MACHINE)
+    ratios, asked = iter([1.5, 1.1, 0.9, None]), []
+
+    def measure(case, machine, settings):
+        asked.append((case.name, settings.rounds, settings.budget))
+        return {**document["rows"][0], "case": case.name, "ratio": next(ratios)}
+
+    monkeypatch.setattr(main, "measure_case", measure)
+    first, second, third = GRID[:3]
+    pace = {"rounds": 3, "budget": 0.25, "longest": 1.0}
+    done = main.measured([first, second, third], [1], pace, None, resume=False)
+    once, again = (3, 0.25), (12, 1.0)
+    assert asked == [(first.name, *once), (second.name, *once), (second.name, *again), (third.name, *once)]
+    assert [row["ratio"] for row in done["rows"]] == [1.5, 0.9, None]
+
+
 def test_whole_commands_are_timed_and_leave_their_outputs(monkeypatch, capsys, tmp_path):
     processes = script("processes", monkeypatch)
     kept = {}
