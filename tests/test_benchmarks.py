@@ -82,7 +82,7 @@ def test_an_interrupted_run_goes_on(document, monkeypatch, tmp_path):
         measured.append(case.name)
         if len(measured) == 3:
             raise KeyboardInterrupt
-        return {**document["rows"][0], "case": case.name}
+        return {**document["rows"][0], "case": case.name, "ratio": 2.0}
 
     monkeypatch.setattr(main, "measure_case", measure)
     pace = {"rounds": 1, "budget": 0.1, "longest": 1.0}
