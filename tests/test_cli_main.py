@@ -197,14 +197,15 @@ def test_the_process_ends_with_its_last_line(tmp_path):
         assert done.stdout.endswith(b"registered\n")
 
 
-def test_the_process_has_one_thread_of_blas_unless_told_otherwise():
+@pytest.mark.parametrize(("name", "usual"), [("OPENBLAS_NUM_THREADS", "1"), ("NUMPY_MADVISE_HUGEPAGE", "0")])
+def test_the_process_has_one_thread_of_blas_and_no_huge_pages_unless_told_otherwise(name, usual):
     code = (
         "import os, sys; from conv3d_cli.cli import main; sys.argv[1:] = ['--version'];"
-        "main._end = lambda code: print(os.environ['OPENBLAS_NUM_THREADS']); main.main()"
+        f"main._end = lambda code: print(os.environ['{name}']); main.main()"
     )
-    for given, found in ((None, "1"), ("3", "3")):
-        env = {key: value for key, value in os.environ.items() if key != "OPENBLAS_NUM_THREADS"}
-        env |= {} if given is None else {"OPENBLAS_NUM_THREADS": given}
+    for given, found in ((None, usual), ("3", "3")):
+        env = {key: value for key, value in os.environ.items() if key != name}
+        env |= {} if given is None else {name: given}
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
         assert done.stdout.splitlines()[-1] == found
 

@@ -91,6 +91,9 @@ def _begin() -> None:
     """Keep out of this process what only takes time of it."""
     # The engine has threads of its own. Those of NumPy's BLAS, once started, wait for work in a loop for a while.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # NumPy asks for huge pages. Where a host lends the memory, or it is in pieces, they take a fifth of the time of
+    # ordinary ones or six times as long, by chance, and an array that is used once has little of them.
+    os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     # What hashes a file beside the main thread asks for the interpreter between two pieces, and waits so long for it.
     sys.setswitchinterval(SWITCH_SECONDS)
 
