@@ -72,8 +72,8 @@ def measured(cases: list, threads: list[int], pace: dict[str, Any], path: Path |
                 continue
             row = measure_case(case, machine, settings)
             if row["ratio"] is not None and row["ratio"] < CLOSE:  # few calls leave it to chance who is ahead
-                longer = {name: LONGER * getattr(settings, name) for name in ("rounds", "budget")}
-                row = measure_case(case, machine, replace(settings, **longer))
+                longer = replace(settings, rounds=LONGER * settings.rounds, budget=LONGER * settings.budget)
+                row = measure_case(case, machine, longer)
             document["rows"].append(row)
             if path is not None:
                 save(document, path)
