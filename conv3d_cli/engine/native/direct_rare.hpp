@@ -97,7 +97,7 @@ void repair(const Task& task, const Block& block, const Taps& taps, Index filter
                 for (Index x = 0; x < block.count[2]; ++x) {
                     T& value = out[f * target.filter + z * target.plane + y * target.row + x];
                     if (value - value == 0) continue;
-                    T sum = bias ? bias[filter + f] : T(0);
+                    T sum = 0;
                     for (const Pass* pass = taps.passes; pass < taps.passes + taps.count; ++pass) {
                         const T* w = static_cast<const T*>(pass->weights) + f;
                         const Index* offset = pass->offsets;
@@ -107,7 +107,7 @@ void repair(const Task& task, const Block& block, const Taps& taps, Index filter
                                 for (Index k = 0; k < pass->length; ++k) sum += from[k * task.pitch] * w[k * filters];
                             }
                     }
-                    value = sum;
+                    value = bias ? sum + bias[filter + f] : sum;
                 }
 }
 

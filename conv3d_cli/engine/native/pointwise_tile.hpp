@@ -22,7 +22,7 @@ struct PointwiseTile {
     Index channel, voxel;  // elements of `source` from channel to channel, voxel to voxel
     Index channels;
     const T* weights;
-    const T* bias;  // or null
+    const T* bias;  // or null: added last, for beside a large one each small product by itself would be lost
     T* out;
     Index out_step;  // from filter to filter, or from voxel to voxel
     Index tail;      // outputs in the last vector
@@ -78,7 +78,7 @@ void voxels_tile(const PointwiseTile<T>& a) {
         CONV3D_UNROLL
         for (int f = 0; f < F; ++f)
             CONV3D_UNROLL
-            for (int x = 0; x < X; ++x) sum[f][x] = a.bias ? spread(a.bias[f]) : V{};
+            for (int x = 0; x < X; ++x) sum[f][x] = V{};
         const T* w = a.weights;
         const T* from = source;
         Index c = 0;
@@ -86,6 +86,12 @@ void voxels_tile(const PointwiseTile<T>& a) {
             CONV3D_UNROLL
             for (int i = 0; i < several; ++i) add_channel<T, F, X>(sum, from + i * channel, w + i * F);
         for (; c < channels; ++c, w += F, from += channel) add_channel<T, F, X>(sum, from, w);
+        if (a.bias) {
+            CONV3D_UNROLL
+            for (int f = 0; f < F; ++f)
+                CONV3D_UNROLL
+                for (int x = 0; x < X; ++x) sum[f][x] += a.bias[f];
+        }
         if (plain) {
             CONV3D_UNROLL
             for (int f = 0; f < F; ++f)
@@ -110,7 +116,7 @@ void filters_tile(const PointwiseTile<T>& a) {
     CONV3D_UNROLL
     for (int y = 0; y < Y; ++y)
         CONV3D_UNROLL
-        for (int x = 0; x < X; ++x) sum[y][x] = a.bias ? load(a.bias + x * lanes) : V{};
+        for (int x = 0; x < X; ++x) sum[y][x] = V{};
     const T* w = a.weights;
     const T* from = a.source;
     for (Index c = 0; c < a.channels; ++c, w += X * lanes, from += a.channel) {
@@ -124,6 +130,12 @@ void filters_tile(const PointwiseTile<T>& a) {
         for (int y = 0; y < Y; ++y)
             CONV3D_UNROLL
             for (int x = 0; x < X; ++x) sum[y][x] += weight[x] * from[y * a.voxel];
+    }
+    if (a.bias) {
+        CONV3D_UNROLL
+        for (int y = 0; y < Y; ++y)
+            CONV3D_UNROLL
+            for (int x = 0; x < X; ++x) sum[y][x] += load(a.bias + x * lanes);
     }
     CONV3D_UNROLL
     for (int y = 0; y < Y; ++y)

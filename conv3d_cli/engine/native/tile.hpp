@@ -32,22 +32,32 @@ struct TileArgs {
 // The sums that a tile starts from. Those that are to be added start from -0, which changes no value it is added to.
 template <class T, int F, int Y, int X>
 inline void begin(const TileArgs<T>& a, typename Simd<T>::Vector (&sum)[F][Y][X]) {
+    const typename Simd<T>::Vector start = spread(a.add ? T(-0.0) : T(0));
     CONV3D_UNROLL
-    for (int f = 0; f < F; ++f) {
-        const typename Simd<T>::Vector start = spread(a.add ? T(-0.0) : a.bias ? a.bias[f] : T(0));
+    for (int f = 0; f < F; ++f)
         CONV3D_UNROLL
         for (int y = 0; y < Y; ++y)
             CONV3D_UNROLL
             for (int x = 0; x < X; ++x) sum[f][y][x] = start;
-    }
 }
 
-// A pass has sums of its own, which are added to those of the passes before it as a whole: rounding errors of a sum of
-// n terms grow with n, those of a sum of sums hardly.
+// A pass has sums of its own, which are added to the bias or to those of the passes before it as a whole: rounding
+// errors of a sum of n terms grow with n, those of a sum of sums hardly, and beside a large bias each small product by
+// itself would be lost.
 template <class T, int F, int Y, int X>
 inline void end(const TileArgs<T>& a, T* out, typename Simd<T>::Vector (&sum)[F][Y][X]) {
     constexpr Index lanes = Simd<T>::lanes;
     const Index filter = a.out_filter, row = a.out_row;
+    if (a.bias && !a.add) {
+        CONV3D_UNROLL
+        for (int f = 0; f < F; ++f) {
+            const typename Simd<T>::Vector bias = spread(a.bias[f]);
+            CONV3D_UNROLL
+            for (int y = 0; y < Y; ++y)
+                CONV3D_UNROLL
+                for (int x = 0; x < X; ++x) sum[f][y][x] += bias;
+        }
+    }
     if (a.add) {
         CONV3D_UNROLL
         for (int f = 0; f < F; ++f)
