@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fuzz_bounds import Exact, same_outside
 from fuzz_problems import STORAGES, random_case
+from support import compiled
 
 from conv3d_cli.engine import METHODS, isa
 
@@ -37,6 +38,17 @@ def test_memory_that_just_holds_a_plan_holds_it_once_the_kernel_is_known(seed):
 
 def test_a_tap_at_the_end_of_an_axis_loses_no_more_than_its_tiles_promise():
     tally = fuzz.run(509820, 1)
+    assert not tally.failures, "\n".join(tally.failures)
+
+
+@compiled
+def test_small_products_are_not_lost_beside_a_large_bias():
+    tally = fuzz.run(7008637, 1)
+    assert not tally.failures, "\n".join(tally.failures)
+
+
+def test_more_memory_may_lead_to_another_method_and_other_bits():
+    tally = fuzz.run(8000933, 1)
     assert not tally.failures, "\n".join(tally.failures)
 
 

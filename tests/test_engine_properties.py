@@ -101,6 +101,20 @@ def test_a_bias_is_added_once(method, problem):
     np.testing.assert_allclose(biased, plain + bias[:, None, None, None], atol=1e-12)
 
 
+@compiled
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize("method", METHODS)
+def test_small_products_are_not_lost_beside_a_large_bias(method, order):
+    """Added to the bias one by one, products of less than half the distance of two float32 would change nothing."""
+    taps, channels = (1, 240) if method == "pointwise" else (3, 1 if method == "separable" else 16)
+    problem = Problem((6, 7, 20), (taps,) * 3, padding=((taps // 2,) * 2,) * 3, channels=channels, filters=channels)
+    problem = replace(problem, order=order, groups=channels if method == "separable" else 1)
+    x, kernel = np.full(problem.input_shape, 0.05, "f4"), np.full(problem.kernel_shape, 0.5, "f4")
+    bias = np.full(problem.filters, 2.0**20, "f4")
+    plain, biased = run(problem, x, kernel, method=method), run(problem, x, kernel, bias, method=method)
+    np.testing.assert_allclose(biased, plain.astype(float) + 2.0**20, rtol=0, atol=2 * np.spacing(bias[0]))
+
+
 @pytest.mark.parametrize("method", USABLE)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_bits_do_not_depend_on_the_threads(method, dtype):

@@ -97,7 +97,7 @@ void repair(const Task& task, const Block& block, const Taps& taps, Index filter
                 for (Index x = 0; x < block.count[2]; ++x) {
                     T& value = out[f * target.filter + z * target.plane + y * target.row + x];
                     if (value - value == 0) continue;
-                    T sum = 0;
+                    T sum = bias ? T(-0.0) : T(0);
                     for (const Pass* pass = taps.passes; pass < taps.passes + taps.count; ++pass) {
                         const T* w = static_cast<const T*>(pass->weights) + f;
                         const Index* offset = pass->offsets;

@@ -31,6 +31,12 @@ struct PointwiseTile {
     PointwiseAhead<T> ahead;
 };
 
+// What sums start from. Those that are to be added to a bias start from -0, which changes no value it is added to.
+template <class T>
+inline T beginning(const PointwiseTile<T>& a) {
+    return a.bias ? T(-0.0) : T(0);
+}
+
 template <class T>
 inline void put(T* to, typename Simd<T>::Vector value, Index count, bool past) {
     if (count < Simd<T>::lanes)
@@ -62,6 +68,7 @@ void voxels_tile(const PointwiseTile<T>& a) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
     constexpr int several = 4;  // channels: where another program shares the core, each instruction counts
+    const V start = spread(beginning(a));
     const Index channels = a.channels, channel = a.channel, out_step = a.out_step;  // a store may alias what `a` holds
     PointwiseAhead<T> ahead = a.ahead;
     const bool plain = a.tail == lanes && !a.stream;
@@ -78,7 +85,7 @@ void voxels_tile(const PointwiseTile<T>& a) {
         CONV3D_UNROLL
         for (int f = 0; f < F; ++f)
             CONV3D_UNROLL
-            for (int x = 0; x < X; ++x) sum[f][x] = V{};
+            for (int x = 0; x < X; ++x) sum[f][x] = start;
         const T* w = a.weights;
         const T* from = source;
         Index c = 0;
@@ -112,11 +119,12 @@ template <class T, int Y, int X>
 void filters_tile(const PointwiseTile<T>& a) {
     using V = typename Simd<T>::Vector;
     constexpr Index lanes = Simd<T>::lanes;
+    const V start = spread(beginning(a));
     V sum[Y][X];
     CONV3D_UNROLL
     for (int y = 0; y < Y; ++y)
         CONV3D_UNROLL
-        for (int x = 0; x < X; ++x) sum[y][x] = V{};
+        for (int x = 0; x < X; ++x) sum[y][x] = start;
     const T* w = a.weights;
     const T* from = a.source;
     for (Index c = 0; c < a.channels; ++c, w += X * lanes, from += a.channel) {

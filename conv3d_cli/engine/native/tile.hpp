@@ -32,7 +32,7 @@ struct TileArgs {
 // The sums that a tile starts from. Those that are to be added start from -0, which changes no value it is added to.
 template <class T, int F, int Y, int X>
 inline void begin(const TileArgs<T>& a, typename Simd<T>::Vector (&sum)[F][Y][X]) {
-    const typename Simd<T>::Vector start = spread(a.add ? T(-0.0) : T(0));
+    const typename Simd<T>::Vector start = spread(a.add || a.bias ? T(-0.0) : T(0));
     CONV3D_UNROLL
     for (int f = 0; f < F; ++f)
         CONV3D_UNROLL
