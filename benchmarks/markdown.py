@@ -13,13 +13,13 @@ Document = dict[str, Any]
 
 ABOUT = """\
 Written by `python -m benchmarks`. One volume, float32, padding `same`. All ways to compute a case take turns in one
-process, warm, several rounds, and four times as many where a peer is ahead or less than 15 % behind; times are the best
-in milliseconds, in brackets the median, with the memory for the output got in the call. Each result is checked against
-the definition in float64 at 150 random voxels and the corners. conv3d is the engine as a user calls it, with the method
-that it picks. Ratio: the fastest peer's best by conv3d's, so more than 1 is faster. Peers marked ~ compute something
-slightly different (another kernel, other borders); peers left out would have taken seconds for a call. GFLOP/s count
-the multiply-adds of the defining sum, whatever the method does: a transform may come out above the machine's peak. What
-keeps rows below their target, and what was tried, is told in [LIMITS.md](LIMITS.md)."""
+process, warm, several rounds, each in another order, and four times as many where a peer is ahead or less than 15 %
+behind; times are the best in milliseconds, in brackets the median, with the memory for the output got in the call. Each
+result is checked against the definition in float64 at 150 random voxels and the corners. conv3d is the engine as a user
+calls it, with the method that it picks. Ratio: the fastest peer's best by conv3d's, so more than 1 is faster. Peers
+marked ~ compute something slightly different (another kernel, other borders); peers left out would have taken seconds
+for a call. GFLOP/s count the multiply-adds of the defining sum, whatever the method does: a transform may come out
+above the machine's peak. What keeps rows below their target, and what was tried, is told in [LIMITS.md](LIMITS.md)."""
 
 MORE, SLACK = 1.1, 2 << 20
 """By how much, and by how many bytes, the memory measured may be above the prediction."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -51,8 +52,9 @@ def take_turns(
 ) -> tuple[dict[str, Times], dict[str, Exception]]:
     """Return the times of each call by its name, and the exceptions of those that failed.
 
-    The first call of each warms up and counts only where it took over LONG budgets, and no other follows. ``judge(name,
-    result)`` returns the error of a result or raises Wrong. A call is not repeated once it has used ``budget`` seconds,
+    The first call of each warms up and counts only where it took over LONG budgets, and no other follows. In each round
+    the order is another, for what a call finds in the caches is what the one before it left. ``judge(name, result)``
+    returns the error of a result or raises Wrong. A call is not repeated once it has used ``budget`` seconds,
     FEW calls at least, nor more often than FEW where it is far slower than the fastest; ``pause(name)`` is how long to
     wait after it.
     """
@@ -79,9 +81,10 @@ def take_turns(
             times[name].seconds.append(first)
         else:
             again.append(name)
+    order = random.Random(0)
     for _ in range(rounds):
         fastest = min((min(done.seconds) for done in times.values() if done.seconds), default=0.0)
-        for name in again:
+        for name in order.sample(again, len(again)):
             spent = times[name].seconds
             if len(spent) < FEW or (sum(spent) < budget and min(spent) <= HOPELESS * fastest):
                 spent.append(once(name))
