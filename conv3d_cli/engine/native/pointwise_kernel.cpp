@@ -30,6 +30,15 @@ struct Source {
     Index next;     // from one whole tile's voxels to the next one's
 };
 
+// Asks for the first lines of so many channels or filters: what lies behind them the processor fetches by itself, but it
+// has to see some lines of a run first, and runs of a block are short.
+template <class T>
+inline void prefetch_runs(const T* first, Index step, Index count) {
+    constexpr Index line = 64 / static_cast<Index>(sizeof(T)), lines = 4;
+    for (; count > 0; --count, first += step)
+        for (Index i = 0; i < lines; ++i) __builtin_prefetch(first + i * line);
+}
+
 // All filters for a run of voxels; `to` takes the filters `step` apart. Each part copies its share of what is ahead.
 template <class T>
 void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& source, T* to, Index step,
@@ -55,10 +64,14 @@ void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& so
         tile.next = source.next;
         tile.tiles = run.voxels / width;
         tile.out = to + f * step;
-        voxels_tile_of<T, most_planar_filters>(filters, width / lanes)(tile);
         ahead.from += tile.ahead.channels * ahead.step;
         ahead.to += tile.ahead.channels * width;
         ahead.channels -= tile.ahead.channels;
+        if (ahead.from) {  // for the next part; what is read in place and written soon is not worth it
+            prefetch_runs(ahead.from, ahead.step, least(tile.ahead.channels, ahead.channels));
+            prefetch_runs(to + (f + filters) * step, step, least(filters, task.filters - f - filters));
+        }
+        voxels_tile_of<T, most_planar_filters>(filters, width / lanes)(tile);
         tile.ahead.channels = 0;
         v += tile.tiles * width;
         tile.source += tile.tiles * source.next;
