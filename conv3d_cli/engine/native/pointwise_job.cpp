@@ -25,7 +25,7 @@ CONV3D_UNITS(PointwiseUnit, pointwise_unit, pointwise_of)
 
 namespace {
 
-constexpr Index most_slabs = 8, least_items = 256;  // of an item, of the whole
+constexpr Index most_slabs = 8, least_items = 64;  // of an item, of the whole
 
 // Joins W with H, and then D, where both arrays have a row begin where the one before ends.
 void merge(PointwiseTask& task) {
