@@ -172,7 +172,7 @@ def test_progress_ends_at_the_whole_and_all_threads_are_used(monkeypatch):
 def test_wrong_arrays_are_refused_before_any_memory_is_touched():
     problem = Problem((4, 4, 4), (1, 1, 1), channels=2, filters=3)
     x, out = np.ones(problem.input_shape, "f4"), np.empty(problem.output_shape, "f4")
-    settings = {"groups": 1, "block": 48, "planar": True, "stream": False}
+    settings = {"groups": 1, "block": 48, "planar": True, "stream": False, "threads": 1}
     job = isa.native().Pointwise
     kernel = np.ones((2, 3), "f4")
     for wrong in (kernel[:1], kernel[:, :2], kernel.ravel()):
@@ -186,3 +186,33 @@ def test_wrong_arrays_are_refused_before_any_memory_is_touched():
         job("generic", x, kernel[:, :0], None, out[:, :0], **settings)
     with pytest.raises(ValueError, match="filters must be neighbours"):
         job("generic", x, kernel, None, out, **{**settings, "planar": False})
+    with pytest.raises(ValueError, match="threads must be positive"):
+        job("generic", x, kernel, None, out, **{**settings, "threads": 0})
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 1000])
+def test_each_piece_is_computed_whatever_threads_were_expected_and_come(count):
+    problem = Problem((16, 33, 35), (1, 1, 1), batch=2, channels=9, filters=10)
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal(problem.input_shape, dtype=np.float32)
+    kernel = rng.standard_normal((9, 10), dtype=np.float32)
+    out = np.full(problem.output_shape, np.nan, "f4")
+    job = isa.native().Pointwise(
+        isa.active(), x, kernel, None, out, groups=1, block=96, planar=True, stream=False, threads=count
+    )
+    job.together(2)
+    assert 0 < job.done == job.total
+    want, magnitude = oracle(x, kernel[None, None, None], None)
+    assert_close("pointwise", "float32", out, want, magnitude, 9)
+    job.work()
+    assert job.done == job.total
+
+
+def test_threads_stop_within_what_they_have_taken():
+    x, out = np.ones((1, 9, 64, 64, 64), "f4"), np.zeros((1, 10, 64, 64, 64), "f4")
+    job = isa.native().Pointwise(
+        isa.active(), x, np.ones((9, 10), "f4"), None, out, groups=1, block=96, planar=True, stream=False, threads=1
+    )
+    job.cancel()
+    job.work()
+    assert (job.done, out.any()) == (0, False)

@@ -139,7 +139,7 @@ def test_an_error_in_any_thread_is_raised_and_ends_all():
         out = np.zeros((4, 9, 1, 1, 16), "f4")
         kernel = np.ones((1 << 16, 9), "f4")
         def job():
-            cut = {"groups": 1, "block": 1 << 10, "planar": True, "stream": False}
+            cut = {"groups": 1, "block": 1 << 10, "planar": True, "stream": False, "threads": 2}
             return module.Pointwise(isa.active(), x, kernel, None, out, **cut)
         one = job()
         one.together(2)

@@ -101,6 +101,7 @@ def run(
         block=layout.block,
         planar=planar,
         stream=out.nbytes >= STREAM_BYTES and (not planar or _past_the_cache(isa)),
+        threads=threads,
     )
     carry_out(job, threads, seconds=layout.seconds, tick=tick)
 

@@ -31,14 +31,22 @@ struct PointwiseTask {
     const bool* stop;
 };
 
+// Where a thread finds its items: it asks for the next one before the last block of the one at hand, so that this block's
+// tiles copy what comes first there too.
+struct PointwiseItems {
+    Index (*next)(void* of);  // a negative number where none is left
+    void (*done)(void* of);   // the one that was taken first of those not done
+    void* of;
+};
+
 constexpr Index most_filter_vectors = 3;  // of a tile whose vectors run along filters
 
 struct PointwiseUnit {
     Index filters, vectors;  // of a planar tile, at most
     Index (*part)(Index filters);  // filters of a planar tile, at most, where a group has so many
     Index (*vectors_of)(Index filters);  // of a planar tile for so many filters
-    void (*run_float)(const PointwiseTask&, Index item, void* scratch);
-    void (*run_double)(const PointwiseTask&, Index item, void* scratch);
+    void (*run_float)(const PointwiseTask&, const PointwiseItems&, void* scratch);
+    void (*run_double)(const PointwiseTask&, const PointwiseItems&, void* scratch);
 };
 
 // What the next part takes when so many are left, and a part at most `most`: the parts are of nearly equal size.

@@ -59,8 +59,10 @@ T* pack_columns(const T* from, Index rows, Index row, Index column, Index groups
 class Pointwise {
   public:
     Pointwise(const std::string& isa, Readable x, Readable kernel, std::optional<Readable> bias, Writable out,
-              Index groups, Index block, bool planar, bool stream)
-        : x_(std::move(x)), out_(std::move(out)) {
+              Index groups, Index block, bool planar, bool stream, Index threads)
+        : x_(std::move(x)), out_(std::move(out)), threads_(threads) {
+        require_near({threads});
+        require(threads > 0, "threads must be positive");
         const Unit& unit = find_unit(isa);
         double_ = is_double(x_, kernel, bias, out_);
         const PointwiseUnit& loops = pointwise_of(isa);
@@ -90,7 +92,8 @@ class Pointwise {
     void work() {
         const Index elements = 2 * task_.slab + task_.pitch + task_.kept;
         const auto scratch = allocate(product({elements, double_ ? 8 : 4}));
-        items_.each(total_, [&](Index item) { run_(task_, item, scratch.get()); });
+        Own own{*this, {}};
+        run_(task_, {Own::next, Own::done, &own}, scratch.get());
     }
 
     void cancel() { items_.cancel(); }
@@ -98,6 +101,19 @@ class Pointwise {
     Index total() const { return total_; }
 
   private:
+    // What a thread has taken.
+    struct Own {
+        Pointwise& job;
+        Items::Stretch left;
+
+        static Index next(void* of) {
+            auto& [job, left] = *static_cast<Own*>(of);
+            if (left.first == left.end) left = job.items_.stretch(job.total_, job.threads_);
+            return left.first < left.end ? left.first++ : -1;
+        }
+        static void done(void* of) { static_cast<Own*>(of)->job.items_.finish(); }
+    };
+
     void describe_arrays(Index groups, Index block, bool planar) {
         const Array x = describe(x_), out = describe(out_);
         require(x.shape.size() == 5 && out.shape.size() == 5, "x and out need 5 axes");
@@ -165,9 +181,9 @@ class Pointwise {
     Writable out_;
     std::unique_ptr<void, Free> weights_;  // and after them the bias
     PointwiseTask task_{};
-    void (*run_)(const PointwiseTask&, Index, void*) = nullptr;
+    void (*run_)(const PointwiseTask&, const PointwiseItems&, void*) = nullptr;
     bool double_ = false;
-    Index lanes_ = 1, total_ = 0;
+    Index lanes_ = 1, total_ = 0, threads_;
     Items items_;
 };
 
@@ -182,9 +198,10 @@ void bind_pointwise(nb::module_& m) {
         },
         nb::arg("isa"), "Most filters of a tile of voxels, and the vectors of such a tile.");
     nb::class_<Pointwise> job(m, "Pointwise", "One convolution with a kernel of one voxel; threads share work().");
-    job.def(nb::init<const std::string&, Readable, Readable, std::optional<Readable>, Writable, Index, Index, bool, bool>(),
+    job.def(nb::init<const std::string&, Readable, Readable, std::optional<Readable>, Writable, Index, Index, bool, bool,
+                     Index>(),
             nb::arg("isa"), nb::arg("x"), nb::arg("kernel"), nb::arg("bias").none(), nb::arg("out"), nb::kw_only(),
-            nb::arg("groups"), nb::arg("block"), nb::arg("planar"), nb::arg("stream"));
+            nb::arg("groups"), nb::arg("block"), nb::arg("planar"), nb::arg("stream"), nb::arg("threads"));
     bind_shared(job);
 }
 

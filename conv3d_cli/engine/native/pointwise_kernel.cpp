@@ -19,6 +19,7 @@ struct Run {
     const T* weights;
     const T* bias;  // or null
     Index voxels;
+    bool last;  // of its item
 };
 
 // Where the tiles find the voxels of a run: in a slab, or in place.
@@ -28,6 +29,15 @@ struct Source {
     Index channel;  // elements from channel to channel
     Index next;     // from one whole tile's voxels to the next one's
 };
+
+// Asks for the first lines of so many channels or filters: what lies behind them the processor fetches by itself, but it
+// has to see some lines of a run first, and runs of a block are short.
+template <class T>
+inline void prefetch_runs(const T* first, Index step, Index count) {
+    constexpr Index line = 64 / static_cast<Index>(sizeof(T)), lines = 4;
+    for (; count > 0; --count, first += step)
+        for (Index i = 0; i < lines; ++i) __builtin_prefetch(first + i * line);
+}
 
 // All filters for a run of voxels; `to` takes the filters `step` apart. Each part copies its share of what is ahead.
 template <class T>
@@ -54,10 +64,14 @@ void by_voxels(const PointwiseTask& task, const Run<T>& run, const Source<T>& so
         tile.next = source.next;
         tile.tiles = run.voxels / width;
         tile.out = to + f * step;
-        voxels_tile_of<T, most_planar_filters>(filters, width / lanes)(tile);
         ahead.from += tile.ahead.channels * ahead.step;
         ahead.to += tile.ahead.channels * width;
         ahead.channels -= tile.ahead.channels;
+        if (ahead.from) {  // for the next part; what is read in place and written soon is not worth it
+            prefetch_runs(ahead.from, ahead.step, least(tile.ahead.channels, ahead.channels));
+            prefetch_runs(to + (f + filters) * step, step, least(filters, task.filters - f - filters));
+        }
+        voxels_tile_of<T, most_planar_filters>(filters, width / lanes)(tile);
         tile.ahead.channels = 0;
         v += tile.tiles * width;
         tile.source += tile.tiles * source.next;
@@ -135,40 +149,64 @@ void by_filters(const PointwiseTask& task, const Run<T>& run) {
     }
 }
 
-// Item number -> batch entry, group, block of voxels: the last varies fastest.
+// The runs of a thread, item after item, each of which is a number: batch entry, group, block of voxels, the last of
+// which varies fastest.
 template <class T>
-void run(const PointwiseTask& task, Index item, void* scratch) {
-    constexpr Index lanes = Simd<T>::lanes;
-    const Index block = item % task.blocks;
-    const Index group = item / task.blocks % task.groups;
-    const Index entry = item / task.blocks / task.groups;
-    const Index width = task.size[2], all = task.size[0] * task.size[1] * width;
-    const Index filters = task.planar ? task.filters : (task.filters + lanes - 1) / lanes * lanes;
-    const Index *s = task.x_strides, *o = task.out_strides;
-    const T* x = static_cast<const T*>(task.x) + entry * s[0] + group * task.channels * s[1];
-    T* out = static_cast<T*>(task.out) + entry * o[0] + group * task.filters * o[1];
-    const T* const weights = static_cast<const T*>(task.weights) + group * task.channels * filters;
-    const T* const bias = task.bias ? static_cast<const T*>(task.bias) + group * filters : nullptr;
-    const Index end = least((block + 1) * task.span * task.block - task.skew, all);
-    const auto run_from = [&](Index v) {
-        if (v >= end) return Run<T>{};
-        const Index column = v % width, row = v / width % task.size[1], plane = v / width / task.size[1];
-        Index voxels = least(least(width - column, end - v), task.block);
-        if (v == 0 && task.skew) voxels = least(voxels, lanes - task.skew);  // up to the first aligned output
-        return Run<T>{x + plane * s[2] + row * s[3] + column * s[4], out + plane * o[2] + row * o[3] + column * o[4],
-                      weights, bias, voxels};
-    };
+class Runs {
+  public:
+    Runs(const PointwiseTask& task, const PointwiseItems& items) : task_(task), items_(items) {}
+
+    // The next one; without voxels where none is left.
+    Run<T> next() {
+        if (at_ >= end_ && !begin(items_.next(items_.of))) return {};
+        const Index lanes = Simd<T>::lanes, width = task_.size[2];
+        const Index column = at_ % width, row = at_ / width % task_.size[1], plane = at_ / width / task_.size[1];
+        Index voxels = least(least(width - column, end_ - at_), task_.block);
+        if (at_ == 0 && task_.skew) voxels = least(voxels, lanes - task_.skew);  // up to the first aligned output
+        at_ += voxels;
+        const Index *s = task_.x_strides, *o = task_.out_strides;
+        return {x_ + plane * s[2] + row * s[3] + column * s[4], out_ + plane * o[2] + row * o[3] + column * o[4],
+                weights_, bias_, voxels, at_ >= end_};
+    }
+
+  private:
+    bool begin(Index item) {
+        if (item < 0) return false;
+        constexpr Index lanes = Simd<T>::lanes;
+        const Index block = item % task_.blocks;
+        const Index group = item / task_.blocks % task_.groups;
+        const Index entry = item / task_.blocks / task_.groups;
+        const Index filters = task_.planar ? task_.filters : (task_.filters + lanes - 1) / lanes * lanes;
+        const Index *s = task_.x_strides, *o = task_.out_strides;
+        x_ = static_cast<const T*>(task_.x) + entry * s[0] + group * task_.channels * s[1];
+        out_ = static_cast<T*>(task_.out) + entry * o[0] + group * task_.filters * o[1];
+        weights_ = static_cast<const T*>(task_.weights) + group * task_.channels * filters;
+        bias_ = task_.bias ? static_cast<const T*>(task_.bias) + group * filters : nullptr;
+        at_ = most(block * task_.span * task_.block - task_.skew, 0);
+        end_ = least((block + 1) * task_.span * task_.block - task_.skew, task_.size[0] * task_.size[1] * task_.size[2]);
+        return at_ < end_;
+    }
+
+    const PointwiseTask& task_;
+    const PointwiseItems& items_;
+    const T *x_ = nullptr, *weights_ = nullptr, *bias_ = nullptr;
+    T* out_ = nullptr;
+    Index at_ = 0, end_ = 0;
+};
+
+template <class T>
+void run(const PointwiseTask& task, const PointwiseItems& items, void* scratch) {
     T* const slab = static_cast<T*>(scratch);
     Scratch<T> own{slab, slab + task.slab, slab + 2 * task.slab, slab + 2 * task.slab + task.pitch, false};
-    Index v = most(block * task.span * task.block - task.skew, 0);
-    for (Run<T> now = run_from(v); now.voxels > 0;) {
+    Runs<T> runs(task, items);
+    for (Run<T> now = runs.next(); now.voxels > 0;) {
         if (__atomic_load_n(task.stop, __ATOMIC_RELAXED)) return;
-        v += now.voxels;
-        const Run<T> next = run_from(v);
+        const Run<T> next = runs.next();
         if (task.planar)
             planar(task, now, next, own);
         else
             by_filters(task, now);
+        if (now.last) items.done(items.of);
         now = next;
     }
     if (task.stream) stream_end();
