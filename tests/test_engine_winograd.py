@@ -106,6 +106,32 @@ def test_every_size_from_1_to_40(axis, monkeypatch):
 
 
 @compiled
+@pytest.mark.parametrize("points", [4, 6, 8])
+def test_rows_of_some_vectors_of_tiles_and_a_rest(points, monkeypatch):
+    for size in (*range(41, 92, 3), *range(92, 152, 11)):
+        problem = Problem((3, 4, size), (3, 3, 3), padding=((1, 1), (1, 1), (size % 4, size % 3)), channels=4, filters=2)
+        for dtype in ("float32", "float64"):
+            check(replace(problem, dtype=dtype), (4, 4, points), monkeypatch, seed=size)
+
+
+@compiled
+@pytest.mark.parametrize("boundary", ["zero", "constant:2", "mirror", "wrap"])
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_rows_read_where_they_stand_yield_the_same_bits(dilation, boundary, monkeypatch):
+    storage = STORAGE["every_other_reversed"]
+    for name, size, points in product(ISAS, (40, 47, 101, 150), (4, 6, 8)):
+        monkeypatch.setenv(isa.VARIABLE, name)
+        problem = Problem((4, 5, size), (3, 3, 3), padding=((1, 1), (1, 1), (3, 2)), channels=4, filters=2)
+        problem = replace(problem, dilation=(1, 1, dilation), boundary=Boundary.parse(boundary))
+        x, kernel, bias = arrays(problem)
+        apart = storage(problem.input_shape, problem.dtype)
+        apart[...] = x
+        want = convolve(problem, (4, 4, points), apart, kernel, bias, storage=storage)
+        got = convolve(problem, (4, 4, points), x, kernel, bias)
+        np.testing.assert_array_equal(got, want, err_msg=f"{name}, {size} voxels, {points} points")
+
+
+@compiled
 @pytest.mark.parametrize("boundary", ["zero", "constant:2", "mirror", "wrap"])
 @pytest.mark.parametrize(("channels", "filters"), [(33, 6), (5, 35), (16, 17)])
 @pytest.mark.parametrize("steps", [{}, {"strides": (2, 1, 2), "kernel": (4, 3, 5)}, {"dilation": (1, 1, 2)}])

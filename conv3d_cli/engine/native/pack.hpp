@@ -85,14 +85,17 @@ struct Apart {
 };
 
 template <class T>
-inline Apart<T> load_apart(const T* from) {
-    constexpr Index lanes = Simd<T>::lanes;
-    constexpr std::make_integer_sequence<int, static_cast<int>(lanes)> all;
-    const typename Simd<T>::Vector a = load(from), b = load(from + lanes);
+inline Apart<T> apart(typename Simd<T>::Vector a, typename Simd<T>::Vector b) {
+    constexpr std::make_integer_sequence<int, static_cast<int>(Simd<T>::lanes)> all;
     typename Simd<T>::Vector low = every_second_piece<T, 0>(a, b, all), high = every_second_piece<T, 1>(a, b, all);
     hold(low);
     hold(high);
     return {every_second_value<T, 0>(low, high, all), every_second_value<T, 1>(low, high, all)};
+}
+
+template <class T>
+inline Apart<T> load_apart(const T* from) {
+    return apart<T>(load(from), load(from + Simd<T>::lanes));
 }
 
 // Every second value. Whole vectors are read only as far as the last value that is wanted.

@@ -9,23 +9,29 @@
 namespace conv3d {
 namespace CONV3D_UNIT {
 
-// One row of the input from voxel `begin` on, of some channels, by residue and then by phase; `line` is null where all of
-// it is the constant around the volume.
 template <class T>
-void gather_row(const Work<T>& w, const T* line, Index channels, Index begin, Index count, T* to, Index residue_pitch) {
+Columns columns_of(const Work<T>& w) {
+    const WinogradAxis& width = w.task.axes[2];
+    const Index run = width.step * width.dilation;  // voxels of so many tiles as the dilation
+    Columns c = {w.first[2] * width.step * width.stride - width.before, w.tiles[2] + reach(width), 0, 0};
+    c.low = least((most(-c.begin, 0) + run - 1) / run * width.dilation, c.tiles);
+    c.high = most(least(most(width.size - c.begin, 0) / run * width.dilation, c.tiles), c.low);
+    return c;
+}
+
+// A row of some channels that is copied first, and taken apart by residue.
+template <class T>
+void gather_copied(const Work<T>& w, const T* line, Index channels, const Columns& columns, T* to,
+                   Index residue_pitch) {
     const WinogradTask& t = w.task;
     const WinogradAxis& width = t.axes[2];
-    const Edge& edge = t.boundary.axes[2];
     const T fill = static_cast<T>(t.boundary.fill);
-    const Index voxels = count * width.stride, pitch = width.step * t.row;
-    if (!line) {
-        for (Index c = 0; c < channels; ++c) flood(w.row + c * t.voxels, voxels, fill);
-    } else if (t.channels_abreast > 1) {
-        fetch_rows(line, t.x_strides[1], t.x_strides[4], edge, begin, voxels, fill, w.row, t.voxels, channels);
-    } else {
-        if (t.x_strides[4] == 1) prefetch_row(line + t.x_strides[1] + begin, voxels);  // the next channel's
-        fetch_row(line, t.x_strides[4], edge, begin, voxels, fill, w.row);
-    }
+    const Index count = columns.tiles * width.step, voxels = count * width.stride, pitch = width.step * t.row;
+    if (t.channels_abreast > 1)
+        fetch_rows(line, t.x_strides[1], t.x_strides[4], t.boundary.axes[2], columns.begin, voxels, fill, w.row,
+                   t.voxels, channels);
+    else
+        fetch_row(line, t.x_strides[4], t.boundary.axes[2], columns.begin, voxels, fill, w.row);
     for (Index c = 0; c < channels; ++c, to += t.packed) {
         const T* from = w.row + c * t.voxels;
         if (width.stride > 1) {
@@ -33,8 +39,29 @@ void gather_row(const Work<T>& w, const T* line, Index channels, Index begin, In
             from = w.apart;
         }
         for (Index q = 0; q < width.residues; ++q)
-            split(width.step, width.dilation, from + q * pitch, to + q * residue_pitch, t.row, count / width.step);
+            split(width.step, width.dilation, from + q * pitch, to + q * residue_pitch, t.row, columns.tiles);
     }
+}
+
+// One row of the input, of some channels, by residue and then by phase; `line` is null where all of it is the constant
+// around the volume.
+template <class T>
+void gather_row(const Work<T>& w, const T* line, Index channels, const Columns& columns, T* to, Index residue_pitch) {
+    const WinogradTask& t = w.task;
+    const WinogradAxis& width = t.axes[2];
+    const T fill = static_cast<T>(t.boundary.fill);
+    if (!line) {
+        for (Index c = 0; c < channels; ++c)
+            for (Index q = 0; q < width.residues; ++q)
+                flood(to + c * t.packed + q * residue_pitch, width.step * t.row, fill);
+        return;
+    }
+    if (t.x_strides[4] == 1 && channels == 1)  // the next channel's
+        prefetch_row(line + t.x_strides[1] + columns.begin, columns.tiles * width.step * width.stride);
+    if (t.x_strides[4] == 1 && width.stride == 1 && channels == 1 && columns.high - columns.low >= Simd<T>::lanes)
+        split_line(width.step, width.dilation, line, t.boundary.axes[2], columns, fill, to, t.row);
+    else
+        gather_copied(w, line, channels, columns, to, residue_pitch);
 }
 
 // The rows of one residue in one plane of some channels, packed; `plane` is null as a row may be.
@@ -42,14 +69,13 @@ template <class T>
 void gather_rows(const Work<T>& w, const T* plane, Index channels, Index residue) {
     const WinogradTask& t = w.task;
     const WinogradAxis &height = t.axes[1], &width = t.axes[2];
-    const Index count = (w.tiles[2] + reach(width)) * width.step;
-    const Index begin = w.first[2] * width.step * width.stride - width.before;
+    const Columns columns = columns_of(w);
     const Index rows = span(height, w.tiles[1]), row = width.step * t.row, phase = t.rows * row;
     Place kept;
     for (Index y = 0; y < rows; ++y, kept.advance(height)) {
         const Index at =
             source(t.boundary.axes[1], (w.first[1] * height.step + y) * height.stride + residue - height.before);
-        gather_row(w, !plane || at == outside ? nullptr : plane + at * t.x_strides[3], channels, begin, count,
+        gather_row(w, !plane || at == outside ? nullptr : plane + at * t.x_strides[3], channels, columns,
                    w.packed + kept.phase * phase + kept.at * row, height.step * phase);
     }
 }

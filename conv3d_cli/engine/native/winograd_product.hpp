@@ -9,7 +9,9 @@ namespace conv3d {
 namespace CONV3D_UNIT {
 
 constexpr int most_product_filters = wide_file ? 8 : 4;
-constexpr int most_product_vectors = 3;
+
+// Vectors of tiles that a product takes at a time, of those left: three, and two where one would be left alone.
+inline Index abreast_of(Index left) { return left == 4 ? 2 : left < 3 ? left : 3; }
 
 template <class T, int F, int X>
 void product_of(const T* first_weight, const T* first_value, Index value_pitch, const Runs& runs, T* sums,
@@ -58,13 +60,12 @@ template <class T>
 void product(const T* weights, Index filters, Index channels, const Runs& runs, const T* values, T* sums, Index pitch,
              Index vectors) {
     constexpr Index lanes = Simd<T>::lanes;
-    const Index parts = (vectors + most_product_vectors - 1) / most_product_vectors;
     for (Index f = 0, width; f < filters; f += width) {
         width = block_of_filters(filters - f, most_product_filters);
-        for (Index part = 0; part < parts; ++part) {
-            const Index from = part * vectors / parts, to = (part + 1) * vectors / parts;
-            product_for<T, most_product_filters>(width, to - from)(weights + f * channels, values + from * lanes, pitch,
-                                                                   runs, sums + f * pitch + from * lanes, pitch);
+        for (Index v = 0, some; v < vectors; v += some) {
+            some = abreast_of(vectors - v);
+            product_for<T, most_product_filters>(width, some)(weights + f * channels, values + v * lanes, pitch, runs,
+                                                              sums + f * pitch + v * lanes, pitch);
         }
     }
 }

@@ -3,69 +3,133 @@
 #pragma once
 
 #include "boundary.hpp"
-#include "pack.hpp"
+#include "winograd_phases.hpp"
 
 namespace conv3d {
 namespace CONV3D_UNIT {
 
-template <class T, int Step, int Run>
-void split_row(const T* __restrict from, T* __restrict to, Index pitch, Index run, Index count) {
-    const Index length = Run ? Run : run;
-    for (Index t = 0; t < count; t += length) {
-        CONV3D_UNROLL
-        for (int r = 0; r < Step; ++r)
-            for (Index i = 0; i < length; ++i) to[r * pitch + t + i] = from[t * Step + r * length + i];
-    }
+// The tiles of a row, from voxel `begin` on; those from `low` to before `high` lie within the input.
+struct Columns {
+    Index begin, tiles, low, high;
+};
+
+// Goes through so many tiles in whole vectors, the last of which may overlap the one before it; returns how many are
+// done. A few that are left over are sooner done one by one.
+template <class T, class Tiles>
+inline Index in_vectors(Index count, Tiles tiles) {
+    constexpr Index lanes = Simd<T>::lanes, few = 2;
+    if (count < lanes) return 0;
+    Index t = 0;
+    for (; t + lanes <= count; t += lanes) tiles(t);
+    if (count - t <= few) return t;
+    tiles(count - lanes);
+    return count;
 }
 
 template <class T, int Step, int Run>
-void join_row(const T* __restrict from, Index pitch, T* __restrict to, Index run, Index count) {
-    const Index length = Run ? Run : run;
-    for (Index t = 0; t < count; t += length) {
-        CONV3D_UNROLL
-        for (int r = 0; r < Step; ++r)
-            for (Index i = 0; i < length; ++i) to[t * Step + r * length + i] = from[r * pitch + t + i];
+struct Split {
+    static void apply(const T* __restrict from, T* __restrict to, Index pitch, Index run, Index count) {
+        const Index length = Run ? Run : run;
+        Index t = 0;
+        if constexpr (Run == 1 && (Step == 2 || Step == 4))
+            t = in_vectors<T>(count, [=](Index at) { split_tiles<T, Step>(from + at * Step, to + at, pitch); });
+        if constexpr (Run == 1 && Step >= Square<T>::side)
+            transpose(to + t, pitch, from + t * Step, Step, count - t, Step);
+        else
+            for (; t < count; t += length)
+                CONV3D_UNROLL
+                for (int r = 0; r < Step; ++r)
+                    for (Index i = 0; i < length; ++i) to[r * pitch + t + i] = from[t * Step + r * length + i];
     }
+};
+
+template <class T, int Step, int Run>
+struct Join {
+    static void apply(const T* __restrict from, Index pitch, T* __restrict to, Index run, Index count) {
+        const Index length = Run ? Run : run;
+        Index t = 0;
+        if constexpr (Run == 1 && (Step == 2 || Step == 4))
+            t = in_vectors<T>(count, [=](Index at) { join_tiles<T, Step>(from + at, pitch, to + at * Step); });
+        if constexpr (Run == 1 && Step >= Square<T>::side)
+            transpose(to + t * Step, Step, from + t, pitch, Step, count - t);
+        else
+            for (; t < count; t += length)
+                CONV3D_UNROLL
+                for (int r = 0; r < Step; ++r)
+                    for (Index i = 0; i < length; ++i) to[t * Step + r * length + i] = from[r * pitch + t + i];
+    }
+};
+
+// A row of the input whose voxels lie side by side, split where it stands; its ends may lie outside.
+template <class T, int Step, int Run>
+struct SplitLine {
+    static void apply(const T* line, const Edge& edge, const Columns& c, T fill, T* to, Index pitch, Index run) {
+        end(line, edge, c.begin, fill, to, pitch, run, 0, c.low);
+        Split<T, Step, Run>::apply(line + c.begin + c.low * Step, to + c.low, pitch, run, c.high - c.low);
+        end(line, edge, c.begin, fill, to, pitch, run, c.high, c.tiles);
+    }
+
+    static void end(const T* line, const Edge& edge, Index begin, T fill, T* to, Index pitch, Index run, Index first,
+                    Index last) {
+        const Index length = Run ? Run : run;
+        for (Index t = first; t < last; t += length)
+            CONV3D_UNROLL
+            for (int r = 0; r < Step; ++r)
+                for (Index i = 0; i < length; ++i) {
+                    const Index at = begin + t * Step + r * length + i;
+                    T& entry = to[r * pitch + t + i];
+                    if (at >= 0 && at < edge.size)
+                        entry = line[at];
+                    else if (!edge.places)
+                        entry = fill;
+                    else
+                        fill_outside(&entry, edge, at, 1, 1, line, 1, fill);
+                }
+    }
+};
+
+template <template <class, int, int> class Of, class T, int Run>
+inline auto of_step(Index step) {
+    static constexpr decltype(&Of<T, 1, Run>::apply) steps[] = {
+        Of<T, 1, Run>::apply, Of<T, 2, Run>::apply, Of<T, 3, Run>::apply, Of<T, 4, Run>::apply,
+        Of<T, 5, Run>::apply, Of<T, 6, Run>::apply, Of<T, 7, Run>::apply};
+    return steps[step - 1];
 }
 
-template <class T, int Run>
-inline void split_runs(Index step, const T* from, T* to, Index pitch, Index run, Index count) {
-    constexpr decltype(&split_row<T, 1, Run>) steps[] = {
-        split_row<T, 1, Run>, split_row<T, 2, Run>, split_row<T, 3, Run>, split_row<T, 4, Run>,
-        split_row<T, 5, Run>, split_row<T, 6, Run>, split_row<T, 7, Run>};
-    steps[step - 1](from, to, pitch, run, count);
+// The one of those above for a step and a run. They take numbers of tiles that are multiples of the run.
+template <template <class, int, int> class Of, class T>
+inline auto row_function(Index step, Index run) {
+    return (run == 1 ? of_step<Of, T, 1> : run == 2 ? of_step<Of, T, 2> : of_step<Of, T, 0>)(step);
 }
 
-template <class T, int Run>
-inline void join_runs(Index step, const T* from, Index pitch, T* to, Index run, Index count) {
-    constexpr decltype(&join_row<T, 1, Run>) steps[] = {
-        join_row<T, 1, Run>, join_row<T, 2, Run>, join_row<T, 3, Run>, join_row<T, 4, Run>,
-        join_row<T, 5, Run>, join_row<T, 6, Run>, join_row<T, 7, Run>};
-    steps[step - 1](from, pitch, to, run, count);
-}
-
-// `count` tiles, a multiple of `run`.
 template <class T>
 inline void split(Index step, Index run, const T* from, T* to, Index pitch, Index count) {
-    (run == 1 ? split_runs<T, 1> : run == 2 ? split_runs<T, 2> : split_runs<T, 0>)(step, from, to, pitch, run, count);
+    row_function<Split, T>(step, run)(from, to, pitch, run, count);
 }
 
 template <class T>
 inline void join(Index step, Index run, const T* from, Index pitch, T* to, Index count) {
-    (run == 1 ? join_runs<T, 1> : run == 2 ? join_runs<T, 2> : join_runs<T, 0>)(step, from, pitch, to, run, count);
+    row_function<Join, T>(step, run)(from, pitch, to, run, count);
 }
 
-// The entries of one row from `begin`, which may lie before the row or end beyond it.
+template <class T>
+inline void split_line(Index step, Index run, const T* line, const Edge& edge, const Columns& columns, T fill, T* to,
+                       Index pitch) {
+    row_function<SplitLine, T>(step, run)(line, edge, columns, fill, to, pitch, run);
+}
+
+// The entries of one row from `begin`, which may lie before the row or end beyond it. A row is short: to call what copies
+// and fills memory would take longer than it does.
 template <class T>
 void fetch_row(const T* from, Index stride, const Edge& edge, Index begin, Index count, T fill, T* to) {
     const Index low = begin < 0 ? least(-begin, count) : 0;
     const Index high = most(low, least(edge.size - begin, count));
-    flood(to, low, fill);
-    if (high > low && stride == 1)
-        __builtin_memcpy(to + low, from + begin + low, static_cast<std::size_t>(high - low) * sizeof(T));
-    else
-        for (Index i = low; i < high; ++i) to[i] = from[(begin + i) * stride];
-    flood(to + high, count - high, fill);
+    Index i = 0;
+    for (; i < low; ++i) to[i] = fill;
+    if (stride == 1)
+        for (; i + Simd<T>::lanes <= high; i += Simd<T>::lanes) store(to + i, load(from + begin + i));
+    for (; i < high; ++i) to[i] = from[(begin + i) * stride];
+    for (; i < count; ++i) to[i] = fill;
     if (!edge.places) return;
     fill_outside(to, edge, begin, 1, low, from, stride, fill);
     fill_outside(to + high, edge, begin + high, 1, count - high, from, stride, fill);
