@@ -109,7 +109,8 @@ def test_every_size_from_1_to_40(axis, monkeypatch):
 @pytest.mark.parametrize("points", [4, 6, 8])
 def test_rows_of_some_vectors_of_tiles_and_a_rest(points, monkeypatch):
     for size in (*range(41, 92, 3), *range(92, 152, 11)):
-        problem = Problem((3, 4, size), (3, 3, 3), padding=((1, 1), (1, 1), (size % 4, size % 3)), channels=4, filters=2)
+        padding = ((1, 1), (1, 1), (size % 4, size % 3))
+        problem = Problem((3, 4, size), (3, 3, 3), padding=padding, channels=4, filters=2)
         for dtype in ("float32", "float64"):
             check(replace(problem, dtype=dtype), (4, 4, points), monkeypatch, seed=size)
 

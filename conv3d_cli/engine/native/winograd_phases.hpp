@@ -1,5 +1,5 @@
-// Voxels of a row <-> the phases of its tiles, as many tiles at once as a vector has lanes. Two phases are the values at
-// even and at odd places, and four are two of each.
+// Voxels of a row <-> the phases of its tiles, as many tiles at once as a vector has lanes. Two phases are the values
+// at even and at odd places, and four are two of each.
 #pragma once
 
 #include "pack.hpp"

@@ -118,8 +118,8 @@ inline void split_line(Index step, Index run, const T* line, const Edge& edge, c
     row_function<SplitLine, T>(step, run)(line, edge, columns, fill, to, pitch, run);
 }
 
-// The entries of one row from `begin`, which may lie before the row or end beyond it. A row is short: to call what copies
-// and fills memory would take longer than it does.
+// The entries of one row from `begin`, which may lie before the row or end beyond it. A row is short: to call what
+// copies and fills memory would take longer than it does.
 template <class T>
 void fetch_row(const T* from, Index stride, const Edge& edge, Index begin, Index count, T fill, T* to) {
     const Index low = begin < 0 ? least(-begin, count) : 0;
