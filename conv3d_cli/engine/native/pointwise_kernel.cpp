@@ -1,4 +1,4 @@
-// One block of voxels of a pointwise convolution. Compiled once for each instruction set.
+// A pointwise convolution, block of voxels by block. Compiled once for each instruction set.
 
 #include "pointwise.hpp"
 
