@@ -23,7 +23,7 @@ PROBLEMS = 2000
 MUTANTS = [
     ("a pad off by one", "native/slab.hpp", "- axis.before +", "- axis.before + (axis.before > 2) +"),
     ("a row taken for another", "native/slab.hpp", "+ at_y * task.x_strides[3]", "+ (at_y & ~8) * task.x_strides[3]"),
-    ("no bias", "native/tile.hpp", "a.bias ? a.bias[f] : T(0)", "T(0)"),
+    ("no bias", "native/tile.hpp", "if (a.bias && !a.add)", "if (a.bias && a.add)"),
     ("a tap dropped", "native/tile.hpp", "t < a.columns; ++t, w", "t < a.columns - (a.columns > 9); ++t, w"),
     ("columns lost that share weights", "native/kernel_taps.cpp", "Index ways : {4, 2, 1}", "Index ways : {4, 2}"),
     ("columns of another pass", "native/tap_lists.cpp", "part.columns * pass.ways;", "part.columns;"),
@@ -35,6 +35,7 @@ MUTANTS = [
     ("a first output too early", "tiles.py", "first = [-(-lo // s)", "first = [lo // s"),
     ("no bias", "native/winograd_kernel.cpp", "bias ? bias[f + i] : T(0), w", "T(0), w"),
     ("too little reach", "native/winograd_work.hpp", "(a.points - 1) / a.step *", "(a.points - 2) / a.step *"),
+    ("before a row", "native/winograd_gather.hpp", "(most(-c.begin, 0) + run - 1)", "(most(-c.begin, 0) - 1)"),
     ("channels twice", "native/winograd_job.cpp", "(part + 1) * run.count / parts", "(part + 1) * run.count"),
     ("planes of no output left as they were", "native/direct_toom.hpp", "z < used + whole - count", "z < used"),
     ("NaN let in", "winograd.py", "    bright, heavy = brightest", "    return None\n    bright, heavy = brightest"),
